@@ -1,0 +1,69 @@
+/** What people do to a board, one function each. Deletions offer their undo. */
+import { placeBetween } from '@weft-db/weft'
+import { announcements } from './announcements.svelte.ts'
+import { placeAt, placeAtEnd } from './arrange.ts'
+import type { Board, CardItem, ColumnItem } from './database.ts'
+import { Card, Column } from './shared.ts'
+import { toasts } from './toasts.svelte.ts'
+
+export const seedColumns = (board: Board): void => {
+  let place: string | undefined
+  board.transact(() => {
+    for (const title of ['To do', 'Doing', 'Done']) {
+      place = placeBetween(place, undefined)
+      board.create(Column, { title, place })
+    }
+  })
+}
+
+export const addColumn = (board: Board, title: string, columns: readonly ColumnItem[]): ColumnItem =>
+  board.create(Column, { title, place: placeAtEnd(columns) })
+
+export const addCard = (board: Board, title: string, column: string, cards: readonly CardItem[]): CardItem =>
+  board.create(Card, { title, column, place: placeAtEnd(cards) })
+
+/** `others` are the cards of the column it goes to, in order, without the card. */
+export const moveCard = (card: CardItem, column: string, index: number, others: readonly CardItem[]): void => {
+  card.place = placeAt(others, index)
+  if (card.column !== column) card.column = column
+}
+
+export const moveColumn = (column: ColumnItem, index: number, others: readonly ColumnItem[]): void => {
+  column.place = placeAt(others, index)
+}
+
+export const deleteCard = (board: Board, card: CardItem): void => {
+  const title = nameOf(card)
+  board.delete(card)
+  offerUndo(`Deleted “${title}”`, () => board.restore(card))
+}
+
+/** The cards that stand in the column go with it, and come back with it. */
+export const deleteColumn = (board: Board, column: ColumnItem, cards: readonly CardItem[]): void => {
+  const title = column.title.trim() || 'Untitled'
+  board.transact(() => {
+    for (const card of cards) board.delete(card)
+    board.delete(column)
+  })
+  const along = cards.length === 0 ? '' : cards.length === 1 ? ' with its card' : ` with its ${cards.length} cards`
+  offerUndo(`Deleted “${title}”${along}`, () =>
+    board.transact(() => {
+      board.restore(column)
+      for (const card of cards) board.restore(card)
+    }),
+  )
+}
+
+export const nameOf = (card: CardItem): string => shortened(card.title.trim() || 'Untitled card')
+
+const shortened = (title: string): string => (title.length > 60 ? `${title.slice(0, 58)}…` : title)
+
+const offerUndo = (text: string, undo: () => void): void => {
+  toasts.show(text, {
+    label: 'Undo',
+    run: () => {
+      undo()
+      announcements.say('Restored')
+    },
+  })
+}

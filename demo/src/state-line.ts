@@ -1,0 +1,33 @@
+/**
+ * What the state line says. It never says more than is so: a change counts as saved by the server only when nothing of this
+ * device is outstanding there.
+ */
+import type { db } from './database.ts'
+
+export type Status = typeof db.status
+
+export interface StateLine {
+  readonly tone: 'saved' | 'kept' | 'busy' | 'offline'
+  readonly text: string
+  /** A number of waiting changes, where one helps. */
+  readonly waiting: number
+}
+
+export const stateLineOf = (status: Status): StateLine => {
+  const inMemory = status.storage === 'memory'
+  const waiting = status.unacknowledged
+  if (status.connection === 'offline') {
+    const where = inMemory ? 'in this tab only' : 'on this device'
+    return { tone: 'offline', text: `Offline: changes are kept ${where}`, waiting }
+  }
+  if (status.unsaved > 0) return { tone: 'busy', text: 'Saving…', waiting: 0 }
+  if (waiting > 0) {
+    const where = inMemory ? 'Kept in this tab' : 'Saved on this device'
+    return { tone: 'kept', text: `${where}, waiting for the server`, waiting }
+  }
+  if (status.connection === 'connecting') return { tone: 'busy', text: 'Connecting to the server…', waiting: 0 }
+  return { tone: 'saved', text: 'Saved on the server', waiting: 0 }
+}
+
+/** Higher is safer. The line goes down at once and up only when it has settled, so that typing does not make it flicker. */
+export const safetyOf = (line: StateLine): number => ({ busy: 0, offline: 1, kept: 2, saved: 3 })[line.tone]

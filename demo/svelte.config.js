@@ -1,0 +1,2 @@
+/** The compiler's options: runes everywhere. */
+export default { compilerOptions: { runes: true } }

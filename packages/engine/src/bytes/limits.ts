@@ -1,0 +1,55 @@
+/**
+ * Every limit that a stranger's bytes can meet. They are constants of format version 1: two replicas with other limits would
+ * part for ever, so changing one that decides admission or counting is a new format version.
+ */
+export const limits = {
+  /** One frame on a channel, bytes. */
+  frameBytes: 1_048_576,
+  /** A commit's header and changes together, bytes. */
+  commitBytes: 262_144,
+  /** An item's materialised value, bytes of its text and entries. */
+  itemBytes: 1_048_576,
+  /** Parents of a change. More heads than this are joined by empty changes first. */
+  parents: 16,
+  /** Branches of a forked chain that are admitted. */
+  branches: 2,
+  /** Changes in a commit. */
+  changes: 1_000,
+  /** Operations in a change. */
+  operations: 16_384,
+  /** Nesting of CBOR arrays and maps. */
+  depth: 32,
+  /** CBOR items in one message or part. */
+  nodes: 65_536,
+  /** Names, keys, paths, roles: bytes of UTF-8. */
+  nameBytes: 256,
+  /** A fractional order key, characters. */
+  orderLength: 256,
+  /** Commits that wait for their parents, per repository and peer. */
+  pendingCommits: 1_000,
+  /** Their bytes. */
+  pendingBytes: 4_194_304,
+  /** Changes held because something is not known yet, per repository. */
+  heldChanges: 10_000,
+  /** A clock this far ahead of authority-corrected time holds a change, ms. */
+  clockAhead: 300_000,
+  /** Bits of a Bloom filter, and hashes per element. */
+  filterBits: 2_097_152,
+  filterHashes: 16,
+  /** Heads named in one message, and ids in one locator. */
+  headsPerMessage: 8_192,
+  locatorIds: 64,
+  /** Rounds without progress before two replicas rest until something changes. */
+  idleRounds: 8,
+  /** Repositories one channel may subscribe to. */
+  repositoriesPerChannel: 1_024,
+  /** Refusable messages within a minute before the channel is closed. */
+  offences: 3,
+  /** A channel whose unsent bytes pass the high mark is given nothing more until they fall below the low mark. */
+  channelHighWater: 4_194_304,
+  channelLowWater: 1_048_576,
+  /** A certificate's longest life, ms: 30 days. */
+  certificateLife: 2_592_000_000,
+  /** Display name of a person, bytes of UTF-8. */
+  displayName: 128,
+} as const

@@ -1,0 +1,282 @@
+/**
+ * Commits: the signed unit of a repository. Everything about a commit follows from its bytes: its id is the hash of its header, the
+ * header names its changes by hash, the session in it is the hash of the key that must have signed. Nothing stands outside the signed
+ * bytes but the signature itself (ECDSA signatures are malleable, so they take no part in the id).
+ *
+ *     record = [header bytes, signature (64 bytes), [change, ...]]
+ *     change = [identity bytes, operations bytes, content bytes | [hash of the content bytes]]      the latter when erased
+ *     header = [format, network, repository, session, incarnation, seq, prev, clock, policy, flags, [change hash, ...], ext]
+ *     identity = [item key, [parent commit id, ...], [schema name, version, definition hash]]
+ *     content  = [salt (12 bytes), [value, ...]]
+ *     policy   = [position in the root log, position in the repository's authority log | null];  position = [epoch, n, entry hash]
+ *     change hash = SHA-256(SHA-256(identity) || SHA-256(operations) || SHA-256(content));   id = SHA-256(header)
+ */
+import { compareBytes, concatBytes, encodeUtf8, equalBytes, fromHex, toHex, utf8Length } from '../bytes/bytes.ts'
+import { decode, encode, type Plain } from '../bytes/cbor.ts'
+import { limits } from '../bytes/limits.ts'
+import { isRefusal, type Refusal, refusal } from '../bytes/refusal.ts'
+import { decodeOperations, encodeOperations, type Operation } from './operation.ts'
+
+export type Hash = (bytes: Uint8Array) => Uint8Array
+
+/** A place in a log of the authority. `hash` is hex, of the entry at `n`. */
+export interface Position {
+  readonly epoch: number
+  readonly n: number
+  readonly hash: string
+}
+
+/** What the author had seen of the authority when writing. `authority` is null before the repository's first entry. */
+export interface Policy {
+  readonly root: Position
+  readonly authority: Position | null
+}
+
+export interface SchemaName {
+  readonly name: string
+  readonly version: number
+  /** SHA-256 of the definition, hex. */
+  readonly hash: string
+}
+
+export interface Change {
+  readonly key: string
+  /** Commit ids, hex, ascending. */
+  readonly parents: readonly string[]
+  readonly schema: SchemaName
+  readonly operations: readonly Operation[]
+  readonly erased: boolean
+}
+
+export interface Header {
+  readonly network: string
+  readonly repository: string
+  readonly session: string
+  readonly incarnation: string
+  readonly seq: number
+  readonly prev: string | null
+  /** Hybrid logical clock: ms since 1970 times 256, then counted up. */
+  readonly clock: number
+  readonly policy: Policy
+  readonly atomic: boolean
+  /** True when `ext` holds a key this version does not know: stored, forwarded, not counted yet. */
+  readonly extended: boolean
+}
+
+export interface Commit extends Header {
+  readonly id: string
+  readonly chain: string
+  readonly signature: Uint8Array
+  readonly changes: readonly Change[]
+  /** The record, byte for byte as received or made: what is stored and forwarded. */
+  readonly bytes: Uint8Array
+}
+
+export const format = 1
+export const clockTicks = 256
+const latestClock = Number.MAX_SAFE_INTEGER
+const atomicFlag = 1
+const domain = encodeUtf8('weft/commit/1\0')
+
+/** A chain's name: session and incarnation, hex. */
+export const chainName = (session: string, incarnation: string): string => session + incarnation
+
+/** A session's id is the hash of its public key (65 bytes), so an author cannot be claimed. */
+export const sessionId = (publicKey: Uint8Array, hash: Hash): string => toHex(hash(publicKey))
+
+/** What the session signs: the kind of the bytes and the commit's id. */
+export const signedBytes = (id: string): Uint8Array => concatBytes(domain, fromHex(id))
+
+export interface Draft {
+  readonly key: string
+  readonly parents: readonly string[]
+  readonly schema: SchemaName
+  readonly operations: readonly Operation[]
+  /** 12 random bytes: keeps short contents from being guessed once they are erased. */
+  readonly salt: Uint8Array
+}
+
+export interface UnsignedCommit {
+  readonly id: string
+  readonly header: Uint8Array
+  readonly parts: readonly (readonly [Uint8Array, Uint8Array, Uint8Array])[]
+  readonly fields: Header
+  readonly changes: readonly Change[]
+}
+
+const encodePosition = (position: Position): Plain => [position.epoch, position.n, fromHex(position.hash)]
+
+/** Makes a commit's bytes, all but the signature; its id is known from here on. */
+export const composeCommit = (fields: Header, drafts: readonly Draft[], hash: Hash): UnsignedCommit => {
+  const parts = drafts.map((draft) => {
+    const { ops, content } = encodeOperations(draft.operations)
+    const { name, version, hash: definition } = draft.schema
+    const parents = draft.parents.map(fromHex)
+    return [encode([draft.key, parents, [name, version, fromHex(definition)]]), encode(ops), encode([draft.salt, content])] as const
+  })
+  const header = encode([
+    format,
+    fromHex(fields.network),
+    fields.repository,
+    fromHex(fields.session),
+    fromHex(fields.incarnation),
+    fields.seq,
+    fields.prev === null ? null : fromHex(fields.prev),
+    fields.clock,
+    [encodePosition(fields.policy.root), fields.policy.authority === null ? null : encodePosition(fields.policy.authority)],
+    fields.atomic ? atomicFlag : 0,
+    parts.map((part) => changeHash(part, hash)),
+    new Map(),
+  ])
+  const changes = drafts.map(({ key, parents, schema, operations }) => ({ key, parents, schema, operations, erased: false }))
+  return { id: toHex(hash(header)), header, parts, fields, changes }
+}
+
+const changeHash = (part: readonly [Uint8Array, Uint8Array, Uint8Array], hash: Hash): Uint8Array =>
+  hash(concatBytes(hash(part[0]), hash(part[1]), hash(part[2])))
+
+/** The size a commit would have, bytes; the limit is `limits.commitBytes`. */
+export const sizeOf = (commit: UnsignedCommit): number =>
+  commit.header.length + commit.parts.reduce((sum, part) => sum + part[0].length + part[1].length + part[2].length, 0)
+
+export const sealCommit = (commit: UnsignedCommit, signature: Uint8Array): Commit => ({
+  ...commit.fields,
+  id: commit.id,
+  chain: chainName(commit.fields.session, commit.fields.incarnation),
+  signature,
+  changes: commit.changes,
+  bytes: encode([commit.header, signature, commit.parts.map((part) => [...part])]),
+})
+
+const isCount = (value: Plain | undefined, max: number): value is number =>
+  typeof value === 'number' && Number.isInteger(value) && value >= 0 && value <= max
+
+const isBytes = (value: Plain | undefined, length: number): value is Uint8Array => value instanceof Uint8Array && value.length === length
+
+const isList = (value: Plain | undefined, length: number): value is readonly Plain[] => Array.isArray(value) && value.length === length
+
+const isName = (value: Plain | undefined): value is string =>
+  typeof value === 'string' && value !== '' && utf8Length(value) <= limits.nameBytes
+
+const readPosition = (plain: Plain | undefined): Position | undefined => {
+  if (!isList(plain, 3)) return undefined
+  const [epoch, n, hash] = plain
+  if (!isCount(epoch, 0xffff_ffff) || !isCount(n, 0xffff_ffff) || !isBytes(hash, 32)) return undefined
+  return { epoch, n, hash: toHex(hash) }
+}
+
+const readHeader = (bytes: Uint8Array): { header: Header; hashes: readonly Uint8Array[] } | Refusal => {
+  const decoded = decode(bytes)
+  if (isRefusal(decoded)) return decoded
+  const malformed = refusal('Malformed', 'header')
+  const list = decoded
+  if (!Array.isArray(list) || list.length === 0) return malformed
+  if (list[0] !== format) return isCount(list[0], 0xffff_ffff) ? refusal('UnknownFormat', String(list[0])) : malformed
+  if (!isList(list, 12)) return malformed
+  const [, network, repository, session, incarnation, seq, prev, clock, policy, flags, hashes, ext] = list
+  if (!isBytes(network, 32) || !isName(repository) || !isBytes(session, 32) || !isBytes(incarnation, 8)) return malformed
+  if (!isCount(seq, 0xffff_ffff) || !isCount(clock, latestClock) || !isList(policy, 2)) return malformed
+  if (seq === 0 ? prev !== null : !isBytes(prev, 32)) return malformed
+  const root = readPosition(policy[0])
+  const authority = policy[1] === null ? null : readPosition(policy[1])
+  if (root === undefined || authority === undefined || !isCount(flags, 1) || !(ext instanceof Map)) return malformed
+  if (!Array.isArray(hashes) || hashes.length === 0 || hashes.length > limits.changes) return malformed
+  for (const hash of hashes as readonly Plain[]) if (!isBytes(hash, 32)) return malformed
+  return {
+    header: {
+      network: toHex(network),
+      repository,
+      session: toHex(session),
+      incarnation: toHex(incarnation),
+      seq,
+      prev: prev instanceof Uint8Array ? toHex(prev) : null,
+      clock,
+      policy: { root, authority },
+      atomic: flags === atomicFlag,
+      extended: ext.size > 0,
+    },
+    hashes: hashes as readonly Uint8Array[],
+  }
+}
+
+const readChange = (
+  identity: Uint8Array,
+  ops: Uint8Array,
+  content: Uint8Array | undefined,
+): Change | Refusal => {
+  const malformed = refusal('Malformed', 'change')
+  const first = decode(identity)
+  if (isRefusal(first)) return first
+  const second = decode(ops)
+  if (isRefusal(second)) return second
+  if (!isList(first, 3)) return malformed
+  const [key, parents, schema] = first
+  if (!isName(key) || !Array.isArray(parents) || !isList(schema, 3)) return malformed
+  if (parents.length > limits.parents) return refusal('BadParents', 'too many')
+  const [name, version, definition] = schema
+  if (!isName(name) || !isCount(version, 0xffff_ffff) || !isBytes(definition, 32)) return malformed
+  let last: Uint8Array | undefined
+  for (const parent of parents as readonly Plain[]) {
+    if (!isBytes(parent, 32)) return malformed
+    if (last !== undefined && compareBytes(last, parent) >= 0) return refusal('BadParents', 'not ascending')
+    last = parent
+  }
+  let written: Plain | undefined
+  if (content !== undefined) {
+    const third = decode(content)
+    if (isRefusal(third)) return third
+    if (!isList(third, 2) || !isBytes(third[0], 12)) return malformed
+    written = third[1]
+  }
+  const operations = decodeOperations(second, written)
+  if (operations === undefined) return malformed
+  return {
+    key,
+    parents: (parents as readonly Uint8Array[]).map(toHex),
+    schema: { name, version, hash: toHex(definition) },
+    operations,
+    erased: content === undefined,
+  }
+}
+
+/**
+ * Reads a record that came from outside: structure, limits, canonical encoding and hashes are checked here, in this order, and nothing
+ * that needs the store. The signature is not checked.
+ */
+export const readCommit = (bytes: Uint8Array, hash: Hash): Commit | Refusal => {
+  if (bytes.length > limits.commitBytes + limits.changes * 16) return refusal('TooLarge', 'commit')
+  const decoded = decode(bytes)
+  if (isRefusal(decoded)) return decoded
+  const malformed = refusal('Malformed', 'record')
+  if (!isList(decoded, 3)) return malformed
+  const [headerBytes, signature, list] = decoded
+  if (!(headerBytes instanceof Uint8Array) || !isBytes(signature, 64) || !Array.isArray(list)) return malformed
+  const head = readHeader(headerBytes)
+  if (isRefusal(head)) return head
+  if (head.hashes.length !== list.length) return malformed
+  const changes: Change[] = []
+  const keys = new Set<string>()
+  let size = headerBytes.length
+  for (const [index, plain] of (list as readonly Plain[]).entries()) {
+    if (!isList(plain, 3)) return malformed
+    const [identity, ops, content] = plain
+    if (!(identity instanceof Uint8Array) || !(ops instanceof Uint8Array)) return malformed
+    const whole = content instanceof Uint8Array
+    const contentHash = whole ? hash(content) : isList(content, 1) && isBytes(content[0], 32) ? content[0] : undefined
+    if (contentHash === undefined) return malformed
+    const named = head.hashes[index]
+    if (named === undefined || !equalBytes(hash(concatBytes(hash(identity), hash(ops), contentHash)), named)) {
+      return refusal('BadHash', `change ${index}`)
+    }
+    size += identity.length + ops.length + (whole ? content.length : 0)
+    if (size > limits.commitBytes) return refusal('TooLarge', 'commit')
+    const change = readChange(identity, ops, whole ? content : undefined)
+    if (isRefusal(change)) return change
+    if (keys.has(change.key)) return malformed
+    keys.add(change.key)
+    changes.push(change)
+  }
+  const id = toHex(hash(headerBytes))
+  const { header } = head
+  return { ...header, id, chain: chainName(header.session, header.incarnation), signature, changes, bytes }
+}

@@ -1,0 +1,145 @@
+/**
+ * Operations: what one change does to one item. An operation says where (positions, lengths, element ids) and stays for ever; what
+ * was written stands apart in the change's content, which an erasure may drop.
+ *
+ *     operation = [field, 0]                       assign              content: value
+ *               | [field, 1]                       add to set          content: value
+ *               | [field, 2, [tag, ...]]           remove from set
+ *               | [field, 3]                       put in map          content: [key, value]
+ *               | [field, 4, [tag, ...]]           drop from map
+ *               | [field, 5, at, remove, length]   splice text         content: string, when length > 0
+ *               | ["", 6]                          touch (create, restore)
+ *               | ["", 7]                          delete
+ *     tag       = [commit id, index of the operation that added the element]
+ */
+import { isWellFormed, utf8Length } from '../bytes/bytes.ts'
+import type { Plain } from '../bytes/cbor.ts'
+import { fromHex, toHex } from '../bytes/bytes.ts'
+import { limits } from '../bytes/limits.ts'
+import type { Scalar } from '../schema/field.ts'
+
+/** Names one element of a set, or one entry of a map: `commit id (hex) : index of its operation`. */
+export type Tag = string
+
+export const tagOf = (commit: string, operation: number): Tag => `${commit}:${operation}`
+
+/** `value`, `entry` and `insert` are undefined once the content was erased. */
+export type Operation =
+  | { readonly kind: 'assign'; readonly field: string; readonly value: Scalar | undefined }
+  | { readonly kind: 'add'; readonly field: string; readonly value: Scalar | undefined }
+  | { readonly kind: 'remove'; readonly field: string; readonly tags: readonly Tag[] }
+  | { readonly kind: 'put'; readonly field: string; readonly entry: readonly [key: string, value: Scalar] | undefined }
+  | { readonly kind: 'drop'; readonly field: string; readonly tags: readonly Tag[] }
+  | {
+      readonly kind: 'splice'
+      readonly field: string
+      readonly at: number
+      readonly remove: number
+      readonly length: number
+      readonly insert: string | undefined
+    }
+  | { readonly kind: 'touch' }
+  | { readonly kind: 'delete' }
+
+const isScalarValue = (value: Plain | undefined): value is Scalar =>
+  value === null || typeof value === 'string' || typeof value === 'number' || typeof value === 'boolean'
+
+const encodeTag = (tag: Tag): Plain => [fromHex(tag.slice(0, 64)), Number(tag.slice(65))]
+
+/** The operations part and the content list of a change. */
+export const encodeOperations = (operations: readonly Operation[]): { ops: Plain; content: Plain[] } => {
+  const content: Plain[] = []
+  const ops = operations.map((operation): Plain => {
+    switch (operation.kind) {
+      case 'assign':
+        content.push(operation.value ?? null)
+        return [operation.field, 0]
+      case 'add':
+        content.push(operation.value ?? null)
+        return [operation.field, 1]
+      case 'remove':
+        return [operation.field, 2, operation.tags.map(encodeTag)]
+      case 'put':
+        content.push(operation.entry === undefined ? null : [operation.entry[0], operation.entry[1]])
+        return [operation.field, 3]
+      case 'drop':
+        return [operation.field, 4, operation.tags.map(encodeTag)]
+      case 'splice':
+        if (operation.length > 0) content.push(operation.insert ?? '')
+        return [operation.field, 5, operation.at, operation.remove, operation.length]
+      case 'touch':
+        return ['', 6]
+      case 'delete':
+        return ['', 7]
+    }
+  })
+  return { ops, content }
+}
+
+const decodeTags = (plain: Plain | undefined): Tag[] | undefined => {
+  if (!Array.isArray(plain) || plain.length === 0 || plain.length > limits.operations) return undefined
+  const tags: Tag[] = []
+  for (const tag of plain as readonly Plain[]) {
+    if (!Array.isArray(tag) || tag.length !== 2) return undefined
+    const [commit, index] = tag as readonly Plain[]
+    if (!(commit instanceof Uint8Array) || commit.length !== 32) return undefined
+    if (!isCount(index) || index >= limits.operations) return undefined
+    tags.push(tagOf(toHex(commit), index))
+  }
+  return tags
+}
+
+const isCount = (value: Plain | undefined): value is number => typeof value === 'number' && Number.isInteger(value) && value >= 0
+
+/**
+ * Reads the operations of a change. `content` is undefined when it was erased. Undefined when the shape is not the one above, or
+ * the content does not fit the operations.
+ */
+export const decodeOperations = (ops: Plain, content: Plain | undefined): Operation[] | undefined => {
+  if (!Array.isArray(ops) || ops.length > limits.operations) return undefined
+  if (content !== undefined && !Array.isArray(content)) return undefined
+  const written = content as readonly Plain[] | undefined
+  let next = 0
+  const operations: Operation[] = []
+  for (const op of ops as readonly Plain[]) {
+    if (!Array.isArray(op)) return undefined
+    const [field, kind, ...rest] = op as readonly Plain[]
+    if (typeof field !== 'string' || field.length > 64) return undefined
+    if ((field === '') !== (kind === 6 || kind === 7)) return undefined
+    const expected = kind === 2 || kind === 4 ? 1 : kind === 5 ? 3 : 0
+    if (rest.length !== expected) return undefined
+    if (kind === 6) operations.push({ kind: 'touch' })
+    else if (kind === 7) operations.push({ kind: 'delete' })
+    else if (kind === 0 || kind === 1) {
+      const value = written?.[next++]
+      if (written !== undefined && !isScalarValue(value)) return undefined
+      operations.push({ kind: kind === 0 ? 'assign' : 'add', field, value: isScalarValue(value) ? value : undefined })
+    } else if (kind === 2 || kind === 4) {
+      const tags = decodeTags(rest[0])
+      if (tags === undefined) return undefined
+      operations.push({ kind: kind === 2 ? 'remove' : 'drop', field, tags })
+    } else if (kind === 3) {
+      if (written === undefined) {
+        operations.push({ kind: 'put', field, entry: undefined })
+        continue
+      }
+      const entry = written[next++]
+      if (!Array.isArray(entry) || entry.length !== 2) return undefined
+      const [key, value] = entry as readonly Plain[]
+      if (typeof key !== 'string' || utf8Length(key) > limits.nameBytes || !isScalarValue(value)) return undefined
+      operations.push({ kind: 'put', field, entry: [key, value] })
+    } else if (kind === 5) {
+      const [at, remove, length] = rest
+      if (!isCount(at) || !isCount(remove) || !isCount(length) || remove + length === 0) return undefined
+      let insert: string | undefined = ''
+      if (length > 0) {
+        const value = written?.[next++]
+        if (written !== undefined && (typeof value !== 'string' || value.length !== length || !isWellFormed(value))) return undefined
+        insert = typeof value === 'string' ? value : undefined
+      }
+      operations.push({ kind: 'splice', field, at, remove, length, insert })
+    } else return undefined
+  }
+  if (written !== undefined && next !== written.length) return undefined
+  return operations
+}

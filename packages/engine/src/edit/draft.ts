@@ -1,0 +1,252 @@
+/**
+ * Edits of one item that no commit holds yet, kept over the item's value. When the value moves under them (a remote commit), texts are
+ * rebased; everything else stands by itself: an assignment assigns, a removal names the elements it saw.
+ */
+import { utf8Length } from '../bytes/bytes.ts'
+import { type Refusal, refusal } from '../bytes/refusal.ts'
+import { limits } from '../bytes/limits.ts'
+import type { Operation, Tag } from '../commit/operation.ts'
+import { type FieldState, type ItemState, isPresent, ropeOf, winner } from '../merge/state.ts'
+import type { Rope } from '../merge/rope.ts'
+import { applySplices, type Splice } from '../merge/splice.ts'
+import { isScalar, type Scalar, type ScalarField } from '../schema/field.ts'
+import { fieldNamed, type Schema } from '../schema/schema.ts'
+import { compose, type Delta, deltaOf, rebase, splicesOf } from './delta.ts'
+
+/** A value its field refused: shown in memory, left out of commits. */
+export interface RefusedValue {
+  readonly value: unknown
+  readonly refusal: Refusal
+}
+
+export class Draft {
+  readonly schema: Schema
+  readonly #assigned = new Map<string, Scalar>()
+  readonly #refused = new Map<string, RefusedValue>()
+  readonly #texts = new Map<string, Delta>()
+  /** The text with what is pending, for as long as the text under it is the same. */
+  readonly #shown = new Map<string, { readonly under: Rope; readonly rope: Rope }>()
+  readonly #added = new Map<string, Set<Scalar>>()
+  readonly #removed = new Map<string, Set<Tag>>()
+  readonly #put = new Map<string, Map<string, Scalar>>()
+  readonly #dropped = new Map<string, Set<Tag>>()
+  #presence: 'touch' | 'delete' | undefined
+
+  constructor(schema: Schema) {
+    this.schema = schema
+  }
+
+  /** Nothing here would become part of a commit. */
+  get isEmpty(): boolean {
+    const { size } = this.#assigned
+    const sets = this.#added.size + this.#removed.size + this.#put.size + this.#dropped.size
+    return this.#presence === undefined && size + sets + this.#texts.size === 0
+  }
+
+  get refused(): ReadonlyMap<string, RefusedValue> {
+    return this.#refused
+  }
+
+  isPresent(state: ItemState): boolean {
+    return this.#presence === undefined ? isPresent(state) : this.#presence === 'touch'
+  }
+
+  touch(): void {
+    this.#presence = 'touch'
+  }
+
+  delete(): void {
+    this.discard()
+    this.#presence = 'delete'
+  }
+
+  /** Forgets everything pending, refused values too. */
+  discard(): void {
+    for (const pending of [this.#assigned, this.#refused, this.#texts, this.#added, this.#removed, this.#put, this.#dropped]) pending.clear()
+    this.#presence = undefined
+  }
+
+  /** What the field is now: the pending value, or the one of `state`. */
+  scalar(name: string, field: ScalarField, state: ItemState): Scalar {
+    const pending = this.#assigned.get(name)
+    if (pending !== undefined) return pending
+    const held = state.fields.get(name)
+    return held?.kind === 'register' ? held.value : field.initial
+  }
+
+  assign(name: string, value: unknown, state: ItemState): void {
+    const field = this.#fieldOf(name)
+    if (!isScalar(field)) throw new TypeError(`${name} is not assigned: use its methods`)
+    const stored = field.toStored(value)
+    if (stored === undefined || !field.accepts(stored)) {
+      this.#refused.set(name, { value, refusal: refusal('BadValue', `${this.schema.name}.${name}`) })
+      return
+    }
+    this.#refused.delete(name)
+    const held = state.fields.get(name)
+    if (held?.kind === 'register' ? held.value === stored : stored === field.initial) this.#assigned.delete(name)
+    else this.#assigned.set(name, stored)
+  }
+
+  elements(name: string, state: ItemState): Set<Scalar> {
+    const removed = this.#removed.get(name)
+    const held = state.fields.get(name)
+    const values = new Set<Scalar>()
+    if (held?.kind === 'elements') for (const [tag, value] of held.byTag) if (removed?.has(tag) !== true) values.add(value)
+    for (const value of this.#added.get(name) ?? []) values.add(value)
+    return values
+  }
+
+  add(name: string, value: unknown, state: ItemState): boolean {
+    const stored = this.#element(name, 'set', value)
+    if (stored === undefined || this.elements(name, state).has(stored)) return false
+    entryOf(this.#added, name, () => new Set<Scalar>()).add(stored)
+    return true
+  }
+
+  remove(name: string, value: unknown, state: ItemState): boolean {
+    const stored = this.#element(name, 'set', value)
+    if (stored === undefined || !this.elements(name, state).has(stored)) return false
+    const added = this.#added.get(name)
+    if (added?.delete(stored) === true && added.size === 0) this.#added.delete(name)
+    const held = state.fields.get(name)
+    if (held?.kind !== 'elements') return true
+    for (const [tag, element] of held.byTag) {
+      if (element === stored) entryOf(this.#removed, name, () => new Set<Tag>()).add(tag)
+    }
+    return true
+  }
+
+  entries(name: string, state: ItemState): Map<string, Scalar> {
+    const dropped = this.#dropped.get(name)
+    const held = state.fields.get(name)
+    const values = new Map<string, Scalar>()
+    if (held?.kind === 'entries') {
+      for (const [key, puts] of held.byKey) {
+        const put = winner(dropped === undefined ? puts : puts.filter((one) => !dropped.has(one.tag)))
+        if (put !== undefined) values.set(key, put.value)
+      }
+    }
+    for (const [key, value] of this.#put.get(name) ?? []) values.set(key, value)
+    return values
+  }
+
+  put(name: string, key: string, value: unknown): boolean {
+    const stored = this.#element(name, 'map', value)
+    if (stored === undefined || utf8Length(key) > limits.nameBytes) {
+      this.#refused.set(name, { value, refusal: refusal('BadValue', `${this.schema.name}.${name}[${key.slice(0, 64)}]`) })
+      return false
+    }
+    entryOf(this.#put, name, () => new Map<string, Scalar>()).set(key, stored)
+    return true
+  }
+
+  drop(name: string, key: string, state: ItemState): boolean {
+    const put = this.#put.get(name)
+    const wasPut = put?.delete(key) === true
+    if (put?.size === 0) this.#put.delete(name)
+    const held = state.fields.get(name)
+    const puts = held?.kind === 'entries' ? (held.byKey.get(key) ?? []) : []
+    if (puts.length === 0) return wasPut
+    const dropped = entryOf(this.#dropped, name, () => new Set<Tag>())
+    for (const one of puts) dropped.add(one.tag)
+    return true
+  }
+
+  text(name: string, state: ItemState): Rope {
+    const under = ropeOf(state, name)
+    const pending = this.#texts.get(name)
+    if (pending === undefined) return under
+    const shown = this.#shown.get(name)
+    if (shown?.under === under) return shown.rope
+    const rope = applySplices(under, splicesOf(pending))
+    if (rope === undefined) throw new RangeError(`pending text of ${name} does not fit the value under it`)
+    this.#shown.set(name, { under, rope })
+    return rope
+  }
+
+  /** Splices of the text as `text` gives it. */
+  splice(name: string, splices: readonly Splice[], state: ItemState): void {
+    const rope = applySplices(this.text(name, state), splices)
+    if (rope === undefined) throw new RangeError(`the splices do not fit the text of ${name}`)
+    const pending = this.#texts.get(name)
+    const delta = deltaOf(splices)
+    this.#texts.set(name, pending === undefined ? delta : compose(pending, delta))
+    this.#shown.set(name, { under: ropeOf(state, name), rope })
+  }
+
+  /**
+   * Carries the pending text over what changed under it. Returns the splices that take the text shown before to the one shown now.
+   */
+  rebase(name: string, remote: readonly Splice[]): Splice[] {
+    const pending = this.#texts.get(name)
+    if (pending === undefined) return [...remote]
+    const under = deltaOf(remote)
+    this.#texts.set(name, rebase(pending, under, 'after'))
+    return splicesOf(rebase(under, pending, 'before'))
+  }
+
+  /**
+   * Takes out everything pending, as operations on `state`, the value under the draft.
+   */
+  take(state: ItemState): Operation[] {
+    const operations: Operation[] = []
+    if (this.#presence === 'delete') {
+      if (isPresent(state)) operations.push({ kind: 'delete' })
+    } else if (this.#presence === 'touch') operations.push({ kind: 'touch' })
+    this.#presence = undefined
+    for (const [field, value] of this.#assigned) operations.push({ kind: 'assign', field, value })
+    this.#assigned.clear()
+    for (const [field, tags] of this.#removed) operations.push({ kind: 'remove', field, tags: [...tags].filter(isHeldIn(state.fields.get(field))) })
+    this.#removed.clear()
+    for (const [field, values] of this.#added) for (const value of values) operations.push({ kind: 'add', field, value })
+    this.#added.clear()
+    for (const [field, tags] of this.#dropped) operations.push({ kind: 'drop', field, tags: [...tags].filter(isHeldIn(state.fields.get(field))) })
+    this.#dropped.clear()
+    for (const [field, entries] of this.#put) for (const entry of entries) operations.push({ kind: 'put', field, entry })
+    this.#put.clear()
+    for (const [field, delta] of this.#texts) {
+      for (const { at, remove, insert } of splicesOf(delta)) {
+        operations.push({ kind: 'splice', field, at, remove, length: insert.length, insert })
+      }
+    }
+    this.#texts.clear()
+    return operations.filter((operation) => (operation.kind !== 'remove' && operation.kind !== 'drop') || operation.tags.length > 0)
+  }
+
+  #fieldOf(name: string) {
+    const field = fieldNamed(this.schema, name)
+    if (field === undefined) throw new TypeError(`${this.schema.name} has no field ${name}`)
+    return field
+  }
+
+  #element(name: string, kind: 'set' | 'map', value: unknown): Scalar | undefined {
+    const field = this.#fieldOf(name)
+    if (field.kind !== kind) throw new TypeError(`${name} is not a ${kind}`)
+    const stored = field.element.toStored(value)
+    if (stored !== undefined && field.element.accepts(stored)) {
+      this.#refused.delete(name)
+      return stored
+    }
+    this.#refused.set(name, { value, refusal: refusal('BadValue', `${this.schema.name}.${name}`) })
+    return undefined
+  }
+}
+
+const entryOf = <Value>(map: Map<string, Value>, name: string, make: () => Value): Value => {
+  const held = map.get(name)
+  if (held !== undefined) return held
+  const made = make()
+  map.set(name, made)
+  return made
+}
+
+/** Tags that are still there: what another replica removed meanwhile needs no second removal. */
+const isHeldIn = (state: FieldState | undefined): ((tag: Tag) => boolean) => {
+  if (state?.kind === 'elements') return (tag) => state.byTag.has(tag)
+  if (state?.kind === 'entries') {
+    const held = new Set([...state.byKey.values()].flatMap((entries) => entries.map((entry) => entry.tag)))
+    return (tag) => held.has(tag)
+  }
+  return () => false
+}

@@ -1,0 +1,72 @@
+/**
+ * Cuts what one item has to write into pieces that fit a commit each, to be made one after the other: operations apply in sequence, so
+ * any cut between two of them is good, and a long insertion is two insertions.
+ */
+import { utf8Length } from '../bytes/bytes.ts'
+import type { Operation } from '../commit/operation.ts'
+
+/** Estimated bytes of one piece. Four of the longest strings a field takes still fit a commit. */
+const pieceBytes = 96 * 1024
+const pieceOperations = 4_096
+/** Longest insertion in one operation, UTF-16 units, at most three bytes each. */
+const longestInsert = 24 * 1024
+
+const bytesOf = (operation: Operation): number => {
+  switch (operation.kind) {
+    case 'assign':
+    case 'add':
+      return 32 + (typeof operation.value === 'string' ? utf8Length(operation.value) : 9)
+    case 'put':
+      return 32 + (operation.entry ?? []).reduce<number>((sum, part) => sum + (typeof part === 'string' ? utf8Length(part) : 9), 0)
+    case 'remove':
+    case 'drop':
+      return 16 + operation.tags.length * 40
+    case 'splice':
+      return 32 + utf8Length(operation.insert ?? '')
+    default:
+      return 4
+  }
+}
+
+/** The longest prefix of at most `room` units that does not end inside a surrogate pair. */
+const cutAt = (text: string, room: number): number => {
+  if (text.length <= room) return text.length
+  const unit = text.charCodeAt(room - 1)
+  return unit >= 0xd800 && unit <= 0xdbff ? room - 1 : room
+}
+
+function* cut(operation: Operation): Generator<Operation> {
+  if (operation.kind !== 'splice' || operation.insert === undefined || operation.insert.length <= longestInsert) {
+    yield operation
+    return
+  }
+  let { at, remove, insert } = operation
+  while (insert.length > 0) {
+    const length = cutAt(insert, longestInsert)
+    yield { kind: 'splice', field: operation.field, at, remove, length, insert: insert.slice(0, length) }
+    at += length
+    remove = 0
+    insert = insert.slice(length)
+  }
+}
+
+/** The operations in pieces, in order; one piece when they fit. */
+export const partition = (operations: readonly Operation[]): Operation[][] => {
+  const pieces: Operation[][] = []
+  let piece: Operation[] = []
+  let bytes = 0
+  for (const whole of operations) {
+    for (const operation of cut(whole)) {
+      const size = bytesOf(operation)
+      if (piece.length > 0 && (bytes + size > pieceBytes || piece.length >= pieceOperations)) {
+        pieces.push(piece)
+        piece = []
+        bytes = 0
+      }
+      piece.push(operation)
+      bytes += size
+    }
+  }
+  if (piece.length > 0) pieces.push(piece)
+  return pieces
+}

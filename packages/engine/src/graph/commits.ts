@@ -1,0 +1,150 @@
+/**
+ * The commits a replica holds of one repository. What is here is closed under causality: a commit is staged after the one before it in
+ * its chain and after its parents, so the tips of the chains name the whole set. A staged commit becomes one of the set when it is
+ * durable (`settle`); only then do peers see it. When it could not be stored, it is dropped again (`rollback`).
+ */
+import type { Commit, Position } from '../commit/commit.ts'
+import { limits } from '../bytes/limits.ts'
+import { type Refusal, refusal } from '../bytes/refusal.ts'
+
+/** The last commit of a chain, or of one branch of a forked one. */
+export interface Head {
+  readonly chain: string
+  readonly seq: number
+  readonly id: string
+}
+
+interface Held {
+  readonly commit: Commit
+  /** Place in the order of admission. */
+  readonly index: number
+}
+
+const before = (a: Position | null, b: Position | null): boolean => {
+  if (a === null) return b !== null
+  if (b === null) return false
+  return a.epoch < b.epoch || (a.epoch === b.epoch && a.n < b.n)
+}
+
+export class Commits {
+  readonly #held = new Map<string, Held>()
+  readonly #order: Commit[] = []
+  /** Tips with what is staged, and without. */
+  readonly #staged = new Map<string, Head[]>()
+  readonly #tips = new Map<string, Head[]>()
+  #durable = 0
+
+  /** How many commits are durable. */
+  get size(): number {
+    return this.#durable
+  }
+
+  /** Whether the commit is here and durable. */
+  has(id: string): boolean {
+    const held = this.#held.get(id)
+    return held !== undefined && held.index < this.#durable
+  }
+
+  /** The commit, durable or staged. */
+  get(id: string): Commit | undefined {
+    return this.#held.get(id)?.commit
+  }
+
+  /** Place in the order of admission, or -1. */
+  indexOf(id: string): number {
+    return this.#held.get(id)?.index ?? -1
+  }
+
+  /** The durable commit at that place in the order of admission. */
+  at(index: number): Commit | undefined {
+    return index < this.#durable ? this.#order[index] : undefined
+  }
+
+  /** Tips of the durable commits. */
+  *heads(): Generator<Head> {
+    for (const tips of this.#tips.values()) yield* tips
+  }
+
+  headsOf(chain: string): readonly Head[] {
+    return this.#tips.get(chain) ?? []
+  }
+
+  /** The first id that a commit builds on and that is not here, or undefined. */
+  missing(commit: Commit): string | undefined {
+    if (commit.prev !== null && !this.#held.has(commit.prev)) return commit.prev
+    for (const change of commit.changes) for (const parent of change.parents) if (!this.#held.has(parent)) return parent
+    return undefined
+  }
+
+  /** Whether a commit may be admitted: chain, parents, clock and policy. Its bytes and signature were checked before. */
+  check(commit: Commit): Refusal | undefined {
+    const missing = this.missing(commit)
+    if (missing !== undefined) return refusal('MissingParents', missing)
+    const tips = this.#staged.get(commit.chain) ?? []
+    const prev = commit.prev === null ? undefined : this.#held.get(commit.prev)?.commit
+    if (prev !== undefined && (prev.chain !== commit.chain || prev.seq + 1 !== commit.seq)) return refusal('BrokenChain', commit.id)
+    const extendsTip = prev === undefined ? tips.length === 0 : tips.some((tip) => tip.id === prev.id)
+    if (!extendsTip && tips.length >= limits.branches) return refusal('BrokenChain', `a third branch of ${commit.chain}`)
+    if (prev !== undefined) {
+      const follows = this.#follows(commit, prev)
+      if (follows !== undefined) return follows
+    }
+    for (const change of commit.changes) {
+      for (const id of change.parents) {
+        const parent = this.#held.get(id)?.commit
+        const same = parent?.changes.some((other) => other.key === change.key && other.schema.hash === change.schema.hash)
+        if (parent === undefined || same !== true) return refusal('BadParents', id)
+        const follows = this.#follows(commit, parent)
+        if (follows !== undefined) return follows
+      }
+    }
+    return undefined
+  }
+
+  #follows(commit: Commit, earlier: Commit): Refusal | undefined {
+    if (commit.clock <= earlier.clock) return refusal('ClockNotLater', commit.id)
+    const { root, authority } = commit.policy
+    if (before(root, earlier.policy.root) || before(authority, earlier.policy.authority)) return refusal('PolicyBack', commit.id)
+    return undefined
+  }
+
+  /** Stages a commit that `check` accepted. Returns true when it forked its chain. */
+  stage(commit: Commit): boolean {
+    this.#held.set(commit.id, { commit, index: this.#order.length })
+    this.#order.push(commit)
+    return advance(this.#staged, commit)
+  }
+
+  /** Everything staged is durable. Returns it, in order. */
+  settle(): Commit[] {
+    const settled = this.#order.slice(this.#durable)
+    for (const commit of settled) advance(this.#tips, commit)
+    this.#durable = this.#order.length
+    return settled
+  }
+
+  /** Drops everything staged. Returns it, in order. */
+  rollback(): Commit[] {
+    const dropped = this.#order.splice(this.#durable)
+    for (const commit of dropped) {
+      this.#held.delete(commit.id)
+      const tips = this.#tips.get(commit.chain)
+      if (tips === undefined) this.#staged.delete(commit.chain)
+      else this.#staged.set(commit.chain, [...tips])
+    }
+    return dropped
+  }
+}
+
+const advance = (tips: Map<string, Head[]>, commit: Commit): boolean => {
+  const head: Head = { chain: commit.chain, seq: commit.seq, id: commit.id }
+  const heads = tips.get(commit.chain)
+  if (heads === undefined) {
+    tips.set(commit.chain, [head])
+    return false
+  }
+  const extended = heads.findIndex((tip) => tip.id === commit.prev)
+  if (extended >= 0) heads[extended] = head
+  else heads.push(head)
+  return extended < 0
+}

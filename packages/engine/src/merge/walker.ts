@@ -1,0 +1,234 @@
+import { Heap } from './heap.ts'
+import { Replay } from './replay.ts'
+import type { Splice } from './splice.ts'
+import type { TextHistory } from './text-history.ts'
+
+export type { TextHistory } from './text-history.ts'
+
+/**
+ * Which events a merge of texts has to replay. What both versions build on is not touched, and what one author wrote with nobody
+ * writing at the same time is taken over as it was written: the weave (see `replay.ts`) is only made for stretches with
+ * concurrency, and thrown away at the first version that everything before leads to and everything after builds on.
+ *
+ * Dead events move such borders: an author who did not know that an event is dead counted positions with its text, so the replay
+ * of that author's event has to start before the dead one.
+ */
+
+/** The events to replay, ascending, over the text of a version. */
+interface Region {
+  readonly events: readonly number[]
+  /** The events that the version `from` holds already. */
+  readonly silent: ReadonlySet<number>
+  /** The version below: all events of the region descend from it. Empty: nothing is below. */
+  readonly below: readonly number[]
+}
+
+/**
+ * The splices, in sequence, that take the text of version `from` to the text of version `from` joined with `to`. Versions are sets
+ * of event indexes (heads). The text that results depends on the events alone; how it is cut into splices depends on their numbers.
+ */
+export function transform(history: TextHistory, from: readonly number[], to: readonly number[]): Splice[] {
+  const newest = Math.max(-1, ...from, ...to)
+  const dead = history.deadEvents?.filter((event) => event <= newest) ?? scanDead(history, newest)
+  let region = regionOver(history, from, to) ?? regionBelow(history, from, to, newest)
+  if (dead.length > 0) {
+    for (;;) {
+      const contested = oldestContested(history, region, dead)
+      if (contested === undefined) break
+      region = regionBelow(history, from, to, contested - 1)
+    }
+  }
+  const splices: Splice[] = []
+  if (region.silent.size < region.events.length) replayRegion(history, region, dead, splices)
+  return splices
+}
+
+const scanDead = (history: TextHistory, newest: number): number[] => {
+  const dead: number[] = []
+  for (let event = 0; event <= newest; event++) if (history.dead(event)) dead.push(event)
+  return dead
+}
+
+/** The region when everything new builds on exactly `from`, however many heads that has: the usual case. */
+const regionOver = (history: TextHistory, from: readonly number[], to: readonly number[]): Region | undefined => {
+  const below = new Set(from)
+  const oldest = Math.min(...from)
+  const seen = new Set<number>()
+  const open = to.filter((event) => !below.has(event))
+  for (let event = open.pop(); event !== undefined; event = open.pop()) {
+    if (seen.has(event)) continue
+    if (event < oldest) return undefined
+    seen.add(event)
+    const parents = history.parents(event)
+    const onBelow = parents.filter((parent) => below.has(parent)).length
+    if (onBelow > 0 ? onBelow < below.size || onBelow < parents.length : parents.length === 0 && below.size > 0) {
+      return undefined
+    }
+    if (onBelow === 0) open.push(...parents)
+  }
+  return { events: [...seen].sort((a, b) => a - b), silent: new Set(), below: from }
+}
+
+/**
+ * The region down to the newest single event, not after `newest`, that `from` holds and that all of the region descends from.
+ * Walking back in order of admission, that is so when it is the only one left in the queue.
+ */
+const regionBelow = (history: TextHistory, from: readonly number[], to: readonly number[], newest: number): Region => {
+  const nothing = -1
+  const events: number[] = []
+  const held = new Set<number>()
+  const seen = new Set<number>()
+  const queue = new Heap()
+  const visit = (event: number, isHeld: boolean): void => {
+    if (isHeld) held.add(event)
+    if (seen.has(event)) return
+    seen.add(event)
+    queue.push(event)
+  }
+  for (const event of from) visit(event, true)
+  for (const event of to) visit(event, false)
+  if (from.length === 0) visit(nothing, true)
+  for (;;) {
+    const event = queue.pop() ?? nothing
+    if (event === nothing || (queue.size === 0 && event <= newest && held.has(event))) {
+      events.reverse()
+      held.delete(event)
+      return { events, silent: held, below: event === nothing ? [] : [event] }
+    }
+    events.push(event)
+    const parents = history.parents(event)
+    for (const parent of parents) visit(parent, held.has(event))
+    if (parents.length === 0) visit(nothing, true)
+  }
+}
+
+/** The oldest dead event below the region that some author in the region did not see as dead. */
+const oldestContested = (history: TextHistory, region: Region, dead: readonly number[]): number | undefined => {
+  const oldest = dead[0]
+  if (oldest === undefined || region.below.length === 0) return undefined
+  const isDead = new Set(dead)
+  const queue = new Heap()
+  const seen = new Set<number>(region.below)
+  for (const event of seen) queue.push(event)
+  let contested: number | undefined
+  for (let event = queue.pop(); event !== undefined && event >= oldest; event = queue.pop()) {
+    const found = event
+    if (isDead.has(found) && region.events.some((author) => !history.deadTo(found, author))) contested = found
+    for (const parent of history.parents(found)) {
+      if (seen.has(parent)) continue
+      seen.add(parent)
+      queue.push(parent)
+    }
+  }
+  return contested
+}
+
+/**
+ * For each event of the region, whether the region can be cut after it: all events up to it lead to it, all later ones build on
+ * it, and the later authors agree with the present on which of the earlier ones are dead.
+ */
+const cutsOf = (history: TextHistory, { events }: Region, dead: readonly number[]): boolean[] => {
+  const places = new Map(events.map((event, place) => [event, place]))
+  const placeOf = (event: number): number => places.get(event) ?? -1
+  const hasChild = new Array<boolean>(events.length).fill(false)
+  let heads = 0
+  const cuts = events.map((event) => {
+    for (const parent of history.parents(event).map(placeOf)) {
+      if (parent < 0 || hasChild[parent]) continue
+      hasChild[parent] = true
+      heads--
+    }
+    heads++
+    return heads === 1
+  })
+  let reach = events.length
+  for (let place = events.length - 1; place >= 0; place--) {
+    if (reach < place) cuts[place] = false
+    const parents = history.parents(events[place] as number)
+    reach = Math.min(reach, parents.length === 0 ? -1 : Math.min(...parents.map(placeOf)))
+  }
+  for (const event of dead) {
+    const place = places.get(event)
+    const cut = place === undefined ? -1 : cuts.indexOf(true, place)
+    if (place === undefined || cut < 0) continue
+    let author = events.length - 1
+    while (author > cut && history.deadTo(event, events[author] as number)) author--
+    if (author > cut) cuts.fill(false, place, author)
+  }
+  return cuts
+}
+
+const replayRegion = (history: TextHistory, region: Region, dead: readonly number[], splices: Splice[]): void => {
+  const { events, silent, below } = region
+  const isDead = new Set(dead)
+  const cuts = cutsOf(history, region, dead)
+  const emit = (at: number, remove: number, insert: string): void => {
+    const last = splices.at(-1)
+    // Typing on, and replacing: one splice for what lies side by side.
+    if (last && at === last.at + last.insert.length && (remove === 0 || insert.length === 0)) {
+      splices[splices.length - 1] = { at: last.at, remove: last.remove + remove, insert: last.insert + insert }
+    } else {
+      splices.push({ at, remove, insert })
+    }
+  }
+  let overText = below.length > 0
+  for (let start = 0; start < events.length; ) {
+    let end = cuts.indexOf(true, start) + 1
+    if (end === 0) end = events.length
+    const only = events[start] as number
+    if (end === start + 1) {
+      if (!silent.has(only) && !isDead.has(only)) splices.push(...history.splices(only))
+    } else {
+      const segment = events.slice(start, end)
+      const replay = new Replay(history, overText, emit)
+      const steps = new Map<number, number>()
+      for (const event of replayOrder(history, segment, silent)) {
+        const parents = history.parents(event).flatMap((parent) => steps.get(parent) ?? [])
+        steps.set(event, steps.size)
+        replay.step(event, parents, silent.has(event))
+      }
+    }
+    overText = true
+    start = end
+  }
+}
+
+/**
+ * The order of the replay: silent events first, and each branch to its end before the next one, so that the replay seldom goes back
+ * and forth between branches, however their events arrived.
+ */
+const replayOrder = (history: TextHistory, events: readonly number[], silent: ReadonlySet<number>): number[] => {
+  const missing = new Map<number, number>()
+  const children = new Map<number, number[]>()
+  for (const event of events) missing.set(event, 0)
+  for (const event of events) {
+    for (const parent of new Set(history.parents(event))) {
+      if (!missing.has(parent)) continue
+      missing.set(event, (missing.get(event) ?? 0) + 1)
+      const list = children.get(parent)
+      if (list) list.push(event)
+      else children.set(parent, [event])
+    }
+  }
+  const order: number[] = []
+  const quiet: number[] = []
+  const loud: number[] = []
+  const ready = (event: number): void => {
+    if (silent.has(event)) quiet.push(event)
+    else loud.push(event)
+  }
+  for (let index = events.length - 1; index >= 0; index--) {
+    const event = events[index] as number
+    if (missing.get(event) === 0) ready(event)
+  }
+  for (;;) {
+    const event = quiet.pop() ?? loud.pop()
+    if (event === undefined) return order
+    order.push(event)
+    for (const child of children.get(event)?.toReversed() ?? []) {
+      const left = (missing.get(child) ?? 0) - 1
+      missing.set(child, left)
+      if (left === 0) ready(child)
+    }
+  }
+}

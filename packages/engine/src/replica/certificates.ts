@@ -1,0 +1,47 @@
+/** The certificates a replica knows, whichever repository they came with, and the authority's keys that make them good. */
+import type { Hash } from '../commit/commit.ts'
+import { isRefusal, type Refusal, refusal } from '../bytes/refusal.ts'
+import { type Certificate, readCertificate } from '../trust/certificate.ts'
+import { messageOf } from '../trust/signed.ts'
+import type { Runtime } from './ports.ts'
+import type { RootLog } from './rootlog.ts'
+
+export class Certificates {
+  readonly #known = new Map<string, Certificate>()
+  readonly #runtime: Runtime
+  readonly #root: RootLog
+
+  constructor(runtime: Runtime, root: RootLog) {
+    this.#runtime = runtime
+    this.#root = root
+  }
+
+  get hash(): Hash {
+    return this.#runtime.hash
+  }
+
+  /** The newest certificate of a session. */
+  get(session: string): Certificate | undefined {
+    return this.#known.get(session)
+  }
+
+  /** Keeps a certificate that was checked before: made here, or read from this replica's own log. */
+  keep(certificate: Certificate): void {
+    const known = this.#known.get(certificate.session)
+    if (known === undefined || certificate.expires > known.expires) this.#known.set(certificate.session, certificate)
+  }
+
+  /** Checks a certificate from outside against the root log and keeps it. Expiry is judged by whoever admits, not here. */
+  async admit(bytes: Uint8Array): Promise<Certificate | Refusal> {
+    const certificate = readCertificate(bytes, this.#runtime.hash)
+    if (isRefusal(certificate)) return certificate
+    const known = this.#known.get(certificate.session)
+    if (known?.id === certificate.id) return known
+    const key = this.#root.key(certificate.signer)
+    if (certificate.network !== this.#root.network || key === undefined) return refusal('BadCertificate', certificate.session)
+    const message = messageOf('certificate', certificate.body, this.#runtime.hash)
+    if (!(await this.#runtime.verify(key, message, certificate.signature))) return refusal('BadCertificate', certificate.session)
+    this.keep(certificate)
+    return certificate
+  }
+}

@@ -1,0 +1,153 @@
+/**
+ * Counting: from admitted commits to values. A change counts when everything it names is known (its schema, the authority's position it
+ * cites, the time of its clock) and its parents count; until then it waits here, with its descendants and its atomic siblings, and never
+ * holds up the rest of its chain.
+ */
+import { clockTicks, type Change, type Commit } from '../commit/commit.ts'
+import { limits } from '../bytes/limits.ts'
+import { type Refusal, refusal } from '../bytes/refusal.ts'
+import { MergedItem } from '../merge/item.ts'
+import type { Schema } from '../schema/schema.ts'
+
+export interface CountingRules {
+  /** The schema of that definition hash, when this replica knows it. */
+  schema(hash: string): Schema | undefined
+  /** Whether the positions the commit cites are known here. */
+  policyKnown(commit: Commit): boolean
+  /** Authority-corrected time, ms. */
+  now(): number
+  /** Made by this replica's session: its own clock never holds it up. */
+  isOwn(commit: Commit): boolean
+  /** Why the rules refuse the change, if they do: a pure function of the commit, its past and the logs it cites. */
+  authorize(commit: Commit, change: Change): Refusal | undefined
+}
+
+export interface Counted {
+  readonly item: MergedItem
+  readonly commit: Commit
+  readonly index: number
+  readonly refusal: Refusal | undefined
+}
+
+interface Waiting {
+  readonly commit: Commit
+  readonly why: Refusal
+  /** Which changes wait; the others of the commit count already. */
+  readonly changes: readonly Change[]
+}
+
+export class Counting {
+  readonly #rules: CountingRules
+  /** Item key, then definition hash. */
+  readonly items = new Map<string, Map<string, MergedItem>>()
+  readonly #waiting = new Map<string, Waiting>()
+  readonly #onCounted: (counted: Counted) => void
+
+  constructor(rules: CountingRules, onCounted: (counted: Counted) => void) {
+    this.#rules = rules
+    this.#onCounted = onCounted
+  }
+
+  /** Commits that wait, with the reason. */
+  get waiting(): ReadonlyMap<string, { readonly why: Refusal }> {
+    return this.#waiting
+  }
+
+  item(key: string, schemaHash: string): MergedItem | undefined {
+    return this.items.get(key)?.get(schemaHash)
+  }
+
+  /** The item, made when absent: without changes it has no value. */
+  open(key: string, schemaHash: string, schema: Schema): MergedItem {
+    const versions = this.items.get(key) ?? new Map<string, MergedItem>()
+    this.items.set(key, versions)
+    const held = versions.get(schemaHash)
+    if (held !== undefined) return held
+    const item = new MergedItem(key, schema)
+    versions.set(schemaHash, item)
+    return item
+  }
+
+  /** Counts the commit's changes as far as they can be; the rest waits. */
+  count(commit: Commit): void {
+    this.#count(commit, commit.changes)
+  }
+
+  #count(commit: Commit, changes: readonly Change[]): void {
+    const held = new Map<Change, Refusal>()
+    for (const change of changes) {
+      const why = this.#mustWait(commit, change)
+      if (why !== undefined) held.set(change, why)
+    }
+    const [first] = held.values()
+    if (first === undefined) {
+      this.#waiting.delete(commit.id)
+      this.#apply(commit, changes)
+      return
+    }
+    const waits = commit.atomic ? changes : [...held.keys()]
+    if (this.#waiting.has(commit.id) || this.#waiting.size < limits.heldChanges) {
+      this.#waiting.set(commit.id, { commit, why: first, changes: waits })
+    }
+    if (!commit.atomic && waits.length < changes.length) this.#apply(commit, changes.filter((change) => !held.has(change)))
+  }
+
+  #mustWait(commit: Commit, change: Change): Refusal | undefined {
+    if (commit.extended) return refusal('UnknownFormat', 'a field of the header')
+    if (!this.#rules.isOwn(commit) && commit.clock > (this.#rules.now() + limits.clockAhead) * clockTicks) return refusal('ClockAhead', commit.id)
+    if (!this.#rules.policyKnown(commit)) return refusal('BadEntry', 'a position that is not known yet')
+    if (this.#rules.schema(change.schema.hash) === undefined) {
+      return refusal('UnknownSchema', `${change.schema.name} ${change.schema.version}`)
+    }
+    const item = this.item(change.key, change.schema.hash)
+    for (const parent of change.parents) if (item?.graph.indexOf(parent) === undefined) return refusal('MissingParents', parent)
+    return undefined
+  }
+
+  #apply(commit: Commit, changes: readonly Change[]): void {
+    const seen = commit.policy.authority?.n ?? -1
+    const prepared = changes.flatMap((change) => {
+      const schema = this.#rules.schema(change.schema.hash)
+      if (schema === undefined) return []
+      const item = this.open(change.key, change.schema.hash, schema)
+      const parents = change.parents.flatMap((parent) => item.graph.indexOf(parent) ?? [])
+      const node = { id: commit.id, clock: commit.clock, parents, operations: change.operations, seen }
+      return [{ item, node, refused: this.#rules.authorize(commit, change) }]
+    })
+    const broken = commit.atomic
+      ? prepared.map(({ item, node, refused }) => refused ?? item.check(node)).find((one) => one !== undefined)
+      : undefined
+    for (const { item, node, refused } of prepared) {
+      const dead = broken ?? refused
+      const { node: counted, refusal: inapplicable } = item.count(node, dead !== undefined)
+      this.#onCounted({ item, commit, index: counted.index, refusal: dead ?? inapplicable })
+    }
+  }
+
+  /** Tries again what waits: something became known, or time went on. Returns how many commits are counted now that were not. */
+  retry(): number {
+    let counted = 0
+    for (let progress = true; progress; ) {
+      progress = false
+      // Insertion order is the order of admission, so parents come first.
+      for (const { commit, changes } of [...this.#waiting.values()]) {
+        this.#count(commit, changes)
+        const left = this.#waiting.get(commit.id)
+        if (left === undefined) counted++
+        if (left === undefined || left.changes.length < changes.length) progress = true
+      }
+    }
+    return counted
+  }
+
+  /** When the earliest waiting clock comes due, ms of corrected time; undefined when none waits for its clock. */
+  nextDue(): number | undefined {
+    let due: number | undefined
+    for (const { commit, why } of this.#waiting.values()) {
+      if (why.code !== 'ClockAhead') continue
+      const at = commit.clock / clockTicks - limits.clockAhead
+      if (due === undefined || at < due) due = at
+    }
+    return due
+  }
+}

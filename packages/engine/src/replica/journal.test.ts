@@ -1,0 +1,487 @@
+import { describe, expect, test } from 'vitest'
+import { type Refusal, StorageError, WeftError } from '../bytes/refusal.ts'
+import { encodeFrame, scan } from '../log/frame.ts'
+import { Journal, type OpenJournal } from './journal.ts'
+import type { File, Files } from './ports.ts'
+
+type Change = { at: number; bytes: Uint8Array } | { truncate: number }
+interface Content {
+  /** What a reader sees. */
+  seen: Uint8Array
+  /** What a power cut leaves, but for a beginning of `unsynced`. */
+  durable: Uint8Array
+  unsynced: Change[]
+}
+type Fault = 'DiskFull' | 'DiskError' | 'short'
+
+const applied = (bytes: Uint8Array, change: Change): Uint8Array => {
+  const length = 'truncate' in change ? change.truncate : Math.max(bytes.length, change.at + change.bytes.length)
+  const next = new Uint8Array(length)
+  next.set(bytes.subarray(0, length))
+  if ('bytes' in change) next.set(change.bytes, change.at)
+  return next
+}
+
+/**
+ * A disk that counts calls and fails those it is told to. A sync that fails drops what it was to store and says nothing of it to the
+ * next one, while readers go on seeing it. Handles refuse to be used after a failure.
+ */
+class Disk implements Files {
+  readonly contents = new Map<string, Content>()
+  calls = 0
+  log: string[] = []
+  fault: (call: number) => Fault | undefined = () => undefined
+  onCall: () => void = () => undefined
+
+  #enter(name: string): Fault | undefined {
+    this.onCall()
+    this.log.push(name)
+    const fault = this.fault(this.calls++)
+    if (fault === 'DiskFull' || fault === 'DiskError') {
+      if (name !== 'sync') throw new StorageError(fault)
+    }
+    return fault
+  }
+
+  async open(name: string, create: boolean): Promise<File | undefined> {
+    this.#enter('open')
+    let content = this.contents.get(name)
+    if (content === undefined) {
+      if (!create) return undefined
+      content = { seen: new Uint8Array(0), durable: new Uint8Array(0), unsynced: [] }
+      this.contents.set(name, content)
+    }
+    return this.#file(content)
+  }
+
+  #file(content: Content): File {
+    let usable = true
+    const enter = (name: string): Fault | undefined => {
+      if (!usable) throw new Error(`${name} on a handle that failed`)
+      try {
+        return this.#enter(name)
+      } catch (error) {
+        if (name !== 'read') usable = false
+        throw error
+      }
+    }
+    const change = (next: Change): void => {
+      content.seen = applied(content.seen, next)
+      content.unsynced.push(next)
+    }
+    return {
+      size: async () => content.seen.length,
+      read: async (offset, length) => {
+        enter('read')
+        return content.seen.slice(offset, offset + length)
+      },
+      write: async (at, bytes) => {
+        const part = enter('write') === 'short' ? bytes.slice(0, Math.ceil(bytes.length / 2)) : bytes.slice()
+        change({ at, bytes: part })
+        return part.length
+      },
+      sync: async () => {
+        const fault = enter('sync')
+        const unsynced = content.unsynced
+        content.unsynced = []
+        if (fault === 'DiskFull' || fault === 'DiskError') {
+          usable = false
+          throw new StorageError(fault)
+        }
+        for (const next of unsynced) content.durable = applied(content.durable, next)
+      },
+      truncate: async (truncate) => {
+        enter('truncate')
+        change({ truncate })
+      },
+      close: async () => {
+        usable = false
+      },
+    }
+  }
+
+  async list(): Promise<string[]> {
+    return [...this.contents.keys()]
+  }
+  async rename(): Promise<void> {
+    throw new Error('not used')
+  }
+  async remove(): Promise<void> {
+    throw new Error('not used')
+  }
+  async syncNames(): Promise<void> {
+    this.#enter('syncNames')
+  }
+  async lock(): Promise<() => Promise<void>> {
+    throw new Error('not used')
+  }
+
+  /** Disks as power cuts now may leave this one: with nothing unsynced, with every change and half of each change more. */
+  *crashes(): Generator<Disk> {
+    for (const [name, { durable, unsynced }] of this.contents) {
+      let bytes = durable
+      const states = [bytes]
+      for (const change of unsynced) {
+        if ('bytes' in change) {
+          for (const length of [1, change.bytes.length >> 1, change.bytes.length - 1]) {
+            states.push(applied(bytes, { at: change.at, bytes: change.bytes.subarray(0, length) }))
+          }
+        }
+        bytes = applied(bytes, change)
+        states.push(bytes)
+      }
+      for (const state of states) {
+        const disk = new Disk()
+        for (const [other, content] of this.contents) {
+          const kept = other === name ? state : content.durable
+          disk.contents.set(other, { seen: kept, durable: kept, unsynced: [] })
+        }
+        yield disk
+      }
+    }
+  }
+
+  put(name: string, bytes: Uint8Array): void {
+    this.contents.set(name, { seen: bytes, durable: bytes, unsynced: [] })
+  }
+}
+
+const name = 'test.log'
+const header = Uint8Array.of(1, 2, 3, 4)
+const frame = (index: number): { kind: number; payload: Uint8Array } => ({
+  kind: 1,
+  payload: new Uint8Array(10 + (index % 30)).fill(index),
+})
+const indexOf = (payload: Uint8Array): number => payload[0] ?? -1
+
+const open = async (files: Files): Promise<OpenJournal & { incidents: Refusal[] }> => {
+  const incidents: Refusal[] = []
+  const opened = await Journal.open(files, name, { header, onIncident: (incident) => incidents.push(incident) })
+  return { ...opened, incidents }
+}
+
+const stored = async (disk: Disk): Promise<number[]> => {
+  const { journal, frames, damage, header: found } = await open(disk)
+  expect(damage).toEqual([])
+  expect(found).toEqual(header)
+  await journal.close()
+  return frames.map(({ payload }) => indexOf(payload))
+}
+
+interface Outcome {
+  appended: number[]
+  resolved: Set<number>
+  rejected: Map<number, unknown>
+}
+
+/** Appends one by one, several at once, and while others are under way. */
+const scenario = async (disk: Disk, outcome: Outcome): Promise<void> => {
+  const { journal } = await open(disk)
+  const append = async (...indexes: number[]): Promise<void> => {
+    outcome.appended.push(...indexes)
+    await journal.append(indexes.map(frame)).then(
+      () => {
+        for (const index of indexes) outcome.resolved.add(index)
+      },
+      (error: unknown) => {
+        for (const index of indexes) outcome.rejected.set(index, error)
+      },
+    )
+  }
+  await append(1)
+  await Promise.all([append(2, 3), append(4)])
+  const first = append(5)
+  await Promise.resolve()
+  await Promise.resolve()
+  await Promise.all([append(6), append(7, 8), first])
+  await append(9)
+  await append(10)
+  await journal.close()
+}
+
+const newOutcome = (): Outcome => ({ appended: [], resolved: new Set(), rejected: new Map() })
+
+/** What was appended and is there must be there in order; all that resolved is there and nothing that was rejected. */
+const judge = (found: number[], { appended, resolved, rejected }: Outcome): void => {
+  expect(found).toEqual(appended.filter((index) => found.includes(index)))
+  for (const index of resolved) expect(found).toContain(index)
+  for (const index of rejected.keys()) expect(found).not.toContain(index)
+}
+
+test('what was appended is read back, and the header with it', async () => {
+  const disk = new Disk()
+  const outcome = newOutcome()
+  await scenario(disk, outcome)
+  expect([...outcome.resolved]).toEqual([1, 2, 3, 4, 5, 6, 7, 8, 9, 10])
+  expect(await stored(disk)).toEqual([1, 2, 3, 4, 5, 6, 7, 8, 9, 10])
+  expect(scan(disk.contents.get(name)?.durable ?? header)).toMatchObject({ torn: false, damage: [] })
+})
+
+test('a new file has its header and its name on the disk before it is open', async () => {
+  const disk = new Disk()
+  const { journal, frames } = await open(disk)
+  expect(frames).toEqual([])
+  expect(disk.contents.get(name)?.durable).toEqual(encodeFrame(0, header))
+  expect(disk.log.slice(-3)).toEqual(['write', 'sync', 'syncNames'])
+  expect(journal.size).toBe(encodeFrame(0, header).length)
+})
+
+test('a crash at any call, with any beginning of what was not synced: all that resolved is there', async () => {
+  const disk = new Disk()
+  const outcome = newOutcome()
+  const checks: (() => Promise<void>)[] = []
+  disk.onCall = () => {
+    const crashes = [...disk.crashes()]
+    const now: Outcome = { ...outcome, appended: [...outcome.appended], resolved: new Set(outcome.resolved) }
+    for (const crash of crashes) checks.push(async () => judge(await stored(crash), now))
+  }
+  await scenario(disk, outcome)
+  expect(checks.length).toBeGreaterThan(40)
+  for (const check of checks) await check()
+})
+
+describe.each<Fault>(['DiskFull', 'DiskError', 'short'])('%s', (fault) => {
+  test('at any one call, then a crash at any later call: nothing resolved is lost, nothing rejected is there', async () => {
+    const calls = new Disk()
+    await scenario(calls, newOutcome())
+    let rejections = 0
+    let checks = 0
+    for (let failing = 0; failing < calls.calls; failing++) {
+      const disk = new Disk()
+      const outcome = newOutcome()
+      disk.fault = (call) => (call === failing ? fault : undefined)
+      const later: (() => Promise<void>)[] = []
+      disk.onCall = () => {
+        const now: Outcome = {
+          appended: [...outcome.appended],
+          resolved: new Set(outcome.resolved),
+          rejected: new Map(outcome.rejected),
+        }
+        for (const crash of disk.crashes()) later.push(async () => judge(await stored(crash), now))
+      }
+      const opened = await scenario(disk, outcome).then(
+        () => true,
+        (error: unknown) => {
+          expect(error).toMatchObject({ name: 'StorageError', code: fault })
+          return false
+        },
+      )
+      disk.fault = () => undefined
+      disk.onCall = () => undefined
+      for (const check of later) await check()
+      for (const crash of disk.crashes()) judge(await stored(crash), outcome)
+      judge(await stored(disk), outcome)
+      for (const error of outcome.rejected.values()) expect(error).toMatchObject({ name: 'StorageError', code: fault })
+      if (opened) expect(outcome.resolved.size + outcome.rejected.size).toBe(10)
+      rejections += outcome.rejected.size
+      checks += later.length
+    }
+    // Short writes are gone on with; the others must have been noticed.
+    expect(rejections > 0).toBe(fault !== 'short')
+    expect(checks).toBeGreaterThan(500)
+  })
+})
+
+test.each(['DiskFull', 'DiskError'] as const)(
+  '%s that lasts: appends are refused, and accepted again when it ends',
+  async (code) => {
+    for (let from = 0; from < 6; from++) {
+      const disk = new Disk()
+      const { journal } = await open(disk)
+      await journal.append([frame(1)])
+      const start = disk.calls + from
+      disk.fault = (call) => (call >= start ? code : undefined)
+      const outcomes: string[] = []
+      for (const index of [2, 3, 4]) {
+        await journal.append([frame(index)]).then(
+          () => outcomes.push('resolved'),
+          (error: unknown) => outcomes.push(error instanceof StorageError ? error.code : 'other'),
+        )
+      }
+      expect(outcomes.at(-1)).toBe(code)
+      disk.fault = () => undefined
+      await journal.append([frame(5)])
+      const kept = [1, ...[2, 3, 4].filter((_, at) => outcomes[at] === 'resolved'), 5]
+      for (const crash of disk.crashes()) expect(await stored(crash)).toEqual(kept)
+      await journal.close()
+      expect(await stored(disk)).toEqual(kept)
+    }
+  },
+)
+
+test('what waits behind a failed append fails with it, and what comes after is stored', async () => {
+  const disk = new Disk()
+  const { journal } = await open(disk)
+  const write = disk.calls
+  disk.fault = (call) => (call === write ? 'DiskFull' : undefined)
+  const first = journal.append([frame(1)])
+  const failures: Promise<unknown>[] = [first.catch((error: unknown) => error)]
+  disk.onCall = () => {
+    if (failures.length === 1) failures.push(journal.append([frame(2)]).catch((error: unknown) => error))
+  }
+  for (const error of await Promise.all(failures)) expect(error).toMatchObject({ code: 'DiskFull' })
+  expect(failures).toHaveLength(2)
+  await journal.append([frame(3)])
+  expect(await stored(disk)).toEqual([3])
+})
+
+test('appends that gather go out in one write and one sync', async () => {
+  const disk = new Disk()
+  const { journal } = await open(disk)
+  disk.log = []
+  await Promise.all(Array.from({ length: 1_000 }, (_, index) => journal.append([frame(index % 200)])))
+  expect(disk.log).toEqual(['write', 'sync'])
+  disk.log = []
+  const first = journal.append([frame(1)])
+  await Promise.resolve()
+  await Promise.resolve()
+  const others = Array.from({ length: 100 }, (_, index) => journal.append([frame(index)]))
+  await Promise.all([first, ...others])
+  expect(disk.log).toEqual(['write', 'sync', 'write', 'sync'])
+})
+
+test('a batch ends at some size, so that one write stays bounded', async () => {
+  const disk = new Disk()
+  const { journal } = await open(disk)
+  disk.log = []
+  const payload = new Uint8Array(1_000_000)
+  await Promise.all(Array.from({ length: 12 }, () => journal.append([{ kind: 1, payload }])))
+  expect(disk.log).toEqual(['write', 'sync', 'write', 'sync', 'write', 'sync'])
+})
+
+test('a torn tail is cut and kept aside, at every length', async () => {
+  const whole = [encodeFrame(0, header), encodeFrame(1, frame(1).payload)]
+  const prefix = Uint8Array.from(whole.flatMap((bytes) => [...bytes]))
+  const last = encodeFrame(1, frame(2).payload)
+  for (let cut = 1; cut < last.length; cut++) {
+    const disk = new Disk()
+    disk.put(name, Uint8Array.from([...prefix, ...last.subarray(0, cut)]))
+    const { journal, frames, incidents } = await open(disk)
+    expect(frames.map(({ payload }) => indexOf(payload))).toEqual([1])
+    expect(incidents).toEqual([])
+    expect(disk.contents.get(`${name}.torn`)?.durable).toEqual(last.slice(0, cut))
+    expect(disk.contents.get(name)?.durable).toEqual(prefix)
+    await journal.append([frame(3)])
+    expect(await stored(disk)).toEqual([1, 3])
+  }
+})
+
+test('a disk too full to keep the tail aside: the log is read, and the tail stays until there is room', async () => {
+  const disk = new Disk()
+  const tail = encodeFrame(1, frame(2).payload).subarray(0, 15)
+  disk.put(name, Uint8Array.from([...encodeFrame(0, header), ...encodeFrame(1, frame(1).payload), ...tail]))
+  const before = disk.contents.get(name)?.seen
+  disk.fault = () => (disk.log.at(-1) === 'write' ? 'DiskFull' : undefined)
+  const { journal, frames, incidents } = await open(disk)
+  expect(frames).toHaveLength(1)
+  expect(incidents.map(({ code }) => code)).toEqual(['DiskFull'])
+  await expect(journal.append([frame(3)])).rejects.toMatchObject({ code: 'DiskFull' })
+  expect(disk.contents.get(name)?.seen).toEqual(before)
+  disk.fault = () => undefined
+  await journal.append([frame(4)])
+  expect(disk.contents.get(`${name}.torn`)?.durable).toEqual(new Uint8Array(tail))
+  expect(await stored(disk)).toEqual([1, 4])
+})
+
+test('damage in the middle is reported and stays, what follows is read, and appends go on', async () => {
+  const disk = new Disk()
+  const parts = [encodeFrame(0, header), ...[1, 2, 3].map((index) => encodeFrame(1, frame(index).payload))]
+  const bytes = Uint8Array.from(parts.flatMap((part) => [...part]))
+  const from = (parts[0]?.length ?? 0) + (parts[1]?.length ?? 0)
+  bytes[from + 14] = 99
+  disk.put(name, bytes)
+  const { journal, frames, damage, incidents } = await open(disk)
+  expect(frames.map(({ payload }) => indexOf(payload))).toEqual([1, 3])
+  expect(damage).toEqual([{ from, to: from + (parts[2]?.length ?? 0) }])
+  expect(incidents.map(({ code }) => code)).toEqual(['LogCorrupt'])
+  await journal.append([frame(4)])
+  expect(disk.contents.get(name)?.durable.subarray(0, bytes.length)).toEqual(bytes)
+  expect((await open(disk)).frames.map(({ payload }) => indexOf(payload))).toEqual([1, 3, 4])
+})
+
+test('a damaged header is reported as undefined, and the frames are read', async () => {
+  const disk = new Disk()
+  const bytes = Uint8Array.from([...encodeFrame(0, header), ...encodeFrame(1, frame(1).payload)])
+  bytes[2] = 0
+  disk.put(name, bytes)
+  const { header: found, frames, incidents } = await open(disk)
+  expect(found).toBeUndefined()
+  expect(frames.map(({ payload }) => indexOf(payload))).toEqual([1])
+  expect(incidents.map(({ code }) => code)).toEqual(['LogCorrupt'])
+})
+
+test('a file without a single whole frame begins anew, kept aside, reported if it held more than half a header', async () => {
+  for (const [bytes, reported] of [
+    [encodeFrame(0, header).subarray(0, 9), false],
+    [new Uint8Array(4_000).fill(3), true],
+  ] as const) {
+    const disk = new Disk()
+    disk.put(name, bytes)
+    const { journal, incidents } = await open(disk)
+    expect(incidents.map(({ code }) => code)).toEqual(reported ? ['LogCorrupt'] : [])
+    expect(disk.contents.get(`${name}.torn`)?.durable).toEqual(new Uint8Array(bytes))
+    await journal.append([frame(1)])
+    expect(await stored(disk)).toEqual([1])
+  }
+})
+
+test('what a killed process had written and not synced is synced before it counts', async () => {
+  const disk = new Disk()
+  const { journal } = await open(disk)
+  await journal.append([frame(1)])
+  const bytes = encodeFrame(1, frame(2).payload)
+  const file = await disk.open(name, false)
+  await file?.write(journal.size, bytes)
+  expect((await open(disk)).frames).toHaveLength(2)
+  expect(disk.contents.get(name)?.unsynced).toEqual([])
+  disk.fault = () => (disk.log.at(-1) === 'sync' ? 'DiskError' : undefined)
+  await expect(open(disk)).rejects.toMatchObject({ code: 'DiskError' })
+})
+
+test('after a failure the file is not trusted unless it still is what was written', async () => {
+  const disk = new Disk()
+  const { journal, incidents } = await open(disk)
+  await journal.append([frame(1), frame(2)])
+  const content = disk.contents.get(name)
+  if (content === undefined) throw new Error('no file')
+  const intact = content.seen
+  const failing = disk.calls
+  disk.fault = (call) => (call === failing ? 'DiskError' : undefined)
+  content.seen = content.seen.with(30, 77)
+  await expect(journal.append([frame(3)])).rejects.toMatchObject({ code: 'DiskError' })
+  await expect(journal.append([frame(4)])).rejects.toMatchObject({ code: 'DiskError' })
+  expect(incidents.some(({ code }) => code === 'LogCorrupt')).toBe(true)
+  content.seen = intact
+  await journal.append([frame(5)])
+  expect(await stored(disk)).toEqual([1, 2, 5])
+})
+
+test('close stores what waits, and refuses what comes later', async () => {
+  const disk = new Disk()
+  const { journal } = await open(disk)
+  const waiting = journal.append([frame(1)])
+  const closed = journal.close()
+  const late: unknown = await journal.append([frame(2)]).catch((error: unknown) => error)
+  expect(late instanceof WeftError && late.code).toBe('Closed')
+  await Promise.all([waiting, closed])
+  expect(await stored(disk)).toEqual([1])
+})
+
+test('a log of many pieces is read whole', async () => {
+  const disk = new Disk()
+  const { journal } = await open(disk)
+  const sizes = [700_000, 1_048_576, 3, 900_000, 1_048_576]
+  for (const size of sizes) await journal.append([{ kind: 2, payload: new Uint8Array(size).fill(size) }])
+  const size = journal.size
+  await journal.close()
+  const reopened = await open(disk)
+  expect(reopened.journal.size).toBe(size)
+  expect(reopened.frames.map(({ payload }) => payload.length)).toEqual(sizes)
+  // A failure makes it compare what it has read with the checksum it took while reading.
+  const failing = disk.calls
+  disk.fault = (call) => (call === failing ? 'DiskFull' : undefined)
+  await expect(reopened.journal.append([frame(1)])).rejects.toMatchObject({ code: 'DiskFull' })
+  await reopened.journal.append([frame(2)])
+  expect(reopened.incidents).toEqual([])
+  expect((await open(disk)).frames).toHaveLength(sizes.length + 1)
+})

@@ -1,0 +1,287 @@
+/**
+ * The one writer of one log file. Its promises:
+ *
+ * 1. What `append` resolved for is there at every later opening, whatever the crash: written and synced on a handle that never failed.
+ * 2. What `append` rejected for is not: the file is cut back, and the cut is synced, before anything else is acknowledged. Only a disk
+ *    that refuses the cut as well delays this until it takes it, and until then it takes nothing else either.
+ * 3. Appends are stored in the order of the calls. When one fails, all that wait behind it fail with it, because they may build on it.
+ *
+ * While one batch is being written, the next gathers: one write and one sync for all of it.
+ *
+ * After a failed sync the system may count pages as clean that never reached the disk, so that the next sync succeeds over a hole
+ * (Rebello et al., "Can Applications Recover from fsync Failures?", 2020). Hence no handle is used again after a failure: the file is
+ * opened anew, what was synced before is read and compared with the checksum kept of it, and the rest is cut off.
+ */
+import { concatBytes } from '../bytes/bytes.ts'
+import { crc32c } from '../bytes/crc32c.ts'
+import { type Refusal, refusal, StorageError, WeftError } from '../bytes/refusal.ts'
+import { encodeFrame, type Frame, type Hole, Scanner } from '../log/frame.ts'
+import type { File, Files } from './ports.ts'
+
+/** Bytes read at once. */
+const pieceBytes = 1_048_576
+/** A batch takes no further appends from here on. */
+const batchBytes = 4_194_304
+
+export interface JournalOptions {
+  /** Payload of the first frame, of kind 0, if the file is new. */
+  readonly header: Uint8Array
+  /** Told of what no caller is told of by a rejection: damage, and a cut that has to wait. */
+  onIncident(incident: Refusal): void
+}
+
+export interface OpenJournal {
+  readonly journal: Journal
+  /** The first frame's payload; undefined when damage has taken it. */
+  readonly header: Uint8Array | undefined
+  /** All whole frames after the header. */
+  readonly frames: readonly Frame[]
+  /** What is damaged in the middle. It stays as it is. */
+  readonly damage: readonly Hole[]
+}
+
+interface Append {
+  readonly parts: readonly Uint8Array[]
+  readonly bytes: number
+  resolve(): void
+  reject(error: WeftError): void
+}
+
+export class Journal {
+  readonly #files: Files
+  readonly #name: string
+  readonly #onIncident: (incident: Refusal) => void
+  /** Undefined when the last handle failed. */
+  #file: File | undefined
+  /** The file up to here is synced, and this is its checksum. */
+  #size = 0
+  #checksum = 0
+  /** Whether what lies behind `#size` is a tail that a crash left, to be kept aside before it is cut. */
+  #torn = false
+  #waiting: Append[] = []
+  #pump: Promise<void> | undefined
+  #closed = false
+
+  private constructor(files: Files, name: string, options: JournalOptions) {
+    this.#files = files
+    this.#name = name
+    this.#onIncident = options.onIncident
+  }
+
+  /**
+   * Opens the log, or makes it. A torn tail is cut off and kept in `<name>.torn`. Rejects with a `StorageError` when the file can
+   * not be made or read.
+   */
+  static async open(files: Files, name: string, options: JournalOptions): Promise<OpenJournal> {
+    const journal = new Journal(files, name, options)
+    try {
+      const { frames, damage, length } = await journal.#load()
+      for (const { from, to } of damage) options.onIncident(refusal('LogCorrupt', `${name} ${from}-${to}`))
+      if (journal.#size > 0) {
+        // When there is no room to keep the tail aside, the log can be read all the same; the cut waits for the next append.
+        if (journal.#torn) await journal.#handle().catch((error: StorageError) => journal.#report(error))
+        const [first] = frames
+        const intact = first !== undefined && first.offset === 0 && first.kind === 0
+        await files.syncNames()
+        return {
+          journal,
+          header: intact ? first.payload : undefined,
+          frames: intact ? frames.slice(1) : frames,
+          damage,
+        }
+      }
+      const header = encodeFrame(0, options.header)
+      // A crash while the header was written leaves no more than a header.
+      if (length > header.length) options.onIncident(refusal('LogCorrupt', `${name} 0-${length}`))
+      await journal.#write(await journal.#handle(), [header])
+      await files.syncNames()
+      return { journal, header: options.header, frames: [], damage }
+    } catch (error) {
+      await journal.#drop()
+      throw storageError(error, name)
+    }
+  }
+
+  /** Bytes that are durable. */
+  get size(): number {
+    return this.#size
+  }
+
+  /**
+   * Resolves when the frames are durable. Rejects with a `StorageError` when they could not be stored, with `Closed` after `close`, and
+   * with a RangeError when a frame cannot be encoded.
+   */
+  async append(frames: readonly { readonly kind: number; readonly payload: Uint8Array }[]): Promise<void> {
+    if (this.#closed) throw new WeftError('Closed', this.#name)
+    const parts = frames.map(({ kind, payload }) => encodeFrame(kind, payload))
+    const bytes = parts.reduce((sum, part) => sum + part.length, 0)
+    const stored = new Promise<void>((resolve, reject) => this.#waiting.push({ parts, bytes, resolve, reject }))
+    this.#pump ??= this.#run()
+    return stored
+  }
+
+  /** Stores what waits, then closes the file. */
+  async close(): Promise<void> {
+    this.#closed = true
+    await this.#pump
+    await this.#drop()
+  }
+
+  async #run(): Promise<void> {
+    // Calls made in one go are one batch.
+    await undefined
+    while (this.#waiting.length > 0) {
+      const batch = this.#takeBatch()
+      try {
+        await this.#write(
+          await this.#handle(),
+          batch.flatMap(({ parts }) => parts),
+        )
+        for (const { resolve } of batch) resolve()
+      } catch (error) {
+        await this.#drop()
+        await this.#handle().catch((again: StorageError) => this.#report(again))
+        const failed = [...batch, ...this.#waiting.splice(0)]
+        for (const { reject } of failed) reject(storageError(error, this.#name))
+      }
+    }
+    this.#pump = undefined
+  }
+
+  #takeBatch(): Append[] {
+    let bytes = 0
+    let count = 0
+    while (count < this.#waiting.length && (count === 0 || bytes < batchBytes))
+      bytes += this.#waiting[count++]?.bytes ?? 0
+    return this.#waiting.splice(0, count)
+  }
+
+  /** Writes behind what is durable, and makes that durable too. After a rejection the handle is not to be used again. */
+  async #write(file: File, parts: readonly Uint8Array[]): Promise<void> {
+    const bytes = concatBytes(...parts)
+    if (bytes.length === 0) return
+    await writeAll(file, this.#size, bytes)
+    await file.sync()
+    this.#checksum = crc32c(bytes, this.#checksum)
+    this.#size += bytes.length
+  }
+
+  /** A handle of a file that ends where what is durable ends. Rejects with a `StorageError`, leaving everything as it was. */
+  async #handle(): Promise<File> {
+    if (this.#file !== undefined) return this.#file
+    let file: File | undefined
+    try {
+      file = await this.#files.open(this.#name, false)
+      if (file === undefined) throw new StorageError('DiskError', `${this.#name} is gone`)
+      await this.#check(file)
+      if (this.#torn) await this.#keepAside(file)
+      await file.truncate(this.#size)
+      await file.sync()
+      this.#torn = false
+      this.#file = file
+      return file
+    } catch (error) {
+      await file?.close().catch(ignore)
+      throw storageError(error, this.#name)
+    }
+  }
+
+  /** Reads again what was durable. */
+  async #check(file: File): Promise<void> {
+    let checksum = 0
+    let offset = 0
+    for await (const piece of pieces(file, 0, this.#size)) {
+      checksum = crc32c(piece, checksum)
+      offset += piece.length
+    }
+    if (offset === this.#size && checksum === this.#checksum) return
+    this.#onIncident(refusal('LogCorrupt', `${this.#name} 0-${this.#size}`))
+    throw new StorageError('DiskError', `${this.#name} is not what was written`)
+  }
+
+  async #keepAside(file: File): Promise<void> {
+    const aside = await this.#files.open(`${this.#name}.torn`, true)
+    if (aside === undefined) throw new StorageError('DiskError', `${this.#name}.torn`)
+    try {
+      await aside.truncate(0)
+      let offset = 0
+      for await (const piece of pieces(file, this.#size, Number.POSITIVE_INFINITY)) {
+        await writeAll(aside, offset, piece)
+        offset += piece.length
+      }
+      await aside.sync()
+    } finally {
+      await aside.close().catch(ignore)
+    }
+    await this.#files.syncNames()
+  }
+
+  /** Reads the whole file, and leaves a handle when there is nothing to cut. */
+  async #load(): Promise<{ frames: Frame[]; damage: readonly Hole[]; length: number }> {
+    const file = await this.#files.open(this.#name, true)
+    if (file === undefined) throw new StorageError('DiskError', this.#name)
+    this.#file = file
+    // A process that was killed may have left what it had written and not yet synced. It counts from now on, so it has to last.
+    await file.sync()
+    const scanner = new Scanner()
+    const frames: Frame[] = []
+    let length = 0
+    /** Read, and not yet known to lie before the end of a whole frame. */
+    let behind: Uint8Array[] = []
+    const advance = (found: Frame[]): void => {
+      for (const frame of found) frames.push(frame)
+      behind = behind.flatMap((piece) => {
+        const whole = Math.min(scanner.good - this.#size, piece.length)
+        this.#checksum = crc32c(piece.subarray(0, whole), this.#checksum)
+        this.#size += whole
+        return whole < piece.length ? [piece.subarray(whole)] : []
+      })
+    }
+    for await (const piece of pieces(file, 0, Number.POSITIVE_INFINITY)) {
+      length += piece.length
+      behind.push(piece)
+      advance(scanner.push(piece))
+    }
+    advance(scanner.end())
+    this.#torn = scanner.torn
+    if (this.#torn) await this.#drop()
+    return { frames, damage: scanner.damage, length }
+  }
+
+  /** A handle that failed is closed and not used again; what closing says changes nothing. */
+  async #drop(): Promise<void> {
+    const file = this.#file
+    this.#file = undefined
+    await file?.close().catch(ignore)
+  }
+
+  #report(error: StorageError): void {
+    this.#onIncident(refusal(error.code, error.about))
+  }
+}
+
+const ignore = (): void => undefined
+
+const storageError = (error: unknown, name: string): StorageError =>
+  error instanceof StorageError ? error : new StorageError('DiskError', name, { cause: error })
+
+/** Continues short writes. A write of nothing is a failure, or it would go on for ever. */
+const writeAll = async (file: File, offset: number, bytes: Uint8Array): Promise<void> => {
+  let written = 0
+  while (written < bytes.length) {
+    const count = await file.write(offset + written, written === 0 ? bytes : bytes.subarray(written))
+    if (count <= 0) throw new StorageError('DiskError', 'nothing was written')
+    written += count
+  }
+}
+
+/** The bytes from `from` up to `to` or the end of the file. */
+async function* pieces(file: File, from: number, to: number): AsyncGenerator<Uint8Array, void, undefined> {
+  let offset = from
+  while (offset < to) {
+    const piece = await file.read(offset, Math.min(pieceBytes, to - offset))
+    if (piece.length === 0) return
+    offset += piece.length
+    yield piece
+  }
+}

@@ -1,0 +1,384 @@
+/**
+ * The one road of a repository's commits, local and remote alike:
+ *
+ *     local:  capture -> count -> sign ->|
+ *     remote: read -> certificate -> verify ->| -> check -> stage -> log -> settle -> (remote: count) -> peers
+ *
+ * A commit is durable here before any peer sees it, and nothing that could not be stored leaves a trace. One append is under way at a
+ * time; what arrives meanwhile goes out with the next.
+ */
+import { isRefusal, type Refusal, refusal, StorageError } from '../bytes/refusal.ts'
+import { limits } from '../bytes/limits.ts'
+import { encode } from '../bytes/cbor.ts'
+import { fromHex } from '../bytes/bytes.ts'
+import { type Commit, format, readCommit, signedBytes } from '../commit/commit.ts'
+import { Commits } from '../graph/commits.ts'
+import { AuthorityLog } from '../trust/authoritylog.ts'
+import { type Entry, readEntry } from '../trust/entry.ts'
+import { readCertificate } from '../trust/certificate.ts'
+import { messageOf } from '../trust/signed.ts'
+import type { Certificates } from './certificates.ts'
+import { Journal } from './journal.ts'
+import type { Files, Runtime } from './ports.ts'
+import type { RootLog } from './rootlog.ts'
+
+export const frameKinds = { header: 0, commit: 1, certificate: 2, entry: 3 } as const
+
+/** Who brought a commit: this replica, or the channel it came through. */
+export type Origin = 'local' | object
+
+export interface PipelineEvents {
+  /** A remote commit is durable here: count it. Called in order of admission. */
+  count(commit: Commit): void
+  /** Commits became durable, in order. */
+  settled(commits: readonly { readonly commit: Commit; readonly origin: Origin }[]): void
+  /** Entries of the authority log became durable. */
+  entries(entries: readonly Entry[], origin: Origin): void
+  /** What a channel brought was refused. */
+  refused(origin: Origin, id: string, why: Refusal): void
+  /** Something the app or an operator should know. */
+  incident(why: Refusal): void
+  /** Storing failed, or works again. */
+  storage(problem: Refusal | undefined): void
+}
+
+type Work =
+  | { readonly kind: 'commit'; readonly commit: Commit; readonly origin: Origin }
+  | { readonly kind: 'entry'; readonly entry: Entry; readonly origin: Origin }
+
+interface Pending {
+  readonly commit: Commit
+  readonly origin: Origin
+}
+
+/** Verifications under way at once; more only fills memory. */
+const verifyWidth = 64
+/** Work taken into one append. */
+const batchSize = 4_096
+const firstRetry = 500
+const lastRetry = 30_000
+
+export class Pipeline {
+  readonly path: string
+  readonly commits = new Commits()
+  readonly log: AuthorityLog
+  readonly #runtime: Runtime
+  readonly #root: RootLog
+  readonly #certificates: Certificates
+  readonly #events: PipelineEvents
+  /** Whether this replica is the authority: it admits only what a certificate in force signed. */
+  readonly #now: (() => number) | undefined
+  #journal: Journal | undefined
+  /** Sessions whose certificate is in this repository's log. */
+  readonly #certified = new Set<string>()
+  readonly #work: Work[] = []
+  readonly #pending = new Map<string, Pending>()
+  /** Missing id to the commits that wait for it. */
+  readonly #waiters = new Map<string, Set<string>>()
+  #pendingBytes = 0
+  #durableEntries = 0
+  #running = false
+  #closed = false
+  #retry = firstRetry
+  #cancelRetry: (() => void) | undefined
+
+  constructor(options: {
+    path: string
+    runtime: Runtime
+    root: RootLog
+    certificates: Certificates
+    events: PipelineEvents
+    /** The authority's time; undefined for everybody else. */
+    authorityNow: (() => number) | undefined
+  }) {
+    this.path = options.path
+    this.log = new AuthorityLog(options.path)
+    this.#runtime = options.runtime
+    this.#root = options.root
+    this.#certificates = options.certificates
+    this.#events = options.events
+    this.#now = options.authorityNow
+  }
+
+  /** Entries of the authority log that are durable here: only these may be shown to a peer. */
+  get durableEntries(): number {
+    return this.#durableEntries
+  }
+
+  get isOpen(): boolean {
+    return this.#journal !== undefined
+  }
+
+  /** Opens the log and replays it. What this replica stored it verified before, so only structure and hashes are checked again. */
+  async open(files: Files, name: string): Promise<void> {
+    const network = this.#root.network
+    if (network === undefined) throw new Error('a repository is opened after its network is known')
+    const header = encode([format, fromHex(network), this.path, this.#runtime.random(16)])
+    const onIncident = (why: Refusal): void => this.#events.incident(why)
+    const { journal, frames } = await Journal.open(files, name, { header, onIncident })
+    const { hash } = this.#runtime
+    for (const frame of frames) {
+      if (frame.kind === frameKinds.certificate) {
+        const certificate = readCertificate(frame.payload, hash)
+        if (isRefusal(certificate)) this.#events.incident(certificate)
+        else {
+          this.#certificates.keep(certificate)
+          this.#certified.add(certificate.session)
+        }
+      } else if (frame.kind === frameKinds.commit) {
+        const commit = readCommit(frame.payload, hash)
+        const why = isRefusal(commit) ? commit : this.commits.check(commit)
+        if (isRefusal(commit) || why !== undefined) {
+          this.#events.incident(why ?? refusal('Malformed', this.path))
+          continue
+        }
+        this.commits.stage(commit)
+        this.commits.settle()
+        this.#events.count(commit)
+      } else if (frame.kind === frameKinds.entry) {
+        const entry = readEntry(frame.payload, hash)
+        const why = isRefusal(entry) ? entry : this.log.check(entry, hash)
+        if (isRefusal(entry) || (why !== undefined && why !== 'held')) {
+          this.#events.incident(isRefusal(why) ? why : refusal('Malformed', this.path))
+          continue
+        }
+        if (why === undefined) this.log.append(entry)
+      }
+    }
+    this.#durableEntries = this.log.entries.length
+    this.#journal = journal
+    void this.#run()
+  }
+
+  /** Puts a signed local commit on the road. Its counting was done at capture. */
+  submit(commit: Commit): void {
+    this.#work.push({ kind: 'commit', commit, origin: 'local' })
+    void this.#run()
+  }
+
+  /** Puts an entry this replica signed as the authority on the road. */
+  submitEntry(entry: Entry): void {
+    this.#work.push({ kind: 'entry', entry, origin: 'local' })
+    void this.#run()
+  }
+
+  /** Whether nothing is on the road. */
+  get isIdle(): boolean {
+    return this.#work.length === 0 && !this.#running
+  }
+
+  /**
+   * Checks what a channel brought, in the order size, guard, hashes, duplicate, certificate, signature, and puts the good on the road.
+   * Calls of one channel must be made one after the other, so that its order is kept.
+   */
+  async receive(
+    origin: object,
+    received: { certificates: readonly Uint8Array[]; commits: readonly Uint8Array[]; entries: readonly Uint8Array[] },
+  ): Promise<void> {
+    const refuse = (id: string, why: Refusal): void => this.#events.refused(origin, id, why)
+    for (const bytes of received.certificates) {
+      const certificate = await this.#certificates.admit(bytes)
+      if (isRefusal(certificate)) refuse('', certificate)
+    }
+    for (const bytes of received.entries) {
+      const entry = await this.#readEntry(bytes)
+      if (isRefusal(entry)) refuse('', entry)
+      else this.#work.push({ kind: 'entry', entry, origin })
+    }
+    const read: Commit[] = []
+    for (const bytes of received.commits) {
+      const commit = readCommit(bytes, this.#runtime.hash)
+      if (isRefusal(commit)) refuse('', commit)
+      else if (this.commits.get(commit.id) === undefined) {
+        const why = this.#mayStand(commit)
+        if (why === undefined) read.push(commit)
+        else refuse(commit.id, why)
+      }
+    }
+    for (let from = 0; from < read.length; from += verifyWidth) {
+      const batch = read.slice(from, from + verifyWidth)
+      const good = await Promise.all(batch.map((commit) => this.#isSigned(commit)))
+      for (const [index, commit] of batch.entries()) {
+        if (good[index] === true) this.#work.push({ kind: 'commit', commit, origin })
+        else refuse(commit.id, refusal('BadSignature', commit.id))
+      }
+    }
+    if (this.#work.length > 0) void this.#run()
+  }
+
+  #mayStand(commit: Commit): Refusal | undefined {
+    if (commit.network !== this.#root.network) return refusal('WrongNetwork', commit.id)
+    if (commit.repository !== this.path) return refusal('WrongRepository', commit.id)
+    const certificate = this.#certificates.get(commit.session)
+    if (certificate === undefined) return refusal('UnknownSession', commit.session)
+    if (this.#now !== undefined && certificate.expires < this.#now()) return refusal('CertificateExpired', commit.session)
+    return undefined
+  }
+
+  async #isSigned(commit: Commit): Promise<boolean> {
+    const certificate = this.#certificates.get(commit.session)
+    if (certificate === undefined) return false
+    return this.#runtime.verify(certificate.publicKey, signedBytes(commit.id), commit.signature)
+  }
+
+  async #readEntry(bytes: Uint8Array): Promise<Entry | Refusal> {
+    const entry = readEntry(bytes, this.#runtime.hash)
+    if (isRefusal(entry)) return entry
+    if (entry.network !== this.#root.network) return refusal('WrongNetwork', entry.id)
+    const key = this.#root.key(entry.signer)
+    if (key === undefined || entry.statement.kind === 'genesis') return refusal('BadEntry', entry.id)
+    const message = messageOf('entry', entry.body, this.#runtime.hash)
+    return (await this.#runtime.verify(key, message, entry.signature)) ? entry : refusal('BadSignature', entry.id)
+  }
+
+  async #run(): Promise<void> {
+    if (this.#running || this.#journal === undefined || this.#cancelRetry !== undefined) return
+    this.#running = true
+    try {
+      while (this.#work.length > 0 && !this.#closed) if (!(await this.#step(this.#journal))) break
+    } finally {
+      this.#running = false
+    }
+  }
+
+  /** One append. False when storing failed: what is local is kept and tried again later. */
+  async #step(journal: Journal): Promise<boolean> {
+    const taken = this.#work.splice(0, batchSize)
+    const frames: { kind: number; payload: Uint8Array }[] = []
+    const staged: { commit: Commit; origin: Origin }[] = []
+    const entries: { entry: Entry; origin: Origin }[] = []
+    const certified: string[] = []
+    for (const work of taken) {
+      if (work.kind === 'entry') {
+        if (this.#stageEntry(work.entry, work.origin)) {
+          entries.push(work)
+          frames.push({ kind: frameKinds.entry, payload: work.entry.bytes })
+        }
+        continue
+      }
+      for (const ready of this.#stage(work)) {
+        const { commit } = ready
+        const certificate = this.#certificates.get(commit.session)
+        if (certificate !== undefined && !this.#certified.has(commit.session)) {
+          this.#certified.add(commit.session)
+          certified.push(commit.session)
+          frames.push({ kind: frameKinds.certificate, payload: certificate.bytes })
+        }
+        frames.push({ kind: frameKinds.commit, payload: commit.bytes })
+        staged.push(ready)
+      }
+    }
+    if (frames.length === 0) return true
+    try {
+      await journal.append(frames)
+    } catch (error) {
+      if (!(error instanceof StorageError)) throw error
+      this.commits.rollback()
+      this.log.truncate(this.#durableEntries)
+      for (const session of certified) this.#certified.delete(session)
+      this.#storingFailed(refusal(error.code, error.about), staged, entries)
+      return false
+    }
+    if (this.#retry !== firstRetry) this.#events.storage(undefined)
+    this.#retry = firstRetry
+    this.commits.settle()
+    this.#durableEntries = this.log.entries.length
+    for (const { commit, origin } of staged) if (origin !== 'local') this.#events.count(commit)
+    if (staged.length > 0) this.#events.settled(staged)
+    if (entries.length > 0) {
+      const byOrigin = new Map<Origin, Entry[]>()
+      for (const { entry, origin } of entries) byOrigin.set(origin, [...(byOrigin.get(origin) ?? []), entry])
+      for (const [origin, some] of byOrigin) this.#events.entries(some, origin)
+    }
+    return true
+  }
+
+  #storingFailed(
+    why: Refusal,
+    staged: readonly { commit: Commit; origin: Origin }[],
+    entries: readonly { entry: Entry; origin: Origin }[],
+  ): void {
+    const kept: Work[] = []
+    for (const { commit, origin } of staged) {
+      if (origin === 'local') kept.push({ kind: 'commit', commit, origin })
+      else this.#events.refused(origin, commit.id, why)
+    }
+    for (const { entry, origin } of entries) if (origin === 'local') kept.push({ kind: 'entry', entry, origin })
+    this.#work.unshift(...kept)
+    this.#events.storage(why)
+    this.#cancelRetry = this.#runtime.timer(this.#retry, () => {
+      this.#cancelRetry = undefined
+      void this.#run()
+    })
+    this.#retry = Math.min(this.#retry * 2, lastRetry)
+  }
+
+  #stageEntry(entry: Entry, origin: Origin): boolean {
+    const why = this.log.check(entry, this.#runtime.hash)
+    if (why === 'held') return false
+    if (why !== undefined) {
+      this.#events.refused(origin, '', why)
+      if (why.code === 'LogForked') this.#events.incident(why)
+      return false
+    }
+    this.log.append(entry)
+    return true
+  }
+
+  /** Stages a commit and whatever waited for it. */
+  #stage(work: Pending): Pending[] {
+    const ready: Pending[] = []
+    const queue = [work]
+    for (let next = queue.shift(); next !== undefined; next = queue.shift()) {
+      const { commit, origin } = next
+      if (this.commits.get(commit.id) !== undefined) continue
+      const why = this.commits.check(commit)
+      if (why?.code === 'MissingParents' && origin !== 'local') {
+        this.#wait(why.about, next)
+        continue
+      }
+      if (why !== undefined) {
+        this.#events.refused(origin, commit.id, why)
+        continue
+      }
+      if (this.commits.stage(commit)) this.#events.incident(refusal('ChainForked', commit.chain))
+      ready.push(next)
+      for (const id of this.#waiters.get(commit.id) ?? []) {
+        const waited = this.#pending.get(id)
+        if (waited === undefined) continue
+        this.#pending.delete(id)
+        this.#pendingBytes -= waited.commit.bytes.length
+        queue.push(waited)
+      }
+      this.#waiters.delete(commit.id)
+    }
+    return ready
+  }
+
+  /** Keeps a commit until the one it builds on is here. The pool is bounded: the oldest gives way, and sync brings it again. */
+  #wait(missing: string, work: Pending): void {
+    const { commit } = work
+    if (this.#pending.has(commit.id)) return
+    this.#pending.set(commit.id, work)
+    this.#pendingBytes += commit.bytes.length
+    const waiters = this.#waiters.get(missing) ?? new Set<string>()
+    this.#waiters.set(missing, waiters.add(commit.id))
+    for (const [id, oldest] of this.#pending) {
+      if (this.#pending.size <= limits.pendingCommits && this.#pendingBytes <= limits.pendingBytes) break
+      this.#pending.delete(id)
+      this.#pendingBytes -= oldest.commit.bytes.length
+      for (const [other, ids] of this.#waiters) if (ids.delete(id) && ids.size === 0) this.#waiters.delete(other)
+    }
+  }
+
+  /** How many commits wait for parents, and their bytes: bounded by the limits. */
+  get pending(): { readonly commits: number; readonly bytes: number } {
+    return { commits: this.#pending.size, bytes: this.#pendingBytes }
+  }
+
+  async close(): Promise<void> {
+    this.#closed = true
+    this.#cancelRetry?.()
+    await this.#journal?.close()
+  }
+}

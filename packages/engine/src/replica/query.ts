@@ -1,0 +1,99 @@
+/**
+ * Live lists: the items of a schema, filtered and sorted. `current` is undefined while the repository is still opening. Evaluated afresh
+ * when something changed since the last look.
+ */
+import type { Item, Schema } from '../schema/schema.ts'
+import { keyOf } from './item.ts'
+
+/** Scalar fields that must be equal. */
+export type Equal<S extends Schema> = { readonly [N in keyof Item<S>]?: Item<S>[N] }
+
+export interface QuerySource {
+  /** Present items of the schema, in no order; undefined while opening. */
+  items<S extends Schema>(schema: S): Item<S>[] | undefined
+  /** Grows with every change of an item of the schema. */
+  version(schema: Schema): number
+  /** Calls back, once a microtask, after anything changed. */
+  onChange(listener: () => void): () => void
+}
+
+type Filter<S extends Schema> = (item: Item<S>) => boolean
+type Order<S extends Schema> = { readonly field: keyof Item<S>; readonly sign: 1 | -1 }
+
+export class Query<S extends Schema = Schema> {
+  readonly schema: S
+  readonly #source: QuerySource
+  readonly #filters: readonly Filter<S>[]
+  readonly #orders: readonly Order<S>[]
+  #version = -1
+  #current: Item<S>[] | undefined
+
+  constructor(source: QuerySource, schema: S, filters: readonly Filter<S>[] = [], orders: readonly Order<S>[] = []) {
+    this.#source = source
+    this.schema = schema
+    this.#filters = filters
+    this.#orders = orders
+  }
+
+  /** Only items with these field values, or for which the function returns true. */
+  where(filter: Equal<S> | Filter<S>): Query<S> {
+    const accepts = typeof filter === 'function' ? filter : equalTo<S>(filter)
+    return new Query(this.#source, this.schema, [...this.#filters, accepts], this.#orders)
+  }
+
+  /** Sorts by the field, after the fields named before; at last by item key, so that the order is the same everywhere. */
+  orderBy(field: keyof Item<S> & string, direction: 'ascending' | 'descending' = 'ascending'): Query<S> {
+    const order = { field, sign: direction === 'ascending' ? 1 : -1 } as const
+    return new Query(this.#source, this.schema, this.#filters, [...this.#orders, order])
+  }
+
+  /** The items now. The same array while nothing changed. */
+  get current(): Item<S>[] | undefined {
+    const version = this.#source.version(this.schema)
+    if (version === this.#version && this.#current !== undefined) return this.#current
+    const items = this.#source.items(this.schema)
+    this.#version = version
+    this.#current = items?.filter((item) => this.#filters.every((accepts) => accepts(item))).sort((a, b) => this.#compare(a, b))
+    return this.#current
+  }
+
+  /** Calls back with the items now (unless still opening) and after every change. Returns the function that ends it. */
+  subscribe(listener: (items: Item<S>[]) => void): () => void {
+    let told: Item<S>[] | undefined
+    const tell = (): void => {
+      const items = this.current
+      if (items === undefined || items === told) return
+      told = items
+      listener(items)
+    }
+    const stop = this.#source.onChange(tell)
+    tell()
+    return stop
+  }
+
+  #compare(a: Item<S>, b: Item<S>): number {
+    for (const { field, sign } of this.#orders) {
+      const difference = compareValues(a[field], b[field])
+      if (difference !== 0) return difference * sign
+    }
+    return keyOf(a) < keyOf(b) ? -1 : 1
+  }
+}
+
+const sortable = (value: unknown): string | number => {
+  if (typeof value === 'string' || typeof value === 'number') return value
+  if (typeof value === 'boolean') return value ? 1 : 0
+  if (value instanceof Date) return value.getTime()
+  return Number.NEGATIVE_INFINITY
+}
+
+const compareValues = (a: unknown, b: unknown): number => {
+  const [left, right] = [sortable(a), sortable(b)]
+  if (typeof left === typeof right) return left < right ? -1 : left > right ? 1 : 0
+  return typeof left === 'number' ? -1 : 1
+}
+
+const equalTo = <S extends Schema>(equal: Equal<S>): Filter<S> => {
+  const names = Object.keys(equal) as (keyof Item<S>)[]
+  return (item) => names.every((name) => compareValues(item[name], equal[name]) === 0)
+}

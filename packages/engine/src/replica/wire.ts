@@ -1,0 +1,135 @@
+/**
+ * Frames on a channel. Every frame is one CBOR array that begins with its number on this channel and its kind:
+ *
+ *     frame       = [number, kind, ...]          number: 0, 1, 2 ... in each direction; a gap or a repeat closes the channel
+ *     0 greet     = version, network | null, nonce (32 bytes), time, entries held of the root log
+ *     1 prove     = public key (65 bytes), certificate | null, signature (64 bytes), [root entry, ...]
+ *     2 login     = method, credentials
+ *     3 certified = certificate
+ *     4 refused   = code, about
+ *     5 beat                                     nothing else was sent for a while
+ *     6 subscribe = tag, repository path         from now on the sender names the repository by this number
+ *     7 sync      = tag, message                 a message of `sync`, about the repository the sender named so
+ *     8 root      = [root entry, ...]            the root log grew
+ *     9 unsubscribe = tag
+ *
+ * Both sides greet first, then prove that they hold their session key: the signature is over both nonces, the key and the channel's
+ * binding (DTLS fingerprints where there are any). Only a proved peer is listened to, and only a certified one may subscribe.
+ */
+import { fromHex, toHex, utf8Length } from '../bytes/bytes.ts'
+import { decode, encode, type Plain } from '../bytes/cbor.ts'
+import { limits } from '../bytes/limits.ts'
+import { catalogue, type Code, isRefusal, type Refusal, refusal } from '../bytes/refusal.ts'
+
+export const protocolVersion = 1
+
+export type Frame =
+  | { readonly kind: 'greet'; readonly network: string | null; readonly nonce: Uint8Array; readonly time: number; readonly root: number }
+  | {
+      readonly kind: 'prove'
+      readonly publicKey: Uint8Array
+      readonly certificate: Uint8Array | null
+      readonly signature: Uint8Array
+      readonly root: readonly Uint8Array[]
+    }
+  | { readonly kind: 'login'; readonly method: string; readonly credentials: Plain }
+  | { readonly kind: 'certified'; readonly certificate: Uint8Array }
+  | { readonly kind: 'refused'; readonly code: Code; readonly about: string }
+  | { readonly kind: 'beat' }
+  | { readonly kind: 'subscribe'; readonly tag: number; readonly path: string }
+  | { readonly kind: 'sync'; readonly tag: number; readonly message: Plain }
+  | { readonly kind: 'root'; readonly entries: readonly Uint8Array[] }
+  | { readonly kind: 'unsubscribe'; readonly tag: number }
+
+export const encodeFrame = (number: number, frame: Frame): Uint8Array => {
+  const body = (): Plain[] => {
+    switch (frame.kind) {
+      case 'greet':
+        return [0, protocolVersion, frame.network === null ? null : fromHex(frame.network), frame.nonce, frame.time, frame.root]
+      case 'prove':
+        return [1, frame.publicKey, frame.certificate, frame.signature, [...frame.root]]
+      case 'login':
+        return [2, frame.method, frame.credentials]
+      case 'certified':
+        return [3, frame.certificate]
+      case 'refused':
+        return [4, frame.code, frame.about]
+      case 'beat':
+        return [5]
+      case 'subscribe':
+        return [6, frame.tag, frame.path]
+      case 'sync':
+        return [7, frame.tag, frame.message]
+      case 'root':
+        return [8, [...frame.entries]]
+      case 'unsubscribe':
+        return [9, frame.tag]
+    }
+  }
+  return encode([number, ...body()])
+}
+
+
+
+const isBytes = (value: Plain | undefined, length?: number): value is Uint8Array =>
+  value instanceof Uint8Array && (length === undefined || value.length === length)
+
+const isCount = (value: Plain | undefined, max = 0xffff_ffff): value is number =>
+  typeof value === 'number' && Number.isInteger(value) && value >= 0 && value <= max
+
+const isText = (value: Plain | undefined): value is string => typeof value === 'string' && utf8Length(value) <= limits.nameBytes
+
+const isCode = (value: Plain | undefined): value is Code => typeof value === 'string' && Object.hasOwn(catalogue, value)
+
+const bytesList = (value: Plain | undefined): Uint8Array[] | undefined => {
+  if (!Array.isArray(value)) return undefined
+  const list: Uint8Array[] = []
+  for (const one of value as readonly Plain[]) {
+    if (!isBytes(one)) return undefined
+    list.push(one)
+  }
+  return list
+}
+
+/** Reads a frame; `number` is the one expected. */
+export const decodeFrame = (bytes: Uint8Array, number: number): Frame | Refusal => {
+  if (bytes.length > limits.frameBytes) return refusal('TooLarge', 'frame')
+  const plain = decode(bytes)
+  if (isRefusal(plain)) return plain
+  const malformed = refusal('Malformed', 'frame')
+  if (!Array.isArray(plain)) return malformed
+  const [sent, kind, a, b, c, d, e, ...rest] = plain as readonly Plain[]
+  if (!isCount(sent, Number.MAX_SAFE_INTEGER) || rest.length > 0) return malformed
+  if (sent !== number) return refusal('Gap', `frame ${sent} instead of ${number}`)
+  switch (kind) {
+    case 0:
+      if (a !== protocolVersion) return refusal('UnknownFormat', 'the protocol')
+      if ((b !== null && !isBytes(b, 32)) || !isBytes(c, 32) || !isCount(d, Number.MAX_SAFE_INTEGER) || !isCount(e)) return malformed
+      return { kind: 'greet', network: b === null ? null : toHex(b), nonce: c, time: d, root: e }
+    case 1: {
+      const root = bytesList(d)
+      if (!isBytes(a, 65) || (b !== null && !isBytes(b)) || !isBytes(c, 64) || root === undefined) return malformed
+      return { kind: 'prove', publicKey: a, certificate: b, signature: c, root }
+    }
+    case 2:
+      return isText(a) && b !== undefined ? { kind: 'login', method: a, credentials: b } : malformed
+    case 3:
+      return isBytes(a) ? { kind: 'certified', certificate: a } : malformed
+    case 4:
+      return isCode(a) && isText(b) ? { kind: 'refused', code: a, about: b } : malformed
+    case 5:
+      return { kind: 'beat' }
+    case 6:
+      return isCount(a, limits.repositoriesPerChannel) && isText(b) ? { kind: 'subscribe', tag: a, path: b } : malformed
+    case 7:
+      return isCount(a, limits.repositoriesPerChannel) && b !== undefined ? { kind: 'sync', tag: a, message: b } : malformed
+    case 8: {
+      const entries = bytesList(a)
+      return entries === undefined ? malformed : { kind: 'root', entries }
+    }
+    case 9:
+      return isCount(a, limits.repositoriesPerChannel) ? { kind: 'unsubscribe', tag: a } : malformed
+    default:
+      return refusal('UnknownMessage', String(kind))
+  }
+}

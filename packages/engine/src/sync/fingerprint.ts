@@ -1,0 +1,28 @@
+import { compareBytes, fromHex } from '../bytes/bytes.ts'
+import type { Head } from '../graph/commits.ts'
+
+/**
+ * The fingerprint of a set of commits: SHA-256 over its tips in order, cut to 16 bytes. Chains have no gaps and the set is closed under
+ * causality, so the tips are the set. It is a hash and not a sum of hashes: whoever makes a few hundred chains can forge a sum.
+ */
+export type Hash = (bytes: Uint8Array) => Uint8Array
+
+export const fingerprintBytes = 16
+
+const chainBytes = 40
+const tipBytes = chainBytes + 4 + 32
+
+/** `hash` is SHA-256. Each tip is chain (session, incarnation), seq (32 bits, big-endian), id; sorted as bytes. */
+export const fingerprint = (heads: Iterable<Head>, hash: Hash): Uint8Array => {
+  const tips = Array.from(heads, (head) => {
+    const tip = new Uint8Array(tipBytes)
+    tip.set(fromHex(head.chain))
+    new DataView(tip.buffer).setUint32(chainBytes, head.seq)
+    tip.set(fromHex(head.id), chainBytes + 4)
+    return tip
+  }).sort(compareBytes)
+  const whole = new Uint8Array(tips.length * tipBytes)
+  for (const [i, tip] of tips.entries()) whole.set(tip, i * tipBytes)
+  return hash(whole).slice(0, fingerprintBytes)
+}
+

@@ -1,0 +1,35 @@
+import type { Head } from '../graph/commits.ts'
+
+/**
+ * What reconciliation asks of the store, read-only. All of it speaks of what is durable: a commit that may still be lost is not held.
+ * Each answer costs what it returns, but `heads` and `fingerprint`, which may cost the number of tips.
+ */
+export interface Held {
+  /** The tips of all chains; of a forked chain, each branch's. */
+  heads(): Iterable<Head>
+  headsOf(chain: string): readonly Head[]
+  /** Commits. */
+  count(): number
+  has(id: string): boolean
+  /** The commit before a held one in its chain; undefined for the first. */
+  previous(id: string): string | undefined
+  /** Place of a held commit in the order of admission, which is closed under causality. */
+  arrivalIndex(id: string): number
+  /** Ids in the order of admission: up to `limit` of them, from place `from`. */
+  arrival(from: number, limit: number): readonly string[]
+  /** Bytes that sending a held commit takes, with its session's certificate where it is the first of its chain. */
+  size(id: string): number
+  /** `fingerprint(heads)`; kept by the store until its tips change. */
+  fingerprint(): Uint8Array
+  /** Position of the newest entry of the repository's authority log; undefined while it is empty. */
+  logPosition(): LogPosition | undefined
+  /** Hash of the entry at place n, and the bytes of all from there on. The first place is 0. */
+  logHash(n: number): Uint8Array | undefined
+  entriesFrom(n: number): readonly Uint8Array[]
+}
+
+export interface LogPosition {
+  readonly epoch: number
+  readonly n: number
+  readonly hash: Uint8Array
+}

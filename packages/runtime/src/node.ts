@@ -1,0 +1,47 @@
+/**
+ * The runtime of Node. Keys are key objects of `node:crypto`, which signs and verifies in place: WebCrypto's way through the thread pool
+ * costs more than the signature does.
+ */
+import { createPublicKey, hash, type KeyObject, randomFillSync, verify } from 'node:crypto'
+import type { Runtime } from '@weft-db/engine'
+import { generatePrivateKey, objectKey } from './keyobject.ts'
+import { keyName, Recent, readyKeys } from './recent.ts'
+import { isWellFormed } from './signature.ts'
+import { timer } from './timer.ts'
+
+export { loadOrCreateKeyFile } from './keyfile.ts'
+export { memoryKeys } from './memory.ts'
+
+/** All of SubjectPublicKeyInfo for P-256 before the point's 65 bytes (RFC 5480). */
+const prefix = Buffer.from('3059301306072a8648ce3d020106082a8648ce3d030107034200', 'hex')
+
+export const nodeRuntime = (): Runtime => {
+  const ready = new Recent<KeyObject>(readyKeys)
+
+  const keyOf = (publicKey: Uint8Array): KeyObject => {
+    const name = keyName(publicKey)
+    const known = ready.get(name)
+    if (known !== undefined) return known
+    const key = createPublicKey({ key: Buffer.concat([prefix, publicKey]), format: 'der', type: 'spki' })
+    ready.set(name, key)
+    return key
+  }
+
+  return {
+    now: () => Date.now(),
+    elapsed: () => performance.now(),
+    timer,
+    random: (length) => randomFillSync(new Uint8Array(length)),
+    hash: (bytes) => new Uint8Array(hash('sha256', bytes, 'buffer')),
+    generateKey: async () => objectKey(await generatePrivateKey()),
+    verify: async (publicKey, message, signature) => {
+      if (!isWellFormed(publicKey, signature)) return false
+      try {
+        return verify('sha256', message, { key: keyOf(publicKey), dsaEncoding: 'ieee-p1363' }, signature)
+      } catch {
+        // The point is not on the curve.
+        return false
+      }
+    },
+  }
+}

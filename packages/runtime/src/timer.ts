@@ -1,0 +1,18 @@
+/** The longest delay that `setTimeout` takes; it runs at once what is to wait longer. */
+const longest = 2 ** 31 - 1
+
+/**
+ * Calls `run` once when the monotonic clock has moved on by `ms`. The platform's timers may run a moment early by that clock, or count
+ * on while the device slept; both are looked at when they fire. In Node a pending timer does not keep the process alive.
+ */
+export const timer = (ms: number, run: () => void): (() => void) => {
+  const due = performance.now() + Math.max(0, ms)
+  let handle: ReturnType<typeof setTimeout> | undefined
+  const arm = (): void => {
+    const left = Math.ceil(due - performance.now())
+    handle = setTimeout(() => (performance.now() < due ? arm() : run()), Math.min(left, longest))
+    if (typeof handle === 'object') handle.unref()
+  }
+  arm()
+  return () => clearTimeout(handle)
+}
