@@ -15,7 +15,7 @@ export default defineConfig({
         'packages/**/src/**/*.test.ts',
         'signal-server/**/*.test.ts',
         'demo/src/**/*.test.ts',
-        'test/{contracts,vectors,docs,replay}/**/*.test.ts',
+        'test/{contracts,vectors,docs,replay,road}/**/*.test.ts',
       ]),
       project('simulation', ['test/{sim,mutants}/**/*.test.ts'], { testTimeout: 120_000 }),
       project('browser', ['test/e2e/**/*.test.ts'], {

@@ -134,7 +134,10 @@ class Gesture {
   #move(event: PointerEvent): void {
     if (event.pointerId !== this.#pointer) return
     this.#at = { x: event.clientX, y: event.clientY }
-    if (this.active) return this.#follow()
+    if (this.active) {
+      this.#follow()
+      return
+    }
     const distance = Math.hypot(this.#at.x - this.#start.x, this.#at.y - this.#start.y)
     if (this.byFinger && distance > fingerSlop) this.end()
     else if (!this.byFinger && distance > mouseSlop) this.#begin()
@@ -189,8 +192,8 @@ class Gesture {
 
 /** Pixels to scroll in one frame: none in the middle, faster towards an end. */
 const pace = (at: number, start: number, end: number): number => {
-  if (at < start + edge) return -Math.min(14, (start + edge - at) / 4)
-  if (at > end - edge) return Math.min(14, (at - end + edge) / 4)
+  if (at < start + edge) return -Math.min(10, (start + edge - at) / 4)
+  if (at > end - edge) return Math.min(10, (at - end + edge) / 4)
   return 0
 }
 
@@ -202,12 +205,19 @@ const likenessOf = (node: HTMLElement, box: DOMRect): HTMLElement => {
     field.value = written[at]?.value ?? ''
   })
   for (const part of [copy, ...copy.querySelectorAll('*')]) {
-    for (const name of ['id', 'data-testid', 'data-card', 'data-column', 'data-scrolls', 'tabindex', 'name']) part.removeAttribute(name)
+    for (const name of ['id', 'data-testid', 'data-card', 'data-column', 'data-scrolls', 'tabindex', 'name'])
+      part.removeAttribute(name)
   }
   copy.inert = true
   copy.setAttribute('aria-hidden', 'true')
   copy.classList.add('likeness')
-  Object.assign(copy.style, { left: `${box.left}px`, top: `${box.top}px`, width: `${box.width}px`, height: `${box.height}px` })
+  Object.assign(copy.style, {
+    position: 'fixed',
+    left: `${box.left}px`,
+    top: `${box.top}px`,
+    width: `${box.width}px`,
+    height: `${box.height}px`,
+  })
   return copy
 }
 

@@ -12,7 +12,11 @@ const isCatalogued = (code: string): code is keyof typeof catalogue => Object.ha
 export const failureOf = (problem: unknown): Failure => {
   const { code, message } = Object.assign({ code: '', message: '' }, asProblem(problem))
   if (!isCatalogued(code)) {
-    return { code, sentence: message || 'Something unexpected happened.', remedy: 'Reload the page; what you wrote is kept.' }
+    return {
+      code,
+      sentence: message || 'Something unexpected happened.',
+      remedy: 'Reload the page; what you wrote is kept.',
+    }
   }
   const [sentence, remedy] = catalogue[code]
   // The message may name what was refused between the two; that part belongs to the sentence.
@@ -21,7 +25,8 @@ export const failureOf = (problem: unknown): Failure => {
 }
 
 const asProblem = (problem: unknown): { code?: string; message?: string } => {
-  if (typeof problem !== 'object' || problem === null) return { message: String(problem) }
+  if (typeof problem === 'string') return { message: problem }
+  if (typeof problem !== 'object' || problem === null) return {}
   const code = 'code' in problem && typeof problem.code === 'string' ? problem.code : ''
   const message = 'message' in problem && typeof problem.message === 'string' ? problem.message : ''
   return { code, message }

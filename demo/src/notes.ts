@@ -22,7 +22,9 @@ export interface Splice {
 export interface SharedText {
   toString(): string
   splice(at: number, remove: number, insert: string): void
-  subscribe(listener: (change: { readonly splices: readonly Splice[]; readonly origin: 'local' | 'remote' }) => void): () => void
+  subscribe(
+    listener: (change: { readonly splices: readonly Splice[]; readonly origin: 'local' | 'remote' }) => void,
+  ): () => void
 }
 
 const lineBreak = '\n'
@@ -53,7 +55,11 @@ export const difference = (before: string, after: string): Splice | undefined =>
   let start = 0
   while (start < shorter && before.charCodeAt(start) === after.charCodeAt(start)) start++
   let end = 0
-  while (end < shorter - start && before.charCodeAt(before.length - 1 - end) === after.charCodeAt(after.length - 1 - end)) end++
+  while (
+    end < shorter - start &&
+    before.charCodeAt(before.length - 1 - end) === after.charCodeAt(after.length - 1 - end)
+  )
+    end++
   return { at: start, remove: before.length - start - end, insert: after.slice(start, after.length - end) }
 }
 

@@ -7,7 +7,7 @@ export const drive = (world: World): (() => Promise<void>) => {
   const driven = (async () => {
     while (state.going) await world.run(world.now + 1)
   })()
-  driven.catch(() => {})
+  driven.catch(() => undefined)
   return () => {
     state.going = false
     return driven

@@ -3,7 +3,7 @@
  * every time: packs are deflated, so even the bytes of a signature move the sizes of messages and with them the clock. The points are
  * computed by node:crypto, the scalars here; not constant in time, which matters to nobody inside a simulation.
  */
-import { createECDH, createHmac, createPublicKey, type KeyObject, verify as check, hash } from 'node:crypto'
+import { verify as check, createECDH, createHmac, createPublicKey, hash, type KeyObject } from 'node:crypto'
 
 const order = 0xffffffff00000000ffffffffffffffffbce6faada7179e84f3b9cac2fc632551n
 const half = order >> 1n

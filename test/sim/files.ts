@@ -195,7 +195,9 @@ export class Disk {
 
   /** One file is gone, names and all. */
   lose(name: string): void {
-    this.#unsynced = this.#unsynced.filter((operation) => (operation.kind === 'rename' ? operation.to : operation.name) !== name)
+    this.#unsynced = this.#unsynced.filter(
+      (operation) => (operation.kind === 'rename' ? operation.to : operation.name) !== name,
+    )
     this.#cached.delete(name)
     this.#durable.delete(name)
   }
@@ -213,7 +215,12 @@ export class Disk {
    * from this disk; each clone crashes in another way.
    */
   clone(): Disk {
-    const faults = { ...soundDisk, subset: this.faults.subset, tear: this.faults.tear, zeroSector: this.faults.zeroSector }
+    const faults = {
+      ...soundDisk,
+      subset: this.faults.subset,
+      tear: this.faults.tear,
+      zeroSector: this.faults.zeroSector,
+    }
     const clone = new Disk(this.#stream.branch(`clone ${this.#clones++}`), faults)
     clone.#take(this)
     return clone
@@ -239,7 +246,9 @@ export class Disk {
 
   /** In the order of their first name, so that draws do not depend on the history of the maps. */
   #inodes(): Set<Inode> {
-    const named = [...this.#durable, ...this.#cached].sort(([left], [right]) => (left < right ? -1 : left > right ? 1 : 0))
+    const named = [...this.#durable, ...this.#cached].sort(([left], [right]) =>
+      left < right ? -1 : left > right ? 1 : 0,
+    )
     const inodes = new Set(named.map(([, inode]) => inode))
     for (const operation of this.#unsynced) if (operation.kind !== 'unlink') inodes.add(operation.inode)
     return inodes
@@ -343,13 +352,14 @@ class SimulatedFile implements File {
 
   read(offset: number, length: number): Promise<Uint8Array> {
     return this.#call(`read ${length}@${offset}`, () => {
-      if (this.#disk.stream.chance(this.#disk.faults.readError)) throw new StorageError('DiskError', `read ${this.#name}`)
+      if (this.#disk.stream.chance(this.#disk.faults.readError))
+        throw new StorageError('DiskError', `read ${this.#name}`)
       return this.#inode.cached.view.slice(offset, offset + length)
     })
   }
 
   write(offset: number, bytes: Uint8Array): Promise<number> {
-    const given = bytes.slice()
+    const given = new Uint8Array(bytes)
     return this.#call(`write ${bytes.length}@${offset}`, () => this.#write(offset, given))
   }
 

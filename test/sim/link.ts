@@ -21,6 +21,8 @@ export class End implements Channel {
   #open = true
   #broken = false
   #buffered = 0
+  /** When the other end opens. */
+  #opens = 0
   /** When the line is free to take the next message, and when the last one in order arrives. */
   #freeAt = 0
   #arrivesAt = 0
@@ -74,7 +76,7 @@ export class End implements Channel {
     if (message.length > limits.frameBytes) throw new WeftError('TooLarge', `a message of ${message.length} bytes`)
     if (!this.#open) return
     this.#network.count(this.#life.name, this.#to, message.length)
-    for (const bytes of this.#network.wire(this.#life.name, this.#to, message.slice())) this.#queue(bytes)
+    for (const bytes of this.#network.wire(this.#life.name, this.#to, new Uint8Array(message))) this.#queue(bytes)
   }
 
   /** Messages sent before still arrive; then the other end closes too. */
@@ -87,6 +89,7 @@ export class End implements Channel {
 
   /** Nothing sent from here arrives before this time. */
   opensAt(time: number): void {
+    this.#opens = time
     this.#arrivesAt = time
   }
 
@@ -128,7 +131,10 @@ export class End implements Channel {
       this.#depart(bytes)
       this.#sent(bytes.length)
     }
-    if (bandwidth === null && this.#freeAt <= world.now) return go()
+    if (bandwidth === null && this.#freeAt <= world.now) {
+      go()
+      return
+    }
     this.#freeAt = Math.max(this.#freeAt, world.now) + (bandwidth === null ? 0 : bytes.length / bandwidth)
     world.when(this.#freeAt, `net ${this.#life.name}>${this.#to} leaves ${bytes.length}`, go)
   }
@@ -157,7 +163,7 @@ export class End implements Channel {
     if (breaks || drops) return
     const whole = cut ? bytes.slice(0, Math.floor(bytes.length * share)) : bytes
     if (overtaken) {
-      this.#travel(whole, arrival + late)
+      this.#travel(whole, Math.max(this.#opens, arrival + late))
       return
     }
     this.#inOrder(arrival, (time) => this.#travel(whole, time))
@@ -177,7 +183,7 @@ export class End implements Channel {
   /** A message has come to this end; a frozen process gets it when it thaws. */
   receive(bytes: Uint8Array): void {
     this.#life.pass(() => {
-      if (!this.#open || this.#broken) return
+      if (!this.#open) return
       if (this.#listener === undefined) throw new Error(`nobody listens to the channel with ${this.remote}`)
       this.#listener.message(bytes)
     })

@@ -179,6 +179,11 @@ export class Network {
     return [dialled, accepted]
   }
 
+  /** Ends of links that are not yet over. */
+  get links(): number {
+    return this.#ends.size
+  }
+
   forget(end: End): void {
     this.#ends.delete(end)
   }

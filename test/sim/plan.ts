@@ -126,7 +126,14 @@ const faultOf = (stream: Stream, kind: FaultKind, at: number, names: readonly st
   if (kind === 'jump') return { at, kind, node, by: stream.pick([-day, -3_600_000, -1000, 1000, 3_600_000, day]) }
   if (kind === 'drift') return { at, kind, node, drift: stream.pick([0.9, 1, 1.1]) }
   if (kind === 'crash') {
-    return { at, kind, node, cache: stream.pick(['lost', 'kept']), lock: stream.chance(0.1) ? 'kept' : 'released', off: lasts }
+    return {
+      at,
+      kind,
+      node,
+      cache: stream.pick(['lost', 'kept']),
+      lock: stream.chance(0.1) ? 'kept' : 'released',
+      off: lasts,
+    }
   }
   if (kind === 'wipe') return { at, kind, node, off: lasts }
   return { at, kind, node }
@@ -170,7 +177,16 @@ export const planOf = (seed: string, sizes: PlanSizes = usualSizes): Plan => {
     events.push({ at, kind: 'edit', node: work.pick(names), item: work.int(items), draw: work.uint32() })
   }
   events.sort((left, right) => left.at - right.at)
-  return { seed, duration, signatures, items, nodes, network: networkOf(new Stream(seed, 'plan/network')), destroys, events }
+  return {
+    seed,
+    duration,
+    signatures,
+    items,
+    nodes,
+    network: networkOf(new Stream(seed, 'plan/network')),
+    destroys,
+    events,
+  }
 }
 
 /** The nodes that an event needs. */

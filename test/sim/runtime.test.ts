@@ -12,7 +12,11 @@ const hex = (bytes: Uint8Array): string => Buffer.from(bytes).toString('hex')
 const deviceOf = (seed: string, options: Partial<DeviceOptions> = {}, mode: 'real' | 'fast' = 'fast') => {
   const world = new World(seed)
   const signatures = new Signatures(mode, world.stream('signatures'))
-  return { world, signatures, device: new Device(world, 'ada', signatures, { ...soundNode('ada', 'browser'), ...options }) }
+  return {
+    world,
+    signatures,
+    device: new Device(world, 'ada', signatures, { ...soundNode('ada', 'browser'), ...options }),
+  }
 }
 
 describe('deterministic ECDSA', () => {
@@ -20,8 +24,16 @@ describe('deterministic ECDSA', () => {
   const secret = Buffer.from('c9afa9d845ba75166b5c215767b1d6934e50c3db36e89b127b8a622b120f6721', 'hex')
   const order = 0xffffffff00000000ffffffffffffffffbce6faada7179e84f3b9cac2fc632551n
   test.each([
-    ['sample', 'efd48b2aacb6a8fd1140dd9cd45e81d69d2c877b56aaf991c34d0ea84eaf3716', 'f7cb1c942d657c41d436c7a1b6e29f65f3e900dbb9aff4064dc4ab2f843acda8'],
-    ['test', 'f1abb023518351cd71d881567b1ea663ed3efcf6c5132b354f28d3b0b7d38367', '019f4113742a2b14bd25926b49c649155f267e60d3814b4c0cc84250e46f0083'],
+    [
+      'sample',
+      'efd48b2aacb6a8fd1140dd9cd45e81d69d2c877b56aaf991c34d0ea84eaf3716',
+      'f7cb1c942d657c41d436c7a1b6e29f65f3e900dbb9aff4064dc4ab2f843acda8',
+    ],
+    [
+      'test',
+      'f1abb023518351cd71d881567b1ea663ed3efcf6c5132b354f28d3b0b7d38367',
+      '019f4113742a2b14bd25926b49c649155f267e60d3814b4c0cc84250e46f0083',
+    ],
   ])('signs %j as the RFC does, with a low s', (message, r, s) => {
     const second = BigInt(`0x${s}`)
     const low = second > order / 2n ? order - second : second

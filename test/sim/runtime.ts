@@ -2,8 +2,9 @@
  * The `Runtime` port of one process of a simulated device, and the `KeyStore` of the device. Signing and verifying end in a
  * microtask, or after a drawn virtual delay, because on a real platform they run on a thread pool and finish in any order.
  */
-import type { KeyStore, Runtime, SigningKey } from '@weft-db/engine'
+
 import { hash } from 'node:crypto'
+import type { KeyStore, Runtime, SigningKey } from '@weft-db/engine'
 import type { Clock } from './clock.ts'
 import type { Life } from './life.ts'
 import type { Stream } from './random.ts'

@@ -5,7 +5,7 @@
  */
 import { soundDisk } from './files.ts'
 import { soundNetwork } from './network.ts'
-import { nodesOf, type NodePlan, type Plan, type PlanEvent, soundNode } from './plan.ts'
+import { type NodePlan, nodesOf, type Plan, type PlanEvent, soundNode } from './plan.ts'
 
 /** A sublist that still fails and of which no single item can be left out. `fails` must hold for the whole list. */
 export const minimize = async <Item>(

@@ -5,8 +5,9 @@
  * (malleability, malformed points and scalars, costs) real mode shows in a sampled share of the seeds.
  * Keys are the same in both modes, and so are the draws they take.
  */
-import type { SigningKey } from '@weft-db/engine'
+
 import { createHmac, hash, type KeyObject } from 'node:crypto'
+import type { SigningKey } from '@weft-db/engine'
 import * as ecdsa from './ecdsa.ts'
 import type { Stream } from './random.ts'
 

@@ -28,9 +28,7 @@ export class Stage {
     this.world = new World(plan.seed, options)
     this.network = new Network(this.world, plan.network)
     const signatures = new Signatures(plan.signatures, this.world.stream('signatures'))
-    this.devices = new Map(
-      plan.nodes.map((node) => [node.name, new Device(this.world, node.name, signatures, node)]),
-    )
+    this.devices = new Map(plan.nodes.map((node) => [node.name, new Device(this.world, node.name, signatures, node)]))
   }
 
   device(name: string): Device {
@@ -54,7 +52,11 @@ export class Stage {
    * jump no more, processes thaw, devices that are off boot. A full disk has room again.
    */
   calm(): void {
-    this.network.faults = { ...soundNetwork, least: this.plan.network.least, delay: Math.min(10, this.plan.network.delay) }
+    this.network.faults = {
+      ...soundNetwork,
+      least: this.plan.network.least,
+      delay: Math.min(10, this.plan.network.delay),
+    }
     this.network.heal()
     for (const device of this.devices.values()) {
       const { latency, syncLatency } = device.disk.faults
@@ -74,49 +76,33 @@ export class Stage {
   }
 
   #happen(event: PlanEvent): void {
-    switch (event.kind) {
-      case 'crash': {
-        const device = this.device(event.node)
-        if (!device.on) return
-        device.crash({ cache: event.cache, lock: event.lock })
-        return this.#bootAfter(device, event.off)
-      }
-      case 'wipe': {
-        const device = this.device(event.node)
-        device.wipe()
-        return this.#bootAfter(device, event.off)
-      }
-      case 'partition': {
-        const heal = this.network.partition(event.left, event.right, event.both)
-        this.world.at(event.lasts, 'plan partition ends', heal)
-        return
-      }
-      case 'clog': {
-        const undo = this.network.clog(event.from, event.to)
-        this.world.at(event.lasts, `plan clog ends ${event.from}>${event.to}`, undo)
-        return
-      }
-      case 'break':
-        return this.network.breakLinks(event.one, event.other)
-      case 'freeze': {
-        const device = this.device(event.node)
-        device.freeze()
-        this.world.at(event.lasts, `${event.node} thaws`, () => device.thaw())
-        return
-      }
-      case 'jump':
-        return this.device(event.node).clock.jump(event.by)
-      case 'drift':
-        return this.device(event.node).clock.setDrift(event.drift)
-      case 'rot':
-        this.device(event.node).disk.rot()
-        return
-      case 'dropCache':
-        return this.device(event.node).disk.dropCache()
-      case 'edit': {
-        const device = this.device(event.node)
-        if (device.on) this.#cast?.edit(device, event.item, event.draw)
-      }
-    }
+    if (event.kind === 'partition') {
+      const heal = this.network.partition(event.left, event.right, event.both)
+      this.world.at(event.lasts, 'plan partition ends', heal)
+    } else if (event.kind === 'clog') {
+      const undo = this.network.clog(event.from, event.to)
+      this.world.at(event.lasts, `plan clog ends ${event.from}>${event.to}`, undo)
+    } else if (event.kind === 'break') this.network.breakLinks(event.one, event.other)
+    else this.#befall(this.device(event.node), event)
+  }
+
+  /** What happens to one device. */
+  #befall(device: Device, event: Extract<PlanEvent, { node: string }>): void {
+    if (event.kind === 'edit') {
+      if (device.on) this.#cast?.edit(device, event.item, event.draw)
+    } else if (event.kind === 'crash') {
+      if (!device.on) return
+      device.crash({ cache: event.cache, lock: event.lock })
+      this.#bootAfter(device, event.off)
+    } else if (event.kind === 'wipe') {
+      device.wipe()
+      this.#bootAfter(device, event.off)
+    } else if (event.kind === 'freeze') {
+      device.freeze()
+      this.world.at(event.lasts, `${device.name} thaws`, () => device.thaw())
+    } else if (event.kind === 'jump') device.clock.jump(event.by)
+    else if (event.kind === 'drift') device.clock.setDrift(event.drift)
+    else if (event.kind === 'rot') device.disk.rot()
+    else device.disk.dropCache()
   }
 }

@@ -56,7 +56,7 @@ export class Acceptor implements Transport {
 
   /** A dial has come in. */
   accept(end: End): void {
-    if (this.#onChannel !== undefined) this.#channels.add(end, this.#onChannel, () => {})
+    if (this.#onChannel !== undefined) this.#channels.add(end, this.#onChannel, () => undefined)
   }
 
   stop(): Promise<void> {

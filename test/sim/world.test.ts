@@ -5,36 +5,39 @@ import { stream } from './random.ts'
 import { Failure, World } from './world.ts'
 
 describe('the heap', () => {
-  test.each(['1', '2', '3', '4', '5'])('gives events by time, then by sequence, and no cancelled one (seed %s)', (seed) => {
-    const draws = stream(seed, 'heap')
-    const heap = new EventHeap()
-    const waiting = new Set<Event>()
-    const order = (left: Event, right: Event): number => left.time - right.time || left.sequence - right.sequence
-    for (let sequence = 0; sequence < 5000; sequence++) {
-      const event: Event = { time: draws.int(40), sequence, label: '', run: () => {} }
-      heap.push(event)
-      waiting.add(event)
-      if (draws.chance(0.6)) {
-        const cancelled = draws.pick([...waiting])
-        heap.cancel(cancelled)
-        heap.cancel(cancelled)
-        waiting.delete(cancelled)
+  test.each(['1', '2', '3', '4', '5'])(
+    'gives events by time, then by sequence, and no cancelled one (seed %s)',
+    (seed) => {
+      const draws = stream(seed, 'heap')
+      const heap = new EventHeap()
+      const waiting = new Set<Event>()
+      const order = (left: Event, right: Event): number => left.time - right.time || left.sequence - right.sequence
+      for (let sequence = 0; sequence < 5000; sequence++) {
+        const event: Event = { time: draws.int(40), sequence, label: '', run: () => undefined }
+        heap.push(event)
+        waiting.add(event)
+        if (draws.chance(0.6)) {
+          const cancelled = draws.pick([...waiting])
+          heap.cancel(cancelled)
+          heap.cancel(cancelled)
+          waiting.delete(cancelled)
+        }
+        if (draws.chance(0.1)) {
+          const first = [...waiting].sort(order)[0]
+          expect(heap.pop()).toBe(first)
+          if (first !== undefined) waiting.delete(first)
+        }
+        expect(heap.size).toBe(waiting.size)
       }
-      if (draws.chance(0.1)) {
-        const first = [...waiting].sort(order)[0]
-        expect(heap.pop()).toBe(first)
-        if (first !== undefined) waiting.delete(first)
-      }
-      expect(heap.size).toBe(waiting.size)
-    }
-    for (const event of [...waiting].sort(order)) expect(heap.pop()).toBe(event)
-    expect(heap.pop()).toBeUndefined()
-  })
+      for (const event of [...waiting].sort(order)) expect(heap.pop()).toBe(event)
+      expect(heap.pop()).toBeUndefined()
+    },
+  )
 })
 
 /** Draws decide what is scheduled, from within events and microtasks alike. */
 const busy = async (seed: string, until?: number): Promise<World> => {
-  const world = new World(seed, until === undefined ? {} : { until })
+  const world = new World(seed, { keep: 10_000, ...(until === undefined ? {} : { until }) })
   const draws = world.stream('work')
   const work = async (depth: number): Promise<void> => {
     await Promise.resolve()
@@ -69,7 +72,13 @@ describe('a world', () => {
   test('runs events in the order of their times, and of their scheduling at one time', async () => {
     const world = new World('order')
     const seen: string[] = []
-    for (const [label, time] of [['c', 5], ['a', 1], ['d', 5], ['b', 1], ['e', 9]] as const) {
+    for (const [label, time] of [
+      ['c', 5],
+      ['a', 1],
+      ['d', 5],
+      ['b', 1],
+      ['e', 9],
+    ] as const) {
       world.when(time, label, () => seen.push(`${label}${world.now}`))
     }
     expect(await world.run(8)).toBe('time')
@@ -123,7 +132,7 @@ describe('a world', () => {
 
   test('a throw in an event fails the seed and names the place', async () => {
     const world = new World('thrown')
-    world.at(5, 'fine', () => {})
+    world.at(5, 'fine', () => undefined)
     world.at(1500, 'breaks', () => {
       throw new Error('broken')
     })
@@ -136,7 +145,7 @@ describe('a world', () => {
   test('an unhandled rejection fails the seed, a handled one does not', async () => {
     const world = new World('rejected')
     world.at(1, 'handled', () => {
-      void Promise.reject(new Error('handled')).catch(() => {})
+      void Promise.reject(new Error('handled')).catch(() => undefined)
     })
     world.at(2, 'unhandled', () => {
       void (async () => {
@@ -162,10 +171,14 @@ describe('a world', () => {
     world.check('each', () => {
       each++
     })
-    world.check('third', async () => {
-      await Promise.resolve()
-      third++
-    }, 3)
+    world.check(
+      'third',
+      async () => {
+        await Promise.resolve()
+        third++
+      },
+      3,
+    )
     world.check('small', async () => {
       await Promise.resolve()
       if (value > 7) throw new Error(`${value} is too much`)
@@ -177,7 +190,7 @@ describe('a world', () => {
 
   test('a check that waits for virtual time is told off instead of hanging', async () => {
     const world = new World('waits')
-    world.at(1, 'event', () => {})
+    world.at(1, 'event', () => undefined)
     world.check('patient', () => new Promise((resolve) => world.at(1, 'later', resolve)))
     expect((await failure(world.run(10))).message).toContain('patient: the check waits for virtual time')
   })
@@ -191,7 +204,7 @@ describe('a world', () => {
 
   test('two worlds at once are refused', async () => {
     const [one, other] = [new World('one'), new World('other')]
-    one.at(1, 'event', () => {})
+    one.at(1, 'event', () => undefined)
     const running = one.run(10)
     await expect(other.run(10)).rejects.toThrow('one world runs at a time')
     await running

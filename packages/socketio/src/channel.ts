@@ -61,6 +61,7 @@ export class SocketChannel implements Channel {
 
   /** The adapter hands the channel over. One that nobody listens to afterwards is closed, since its messages would be lost. */
   handOver(onChannel: (channel: Channel) => void): void {
+    if (!this.#open) return
     try {
       onChannel(this)
     } catch (error) {

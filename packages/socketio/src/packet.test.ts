@@ -65,6 +65,7 @@ test('everything else is refused, before and inside a frame', () => {
   expect(() => decode(Uint8Array.of(1))).toThrow('not announced')
   expect(() => decode(header, Uint8Array.of(1), Uint8Array.of(1))).toThrow('not announced')
   expect(() => decode(header, { base64: true })).toThrow('neither')
+  expect(() => decode('0', '0')).toThrow()
   expect(() => decode(`0${'{'.repeat(100)}`)).toThrow()
   expect(() => decode(`0{"sid":"${'x'.repeat(2_000)}"}`)).toThrow()
 })

@@ -1,7 +1,7 @@
 /**
  * The part of the Socket.IO protocol (revision 5) that a channel uses, as a parser for both sides. Four packets exist:
  *
- *     0  or  0{...}                                  client: join the only namespace; what the braces hold is not read
+ *     0  or  0{...}                                  client: join the only namespace, once; the braces' content is not used
  *     0{"sid":"..."}                                 server: joined
  *     1                                              either: leaving
  *     51-["frame",{"_placeholder":true,"num":0}]     either: one binary part follows, the message
@@ -40,6 +40,7 @@ type Decoded = (packet: Packet) => void
 
 export class Decoder {
   readonly #listeners = new Set<Decoded>()
+  #joined = false
   #awaitsBinary = false
 
   /** Takes one engine.io message: text, a Buffer in Node, an ArrayBuffer in a browser. Throws for everything the grammar lacks. */
@@ -68,10 +69,15 @@ export class Decoder {
     if (this.#awaitsBinary) throw new Error('text where a binary part was announced')
     if (text === frameHeader) this.#awaitsBinary = true
     else if (text === '1') this.#emit({ type: types.disconnect, nsp: '/' })
-    else if (text === '0') this.#emit({ type: types.connect, nsp: '/' })
-    else if (text.startsWith('0{') && text.length <= longestJoin) {
-      this.#emit({ type: types.connect, nsp: '/', data: { sid: sidOf(text.slice(1)) } })
+    else if (text === '0' && !this.#joined) this.#join({ type: types.connect, nsp: '/' })
+    else if (text.startsWith('0{') && text.length <= longestJoin && !this.#joined) {
+      this.#join({ type: types.connect, nsp: '/', data: { sid: sidOf(text.slice(1)) } })
     } else throw new Error('a packet that is not part of the protocol')
+  }
+
+  #join(packet: Packet): void {
+    this.#joined = true
+    this.#emit(packet)
   }
 
   #binary(part: unknown): void {

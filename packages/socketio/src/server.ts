@@ -88,7 +88,7 @@ export const socketIoAcceptor = (httpServer: HttpServer | HttpsServer, options: 
         connectTimeout: 10_000,
         pingTimeout,
       })
-      
+      io.engine.on('connection', answerPingsWhileRead)
       io.on('connection', (socket) => {
         try {
           if (stopping) socket.request.socket.destroy()

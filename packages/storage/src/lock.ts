@@ -37,7 +37,8 @@ export const lockDirectory = async (path: string): Promise<() => Promise<void>> 
   try {
     for (;;) {
       const highest = (await numbers(path)).at(-1) ?? 0
-      if (highest > 0 && (await isHeld(join(path, `=lock.${highest}`), draft))) throw new StorageError('AlreadyOpen', path)
+      if (highest > 0 && (await isHeld(join(path, `=lock.${highest}`), draft)))
+        throw new StorageError('AlreadyOpen', path)
       const mine = highest + 1
       const file = join(path, `=lock.${mine}`)
       if (!(await take(draft, file))) continue

@@ -37,7 +37,10 @@ export const nodeFiles = (directory: string): Files => {
     list: () =>
       within(path, async () => {
         const entries = await readdir(path, { withFileTypes: true })
-        return entries.filter((entry) => entry.isFile() && isName(entry.name)).map((entry) => entry.name).sort()
+        return entries
+          .filter((entry) => entry.isFile() && isName(entry.name))
+          .map((entry) => entry.name)
+          .sort()
       }),
     rename: (from, to) =>
       within(from, async () => {

@@ -1,7 +1,16 @@
 import fc from 'fast-check'
 import { describe, expect, test } from 'vitest'
 import {
-  compareBytes, concatBytes, decodeUtf8, encodeUtf8, equalBytes, fromHex, isHex, isWellFormed, toHex, utf8Length,
+  compareBytes,
+  concatBytes,
+  decodeUtf8,
+  encodeUtf8,
+  equalBytes,
+  fromHex,
+  isHex,
+  isWellFormed,
+  toHex,
+  utf8Length,
 } from './bytes.ts'
 import { crc32c } from './crc32c.ts'
 
@@ -9,7 +18,9 @@ const bytesOf = (text: string) => Uint8Array.from(text, (character) => character
 
 describe('bytes', () => {
   test('compare in lexicographic, unsigned order; a prefix first', () => {
-    const ordered = [[], [0], [0, 0], [0, 255], [1], [127], [128], [255], [255, 0]].map((bytes) => Uint8Array.from(bytes))
+    const ordered = [[], [0], [0, 0], [0, 255], [1], [127], [128], [255], [255, 0]].map((bytes) =>
+      Uint8Array.from(bytes),
+    )
     for (const [i, a] of ordered.entries()) {
       for (const [j, b] of ordered.entries()) {
         expect(Math.sign(compareBytes(a, b))).toBe(Math.sign(i - j))
@@ -27,15 +38,20 @@ describe('bytes', () => {
   })
 
   test('hex and back', () => {
-    fc.assert(fc.property(fc.uint8Array(), (bytes) => {
-      const hex = toHex(bytes)
-      expect(hex).toBe(Buffer.from(bytes).toString('hex'))
-      expect(isHex(hex, bytes.length)).toBe(true)
-      expect(equalBytes(fromHex(hex), bytes)).toBe(true)
-      expect(equalBytes(fromHex(hex.toUpperCase()), bytes)).toBe(true)
-    }), { seed: 1 })
-    for (const wrong of ['0', 'zz', '0g', 'é0', '/0', ':0', '@0', '`0']) expect(() => fromHex(wrong), wrong).toThrow(TypeError)
-    for (const wrong of ['', '0', 'AA', 'g0', '0/', '0:', 'aaa', '0é', '\u01300']) expect(isHex(wrong, 1), wrong).toBe(false)
+    fc.assert(
+      fc.property(fc.uint8Array(), (bytes) => {
+        const hex = toHex(bytes)
+        expect(hex).toBe(Buffer.from(bytes).toString('hex'))
+        expect(isHex(hex, bytes.length)).toBe(true)
+        expect(equalBytes(fromHex(hex), bytes)).toBe(true)
+        expect(equalBytes(fromHex(hex.toUpperCase()), bytes)).toBe(true)
+      }),
+      { seed: 1 },
+    )
+    for (const wrong of ['0', 'zz', '0g', 'é0', '/0', ':0', '@0', '`0'])
+      expect(() => fromHex(wrong), wrong).toThrow(TypeError)
+    for (const wrong of ['', '0', 'AA', 'g0', '0/', '0:', 'aaa', '0é', '\u01300'])
+      expect(isHex(wrong, 1), wrong).toBe(false)
   })
 
   test('text: lone surrogates are found, lengths are those of UTF-8', () => {
@@ -43,18 +59,24 @@ describe('bytes', () => {
       expect(isWellFormed(wrong)).toBe(false)
       expect(() => encodeUtf8(wrong)).toThrow(TypeError)
     }
-    fc.assert(fc.property(fc.string({ unit: 'binary' }), (text) => {
-      expect(isWellFormed(text)).toBe(true)
-      const bytes = encodeUtf8(text)
-      expect(utf8Length(text)).toBe(bytes.length)
-      expect(decodeUtf8(bytes)).toBe(text)
-    }), { seed: 2 })
+    fc.assert(
+      fc.property(fc.string({ unit: 'binary' }), (text) => {
+        expect(isWellFormed(text)).toBe(true)
+        const bytes = encodeUtf8(text)
+        expect(utf8Length(text)).toBe(bytes.length)
+        expect(decodeUtf8(bytes)).toBe(text)
+      }),
+      { seed: 2 },
+    )
     expect(decodeUtf8(encodeUtf8('\ufeffx'))).toBe('\ufeffx')
   })
 
-  test.each([['ff'], ['c080'], ['c1bf'], ['e08080'], ['eda080'], ['f08080af'], ['f4908080'], ['e282'], ['80']])('%s is not UTF-8', (hex) => {
-    expect(decodeUtf8(fromHex(hex))).toBeUndefined()
-  })
+  test.each([['ff'], ['c080'], ['c1bf'], ['e08080'], ['eda080'], ['f08080af'], ['f4908080'], ['e282'], ['80']])(
+    '%s is not UTF-8',
+    (hex) => {
+      expect(decodeUtf8(fromHex(hex))).toBeUndefined()
+    },
+  )
 })
 
 describe('crc32c', () => {
@@ -68,8 +90,11 @@ describe('crc32c', () => {
   })
 
   test('goes on from a seed at any cut', () => {
-    fc.assert(fc.property(fc.uint8Array({ maxLength: 40 }), fc.nat(40), (bytes, cut) => {
-      expect(crc32c(bytes.subarray(cut), crc32c(bytes.subarray(0, cut)))).toBe(crc32c(bytes))
-    }), { seed: 3 })
+    fc.assert(
+      fc.property(fc.uint8Array({ maxLength: 40 }), fc.nat(40), (bytes, cut) => {
+        expect(crc32c(bytes.subarray(cut), crc32c(bytes.subarray(0, cut)))).toBe(crc32c(bytes))
+      }),
+      { seed: 3 },
+    )
   })
 })

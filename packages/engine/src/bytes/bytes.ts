@@ -4,7 +4,10 @@
  */
 
 const digits = '0123456789abcdef'
-const hexOfByte: readonly string[] = Array.from({ length: 256 }, (_, byte) => `${digits[byte >> 4]}${digits[byte & 15]}`)
+const hexOfByte: readonly string[] = Array.from(
+  { length: 256 },
+  (_, byte) => `${digits[byte >> 4]}${digits[byte & 15]}`,
+)
 
 /** Value of a hex digit by character code; 255 is none. */
 const nibbleOfCode = new Uint8Array(128).fill(255)

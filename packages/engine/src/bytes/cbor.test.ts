@@ -21,7 +21,24 @@ const number = fc.oneof(
   fc.integer({ min: -(2 ** 33), max: 2 ** 33 }),
   fc.maxSafeInteger(),
   fc.double({ noNaN: true, noDefaultInfinity: true }).filter((value) => !Object.is(value, -0)),
-  fc.constantFrom(0, 23, 24, 255, 256, 65535, 65536, 2 ** 31, 2 ** 32 - 1, 2 ** 32, -(2 ** 31), -(2 ** 32), -(2 ** 32) - 1, 2 ** 64, 5e-324, 0.1),
+  fc.constantFrom(
+    0,
+    23,
+    24,
+    255,
+    256,
+    65535,
+    65536,
+    2 ** 31,
+    2 ** 32 - 1,
+    2 ** 32,
+    -(2 ** 31),
+    -(2 ** 32),
+    -(2 ** 32) - 1,
+    2 ** 64,
+    5e-324,
+    0.1,
+  ),
 )
 const { plain } = fc.letrec<{ plain: Plain }>((tie) => ({
   plain: fc.oneof(
@@ -48,29 +65,70 @@ const randomFrom = (seed: number) => () => {
 
 describe('encode and decode', () => {
   test('any value comes back, and its bytes pass the guard', () => {
-    fc.assert(fc.property(plain, (value) => {
-      const bytes = encode(value)
-      expect(guard(bytes, wide)).toBeUndefined()
-      expect(accepted(bytes)).toEqual(value)
-      expect(decodeExactly(bytes)).toEqual(value)
-      expect(equalBytes(encode(accepted(bytes)), bytes)).toBe(true)
-    }), { seed: 11, numRuns: 2_000 })
+    fc.assert(
+      fc.property(plain, (value) => {
+        const bytes = encode(value)
+        expect(guard(bytes, wide)).toBeUndefined()
+        expect(accepted(bytes)).toEqual(value)
+        expect(decodeExactly(bytes)).toEqual(value)
+        expect(equalBytes(encode(accepted(bytes)), bytes)).toBe(true)
+      }),
+      { seed: 11, numRuns: 2_000 },
+    )
   })
 
   test.each<[Plain, string]>([
-    [0, '00'], [23, '17'], [24, '1818'], [255, '18ff'], [256, '190100'], [65536, '1a00010000'], [2 ** 32 - 1, '1affffffff'],
-    [2 ** 32, 'fb41f0000000000000'], [-1, '20'], [-24, '37'], [-25, '3818'], [-256, '38ff'], [-257, '390100'], [-65537, '3a00010000'],
-    [-(2 ** 31) - 1, '3a80000000'], [-(2 ** 32), '3affffffff'], [-(2 ** 32) - 1, 'fbc1f0000000100000'], [0.5, 'fb3fe0000000000000'],
-    [null, 'f6'], [true, 'f5'], [false, 'f4'], ['', '60'], ['a', '6161'], ['é', '62c3a9'], [[], '80'], [[1, [2]], '82018102'],
-    [new Uint8Array(0), '40'], [Uint8Array.of(1, 2), '420102'], [new Map(), 'a0'],
-    [new Map([['b', 1], ['aa', 2], ['a', 3]]), 'a361610361620162616102'],
+    [0, '00'],
+    [23, '17'],
+    [24, '1818'],
+    [255, '18ff'],
+    [256, '190100'],
+    [65536, '1a00010000'],
+    [2 ** 32 - 1, '1affffffff'],
+    [2 ** 32, 'fb41f0000000000000'],
+    [-1, '20'],
+    [-24, '37'],
+    [-25, '3818'],
+    [-256, '38ff'],
+    [-257, '390100'],
+    [-65537, '3a00010000'],
+    [-(2 ** 31) - 1, '3a80000000'],
+    [-(2 ** 32), '3affffffff'],
+    [-(2 ** 32) - 1, 'fbc1f0000000100000'],
+    [0.5, 'fb3fe0000000000000'],
+    [null, 'f6'],
+    [true, 'f5'],
+    [false, 'f4'],
+    ['', '60'],
+    ['a', '6161'],
+    ['é', '62c3a9'],
+    [[], '80'],
+    [[1, [2]], '82018102'],
+    [new Uint8Array(0), '40'],
+    [Uint8Array.of(1, 2), '420102'],
+    [new Map(), 'a0'],
+    [
+      new Map([
+        ['b', 1],
+        ['aa', 2],
+        ['a', 3],
+      ]),
+      'a361610361620162616102',
+    ],
   ])('%j is %s', (value, hex) => {
     expect(toHex(encode(value))).toBe(hex)
     expect(accepted(fromHex(hex))).toEqual(value)
   })
 
   test('keys are sorted by their encoding, not by UTF-16', () => {
-    const map = new Map<string, Plain>([['\u{10000}', 1], ['\uffee\uffee', 2], ['\uffeeA', 3], ['', 4], ['zz', 5], ['b', 6]])
+    const map = new Map<string, Plain>([
+      ['\u{10000}', 1],
+      ['\uffee\uffee', 2],
+      ['\uffeeA', 3],
+      ['', 4],
+      ['zz', 5],
+      ['b', 6],
+    ])
     const keys = [...(accepted(encode(map)) as Map<string, Plain>).keys()]
     expect(keys).toEqual([...map.keys()].sort((a, b) => compareBytes(encode(a), encode(b))))
     expect(keys.indexOf('\uffeeA')).toBeLessThan(keys.indexOf('\u{10000}'))
@@ -78,15 +136,32 @@ describe('encode and decode', () => {
 
   test('maps out of order inside maps out of order cost no more than their size', () => {
     let nested: Plain = 1
-    for (let i = 0; i < limits.depth; i++) nested = new Map<string, Plain>([['b', nested], ['a', 0]])
+    for (let i = 0; i < limits.depth; i++)
+      nested = new Map<string, Plain>([
+        ['b', nested],
+        ['a', 0],
+      ])
     expect(accepted(encode(nested))).toEqual(nested)
   })
 
   test.each<[string, unknown]>([
-    ['undefined', undefined], ['undefined in a list', [undefined]], ['a hole', new Array(1)], ['NaN', Number.NaN], ['-0', -0],
-    ['infinity', Number.POSITIVE_INFINITY], ['bigint', 1n], ['symbol', Symbol('x')], ['function', () => 1], ['an object', {}],
-    ['a date', new Date(0)], ['a set', new Set()], ['a float array', new Float32Array(1)], ['a lone surrogate', '\ud800'],
-    ['a lone surrogate as key', new Map([['\ud800', 1]])], ['a number as key', new Map([[1, 1]])], ['undefined in a map', new Map([['a', undefined]])],
+    ['undefined', undefined],
+    ['undefined in a list', [undefined]],
+    ['a hole', new Array(1)],
+    ['NaN', Number.NaN],
+    ['-0', -0],
+    ['infinity', Number.POSITIVE_INFINITY],
+    ['bigint', 1n],
+    ['symbol', Symbol('x')],
+    ['function', () => 1],
+    ['an object', {}],
+    ['a date', new Date(0)],
+    ['a set', new Set()],
+    ['a float array', new Float32Array(1)],
+    ['a lone surrogate', '\ud800'],
+    ['a lone surrogate as key', new Map([['\ud800', 1]])],
+    ['a number as key', new Map([[1, 1]])],
+    ['undefined in a map', new Map([['a', undefined]])],
   ])('throws on %s', (_, value) => {
     expect(() => encode(value as Plain)).toThrow(TypeError)
   })
@@ -95,7 +170,11 @@ describe('encode and decode', () => {
     const cycle: Plain[] = []
     cycle.push(cycle)
     expect(() => encode(cycle)).toThrow(TypeError)
-    const nest = (depth: number) => { let value: Plain = 1; for (let i = 0; i < depth; i++) value = [value]; return value }
+    const nest = (depth: number) => {
+      let value: Plain = 1
+      for (let i = 0; i < depth; i++) value = [value]
+      return value
+    }
     expect(accepted(encode(nest(limits.depth)))).toEqual(nest(limits.depth))
     expect(() => encode(nest(limits.depth + 1))).toThrow(TypeError)
   })
@@ -212,8 +291,14 @@ describe('the guard', () => {
   })
 
   test('every prefix of good bytes is refused, and so is every byte after them', () => {
-    const bytes = encode(new Map<string, Plain>([['a', [1, 2.5, 'text', Uint8Array.of(1, 2, 3), null]], ['b', new Map([['c', 70_000]])]]))
-    for (let length = 0; length < bytes.length; length++) expect(guard(bytes.subarray(0, length))?.code).toBe('Malformed')
+    const bytes = encode(
+      new Map<string, Plain>([
+        ['a', [1, 2.5, 'text', Uint8Array.of(1, 2, 3), null]],
+        ['b', new Map([['c', 70_000]])],
+      ]),
+    )
+    for (let length = 0; length < bytes.length; length++)
+      expect(guard(bytes.subarray(0, length))?.code).toBe('Malformed')
     expect(guard(concatBytes(bytes, Uint8Array.of(0)))?.code).toBe('Malformed')
   })
 
@@ -237,10 +322,16 @@ describe('the guard', () => {
     const random = randomFrom(seed)
     const below = (limit: number) => Math.floor(random() * limit)
     const corpus = [
-      ...fc.sample(plain, { seed, numRuns: 300 }).map(encode).filter((bytes) => bytes.length < 400),
+      ...fc
+        .sample(plain, { seed, numRuns: 300 })
+        .map(encode)
+        .filter((bytes) => bytes.length < 400),
       encode([`\ufeff${'x'.repeat(70)}`, 1]),
     ]
-    const interesting = [0, 0x17, 0x18, 0x19, 0x1a, 0x1b, 0x1f, 0x20, 0x40, 0x60, 0x80, 0x81, 0xa0, 0xa1, 0xc2, 0xd9, 0xef, 0xf4, 0xf6, 0xf7, 0xf9, 0xfb, 0xff]
+    const interesting = [
+      0, 0x17, 0x18, 0x19, 0x1a, 0x1b, 0x1f, 0x20, 0x40, 0x60, 0x80, 0x81, 0xa0, 0xa1, 0xc2, 0xd9, 0xef, 0xf4, 0xf6,
+      0xf7, 0xf9, 0xfb, 0xff,
+    ]
     let kept = 0
     for (let i = 0; i < 200_000; i++) {
       let bytes = new Uint8Array(corpus[below(corpus.length)] ?? [0])
@@ -248,10 +339,17 @@ describe('the guard', () => {
         const at = below(bytes.length)
         const byte = below(2) ? below(256) : (interesting[below(interesting.length)] ?? 0)
         switch (below(4)) {
-          case 0: bytes[at] = byte; break
-          case 1: bytes[at] = (bytes[at] ?? 0) ^ (1 << below(8)); break
-          case 2: bytes = concatBytes(bytes.subarray(0, at), Uint8Array.of(byte), bytes.subarray(at)); break
-          default: bytes = concatBytes(bytes.subarray(0, at), bytes.subarray(at + below(4)))
+          case 0:
+            bytes[at] = byte
+            break
+          case 1:
+            bytes[at] = (bytes[at] ?? 0) ^ (1 << below(8))
+            break
+          case 2:
+            bytes = concatBytes(bytes.subarray(0, at), Uint8Array.of(byte), bytes.subarray(at))
+            break
+          default:
+            bytes = concatBytes(bytes.subarray(0, at), bytes.subarray(at + below(4)))
         }
       }
       const value = decode(bytes, wide)

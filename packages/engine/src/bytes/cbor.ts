@@ -13,7 +13,13 @@ import type { Refusal } from './refusal.ts'
 
 export type { Plain } from './plain.ts'
 
-const codec = new Encoder({ useRecords: false, mapsAsObjects: false, tagUint8Array: false, structuredClone: false, pack: false })
+const codec = new Encoder({
+  useRecords: false,
+  mapsAsObjects: false,
+  tagUint8Array: false,
+  structuredClone: false,
+  pack: false,
+})
 
 /**
  * A byte array of its own, which no later call overwrites. Throws a TypeError on what the profile does not have (undefined, NaN,
@@ -44,7 +50,8 @@ const canonical = (value: Plain, depth: number): Plain => {
     case 'boolean':
       return value
     case 'number':
-      if (!Number.isFinite(value) || Object.is(value, -0)) throw new TypeError(`${Object.is(value, -0) ? '-0' : value} has no encoding`)
+      if (!Number.isFinite(value) || Object.is(value, -0))
+        throw new TypeError(`${Object.is(value, -0) ? '-0' : value} has no encoding`)
       return value
     case 'string':
       if (!isWellFormed(value)) throw new TypeError('text with a lone surrogate has no encoding')
@@ -86,7 +93,8 @@ const canonical = (value: Plain, depth: number): Plain => {
   return changed ? values : value
 }
 
-const isPlainArray = (value: readonly Plain[] | ReadonlyMap<string, Plain>): value is readonly Plain[] => Array.isArray(value)
+const isPlainArray = (value: readonly Plain[] | ReadonlyMap<string, Plain>): value is readonly Plain[] =>
+  Array.isArray(value)
 
 /** The order of the keys' encodings: by bytes of UTF-8, then bytewise. */
 const compareKeys = (a: string, b: string): number => {

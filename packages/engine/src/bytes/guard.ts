@@ -100,7 +100,8 @@ export const guard = (bytes: Uint8Array, limit: GuardLimits = messageLimits): Re
     if (kind < 2) continue
 
     if (kind < 4) {
-      if (value > length - at) return refusal('Malformed', `a string of ${value} bytes that are not there, at byte ${start}`)
+      if (value > length - at)
+        return refusal('Malformed', `a string of ${value} bytes that are not there, at byte ${start}`)
       const end = at + value
       if (kind === 3) {
         if (!isUtf8(bytes, at, end)) return refusal('Malformed', `text that is not UTF-8, at byte ${start}`)
@@ -126,7 +127,13 @@ export const guard = (bytes: Uint8Array, limit: GuardLimits = messageLimits): Re
 }
 
 /** Whether the second key's encoding comes after the first's. Both lie within `bytes`. */
-const isAfter = (bytes: Uint8Array, firstStart: number, firstEnd: number, secondStart: number, secondEnd: number): boolean => {
+const isAfter = (
+  bytes: Uint8Array,
+  firstStart: number,
+  firstEnd: number,
+  secondStart: number,
+  secondEnd: number,
+): boolean => {
   let a = firstStart
   let b = secondStart
   for (; a < firstEnd && b < secondEnd; a++, b++) {

@@ -6,55 +6,97 @@ export const catalogue = {
   // bytes
   TooLarge: ['The bytes are larger than the limit allows.', 'Split the change or send less at once.'],
   TooDeep: ['The bytes nest deeper than the limit allows.', 'Flatten the value.'],
-  NotCanonical: ['The bytes are not in the canonical encoding.', 'Encode with the deterministic rules of docs/wire-format.md.'],
+  NotCanonical: [
+    'The bytes are not in the canonical encoding.',
+    'Encode with the deterministic rules of docs/wire-format.md.',
+  ],
   Malformed: ['The bytes do not have the shape their kind asks for.', 'Check the sender against docs/wire-format.md.'],
   // commits
   UnknownFormat: ['The commit names a format version this replica does not know.', 'Update the app on this device.'],
-  WrongNetwork: ['The bytes belong to another network.', 'Connect to the server this store was made with, or open another store.'],
+  WrongNetwork: [
+    'The bytes belong to another network.',
+    'Connect to the server this store was made with, or open another store.',
+  ],
   WrongRepository: ['The bytes belong to another repository.', 'Send them where they belong.'],
   BadHash: ['A part does not match the hash its header names.', 'Fetch the commit again from another peer.'],
-  BadSignature: ['The signature does not fit the session that the bytes name.', 'Fetch the commit again from another peer.'],
-  BrokenChain: ['The commit does not follow the one before it in its chain.', 'Send the chain from where this replica stands.'],
-  ChainForked: ['One chain goes on in two ways: its session key was copied.', 'Log out on the devices that share a profile and log in anew.'],
+  BadSignature: [
+    'The signature does not fit the session that the bytes name.',
+    'Fetch the commit again from another peer.',
+  ],
+  BrokenChain: [
+    'The commit does not follow the one before it in its chain.',
+    'Send the chain from where this replica stands.',
+  ],
+  ChainForked: [
+    'One chain goes on in two ways: its session key was copied.',
+    'Log out on the devices that share a profile and log in anew.',
+  ],
   MissingParents: ['The commit builds on commits that this replica does not hold.', 'Send the parents first.'],
-  BadParents: ['The parents are not changes of the same item, or are named twice or out of order.', 'Name the heads of the item.'],
-  ClockNotLater: ['The clock is not later than the clocks the commit builds on.', 'Take the clock from the replica, not from the device.'],
+  BadParents: [
+    'The parents are not changes of the same item, or are named twice or out of order.',
+    'Name the heads of the item.',
+  ],
+  ClockNotLater: [
+    'The clock is not later than the clocks the commit builds on.',
+    'Take the clock from the replica, not from the device.',
+  ],
   PolicyBack: ['The commit cites an older policy than the commits it builds on.', 'Cite the newest policy known.'],
-  UnknownSession: ['No certificate is known for the session that signed.', 'Log in, and send the certificate before the commits.'],
-  BadCertificate: ['The certificate is not one this network\'s authority issued for that session.', 'Log in again.'],
+  UnknownSession: [
+    'No certificate is known for the session that signed.',
+    'Log in, and send the certificate before the commits.',
+  ],
+  BadCertificate: ["The certificate is not one this network's authority issued for that session.", 'Log in again.'],
   CertificateExpired: ['The certificate has expired.', 'Log in again; what you wrote is kept.'],
   // counting
-  UnknownSchema: ['The change is written for a schema this replica does not know.', 'Add the schema, or update the app.'],
-  ClockAhead: ['The clock of the change is ahead of the time.', 'It counts when that time has come; check the clock of the device that wrote it.'],
+  UnknownSchema: [
+    'The change is written for a schema this replica does not know.',
+    'Add the schema, or update the app.',
+  ],
+  ClockAhead: [
+    'The clock of the change is ahead of the time.',
+    'It counts when that time has come; check the clock of the device that wrote it.',
+  ],
   Inapplicable: ['The change cannot be applied to the value it names.', 'Nothing: the item goes on without it.'],
   Voided: ['The authority voided the change.', 'See the rule and the reason; write it again if you may.'],
   // field values
-  BadValue: ['The value does not fit its field.', 'See the field\'s definition in the schema.'],
+  BadValue: ['The value does not fit its field.', "See the field's definition in the schema."],
   // storage
   DiskFull: ['There is no room left to store this.', 'Free space; it is tried again by itself.'],
   DiskError: ['The disk did not store this.', 'Check the disk; it is tried again by itself.'],
   AlreadyOpen: ['Another process or tab has this store open.', 'Close it, or open another store.'],
   LogCorrupt: ['The log is damaged in the middle.', 'Keep the file; the missing commits are fetched from peers.'],
-  NoStorage: ['There is no storage on this device that lasts.', 'Leave this page open until the changes are saved by the server.'],
+  NoStorage: [
+    'There is no storage on this device that lasts.',
+    'Leave this page open until the changes are saved by the server.',
+  ],
   // the session's key
-  KeyExposed: ['Other users of this machine can read the private key.', 'Run that command; make a new key if somebody may have read this one.'],
+  KeyExposed: [
+    'Other users of this machine can read the private key.',
+    'Run that command; make a new key if somebody may have read this one.',
+  ],
   BadKey: ['The file does not hold a P-256 private key in PKCS#8 PEM.', 'Put the right file back.'],
-  InsecurePage: ['The browser offers no signatures to a page that came by plain http.', 'Open it by https, or as localhost.'],
+  InsecurePage: [
+    'The browser offers no signatures to a page that came by plain http.',
+    'Open it by https, or as localhost.',
+  ],
   // trust
   LogForked: ['The authority signed two entries for one place.', 'Keep the evidence and tell the operator.'],
-  BadEntry: ['The entry does not follow the authority\'s log.', 'Fetch the log again from the authority.'],
+  BadEntry: ["The entry does not follow the authority's log.", 'Fetch the log again from the authority.'],
   BadProof: ['The peer did not prove that it holds its session key.', 'Connect again.'],
   LoginRefused: ['The server did not accept the login.', 'Check what you entered and try again.'],
   NotAllowed: ['The rules do not allow this.', 'Ask someone who may, or use an account that may.'],
   NotAuthority: ['Only the authority does this.', 'Ask the server.'],
   // channel
   Gap: ['Messages are missing on this channel.', 'The channel is closed and opened again.'],
-  UnknownMessage: ['The message is of a kind that is not known or does not belong here.', 'Update the older of the two sides.'],
+  UnknownMessage: [
+    'The message is of a kind that is not known or does not belong here.',
+    'Update the older of the two sides.',
+  ],
   TooMany: ['A limit on how many was reached.', 'Wait, or ask for less at once.'],
   Silent: ['The peer has not been heard for too long.', 'The channel is closed and opened again.'],
   UnknownRepository: ['There is no such repository, or you may not read it.', 'Check the path and your rights.'],
   // use of the API
-  BadPath: ['The path is not a repository\'s.', 'Use /type/name, for example /board/roadmap.'],
+  BadPath: ["The path is not a repository's.", 'Use /type/name, for example /board/roadmap.'],
   BadSchema: ['The schema cannot be used.', 'See the reason given.'],
   ItemDeleted: ['The item is deleted.', 'Restore it first: repository.restore(item).'],
   Closed: ['The database is closed.', 'Open it again.'],

@@ -11,7 +11,8 @@ type Read = Plain | undefined
 export const isBytes = (value: Read, length?: number): value is Uint8Array =>
   value instanceof Uint8Array && (length === undefined || value.length === length)
 
-export const isBytesUpTo = (value: Read, most: number): value is Uint8Array => value instanceof Uint8Array && value.length <= most
+export const isBytesUpTo = (value: Read, most: number): value is Uint8Array =>
+  value instanceof Uint8Array && value.length <= most
 
 /** An integer with min <= value <= max. Whole numbers up to 2^53 - 1 count. */
 export const isInteger = (value: Read, min = 0, max = Number.MAX_SAFE_INTEGER): value is number =>
@@ -22,7 +23,8 @@ export const isText = (value: Read, maxBytes: number): value is string =>
   typeof value === 'string' && value.length <= maxBytes && utf8Length(value) <= maxBytes
 
 /** Lower case hex of exactly `bytes` bytes. */
-export const isHexText = (value: Read, bytes: number): value is string => typeof value === 'string' && isHex(value, bytes)
+export const isHexText = (value: Read, bytes: number): value is string =>
+  typeof value === 'string' && isHex(value, bytes)
 
 /** A list of min to max items. */
 export const isList = (value: Read, min: number, max: number): value is readonly Plain[] =>
@@ -37,6 +39,7 @@ export const isListOf = <Item extends Plain>(
 ): value is readonly Item[] => isList(value, min, max) && value.every(is)
 
 /** A map of at most `max` entries. */
-export const isMap = (value: Read, max: number): value is ReadonlyMap<string, Plain> => value instanceof Map && value.size <= max
+export const isMap = (value: Read, max: number): value is ReadonlyMap<string, Plain> =>
+  value instanceof Map && value.size <= max
 
 export const isBoolean = (value: Read): value is boolean => typeof value === 'boolean'

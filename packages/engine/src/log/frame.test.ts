@@ -229,6 +229,15 @@ test('a length that promises more than there is does not swallow the frames behi
   expect(kindsIn(scan(damaged))).toEqual(all.filter((kind) => kind !== 3))
 })
 
+test('a length above the limit is not waited for: what follows comes with its piece', () => {
+  for (const top of [0x16, 0x80, 0xff]) {
+    const damaged = new Uint8Array(log)
+    damaged[6] = top
+    damaged[7] = top
+    expect(new Scanner().push(damaged).map(({ kind }) => kind)).toEqual(all.slice(1))
+  }
+})
+
 test('random garbage never throws and never yields a frame', () => {
   fc.assert(
     fc.property(fc.uint8Array({ maxLength: 300 }), fc.nat({ max: 300 }), (garbage, at) => {

@@ -235,7 +235,7 @@ describe('transform', () => {
     expect(replayed(historyOf(events), [], headsOf(events))).toBe('(aaaabbbbcccc)')
   })
 
-  test('does not throw at positions that cannot be, and still applies the others', () => {
+  test('does not throw at positions that cannot be', () => {
     for (let seed = 1; seed <= 200; seed++) {
       const random = seeded(seed)
       const { events, dead } = randomEvents(random, true)
@@ -243,7 +243,7 @@ describe('transform', () => {
         ...event,
         splices: event.splices.map((splice) => ({ ...splice, at: splice.at + random(3), remove: splice.remove + random(3) })),
       }))
-      expect(() => replayed(historyOf(broken, dead), [], headsOf(broken)), `seed ${seed}`).not.toThrow(TypeError)
+      expect(() => transform(historyOf(broken, dead), [], headsOf(broken)), `seed ${seed}`).not.toThrow()
     }
   })
 

@@ -104,23 +104,30 @@ const regionBelow = (history: TextHistory, from: readonly number[], to: readonly
 
 /** The oldest dead event below the region that some author in the region did not see as dead. */
 const oldestContested = (history: TextHistory, region: Region, dead: readonly number[]): number | undefined => {
-  const oldest = dead[0]
-  if (oldest === undefined || region.below.length === 0) return undefined
+  if (region.below.length === 0) return undefined
+  const reached = reachedDead(history, dead, Math.max(...region.below))
+  const below = new Set(region.below.flatMap((event) => [...(reached[event] ?? [])]))
+  return dead.find((event) => below.has(event) && region.events.some((author) => !history.deadTo(event, author)))
+}
+
+/** For each event up to `newest`: itself and its ancestors, as far as they are dead. Most share one set. */
+const reachedDead = (history: TextHistory, dead: readonly number[], newest: number): readonly ReadonlySet<number>[] => {
+  const none: ReadonlySet<number> = new Set()
   const isDead = new Set(dead)
-  const queue = new Heap()
-  const seen = new Set<number>(region.below)
-  for (const event of seen) queue.push(event)
-  let contested: number | undefined
-  for (let event = queue.pop(); event !== undefined && event >= oldest; event = queue.pop()) {
-    const found = event
-    if (isDead.has(found) && region.events.some((author) => !history.deadTo(found, author))) contested = found
-    for (const parent of history.parents(found)) {
-      if (seen.has(parent)) continue
-      seen.add(parent)
-      queue.push(parent)
-    }
+  const reached: ReadonlySet<number>[] = []
+  for (let event = 0; event <= newest; event++) {
+    let set = none
+    for (const parent of history.parents(event)) set = union(set, reached[parent] ?? none)
+    reached.push(isDead.has(event) ? new Set([...set, event]) : set)
   }
-  return contested
+  return reached
+}
+
+const union = (first: ReadonlySet<number>, second: ReadonlySet<number>): ReadonlySet<number> => {
+  if (first === second) return first
+  const [small, large] = first.size < second.size ? [first, second] : [second, first]
+  for (const event of small) if (!large.has(event)) return new Set([...large, ...small])
+  return large
 }
 
 /**
@@ -165,7 +172,7 @@ const replayRegion = (history: TextHistory, region: Region, dead: readonly numbe
   const emit = (at: number, remove: number, insert: string): void => {
     const last = splices.at(-1)
     // Typing on, and replacing: one splice for what lies side by side.
-    if (last && at === last.at + last.insert.length && (remove === 0 || insert.length === 0)) {
+    if (last && at === last.at + last.insert.length) {
       splices[splices.length - 1] = { at: last.at, remove: last.remove + remove, insert: last.insert + insert }
     } else {
       splices.push({ at, remove, insert })

@@ -13,7 +13,20 @@ import { isScalar, type Scalar, type ScalarValue } from '../schema/field.ts'
 import type { TextChange } from '../schema/handle.ts'
 import { fieldNamed, type Schema } from '../schema/schema.ts'
 
+/** Where a change of an item stands: only in memory, in this device's log, or under a checkpoint of the authority. */
+export type SavedState = 'draft' | 'local' | 'authority'
+
+/** The latest change that counts at an item. `time`: ms since 1970. */
+export interface LastChange {
+  readonly session: string
+  readonly name: string
+  readonly time: number
+}
+
 export interface LiveOwner {
+  saved(live: LiveItem, level: 'local' | 'authority'): Promise<void>
+  savedState(live: LiveItem): SavedState
+  lastChange(live: LiveItem): LastChange | undefined
   /** The item has something to commit. */
   dirty(live: LiveItem): void
   /** What the item shows changed. */
@@ -28,7 +41,7 @@ export class LiveItem {
   readonly schemaHash: string
   readonly merged: MergedItem
   readonly draft: Draft
-  readonly #owner: LiveOwner
+  readonly owner: LiveOwner
   readonly #listeners = new Set<() => void>()
   readonly #textListeners = new Map<string, Set<(change: TextChange) => void>>()
   #heads: readonly number[] = []
@@ -40,7 +53,7 @@ export class LiveItem {
     this.schemaHash = schemaHash
     this.merged = merged
     this.draft = new Draft(merged.schema)
-    this.#owner = owner
+    this.owner = owner
     this.#state = merged.value()
     this.#heads = [...merged.heads]
   }
@@ -71,7 +84,7 @@ export class LiveItem {
   }
 
   scalar(name: string): ScalarValue {
-    this.#owner.read(this)
+    this.owner.read(this)
     const refused = this.draft.refused.get(name)
     // What the schema refused stays visible as it was given; its type is the app's own doing.
     if (refused !== undefined) return refused.value as ScalarValue
@@ -85,17 +98,17 @@ export class LiveItem {
   }
 
   elements(name: string): Set<Scalar> {
-    this.#owner.read(this)
+    this.owner.read(this)
     return this.draft.elements(name, this.#state)
   }
 
   entries(name: string): Map<string, Scalar> {
-    this.#owner.read(this)
+    this.owner.read(this)
     return this.draft.entries(name, this.#state)
   }
 
   text(name: string): Rope {
-    this.#owner.read(this)
+    this.owner.read(this)
     return this.draft.text(name, this.#state)
   }
 
@@ -109,14 +122,14 @@ export class LiveItem {
   edit(change: () => void): void {
     if (!this.isPresent) throw new WeftError('ItemDeleted', `${this.schema.name} ${this.key}`)
     change()
-    this.#owner.dirty(this)
+    this.owner.dirty(this)
     this.#tell()
   }
 
   delete(): void {
     if (!this.isPresent) return
     this.draft.delete()
-    this.#owner.dirty(this)
+    this.owner.dirty(this)
     this.#tell()
   }
 
@@ -124,7 +137,7 @@ export class LiveItem {
   touch(): void {
     if (this.isPresent) return
     this.draft.touch()
-    this.#owner.dirty(this)
+    this.owner.dirty(this)
     this.#tell()
   }
 
@@ -157,7 +170,7 @@ export class LiveItem {
   }
 
   #tell(): void {
-    this.#owner.changed(this)
+    this.owner.changed(this)
     for (const listener of [...this.#listeners]) listener()
   }
 

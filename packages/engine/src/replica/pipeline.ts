@@ -43,6 +43,8 @@ export interface PipelineEvents {
 }
 
 type Work =
+  /** Everything a channel brought in one message is behind this. */
+  | { readonly kind: 'mark'; readonly through: () => void }
   | { readonly kind: 'commit'; readonly commit: Commit; readonly origin: Origin }
   | { readonly kind: 'entry'; readonly entry: Entry; readonly origin: Origin }
 
@@ -169,12 +171,13 @@ export class Pipeline {
 
   /**
    * Checks what a channel brought, in the order size, guard, hashes, duplicate, certificate, signature, and puts the good on the road.
-   * Calls of one channel must be made one after the other, so that its order is kept.
+   * Calls of one channel must be made one after the other, so that its order is kept. Resolves when all of it is durable, refused or
+   * waiting for parents.
    */
   async receive(
     origin: object,
     received: { certificates: readonly Uint8Array[]; commits: readonly Uint8Array[]; entries: readonly Uint8Array[] },
-  ): Promise<void> {
+  ): Promise<{ readonly ids: readonly string[]; readonly waiting: boolean }> {
     const refuse = (id: string, why: Refusal): void => this.#events.refused(origin, id, why)
     for (const bytes of received.certificates) {
       const certificate = await this.#certificates.admit(bytes)
@@ -186,10 +189,15 @@ export class Pipeline {
       else this.#work.push({ kind: 'entry', entry, origin })
     }
     const read: Commit[] = []
+    const ids: string[] = []
     for (const bytes of received.commits) {
       const commit = readCommit(bytes, this.#runtime.hash)
-      if (isRefusal(commit)) refuse('', commit)
-      else if (this.commits.get(commit.id) === undefined) {
+      if (isRefusal(commit)) {
+        refuse('', commit)
+        continue
+      }
+      ids.push(commit.id)
+      if (this.commits.get(commit.id) === undefined) {
         const why = this.#mayStand(commit)
         if (why === undefined) read.push(commit)
         else refuse(commit.id, why)
@@ -203,7 +211,11 @@ export class Pipeline {
         else refuse(commit.id, refusal('BadSignature', commit.id))
       }
     }
-    if (this.#work.length > 0) void this.#run()
+    await new Promise<void>((through) => {
+      this.#work.push({ kind: 'mark', through })
+      void this.#run()
+    })
+    return { ids, waiting: ids.some((id) => this.#pending.has(id)) }
   }
 
   #mayStand(commit: Commit): Refusal | undefined {
@@ -248,7 +260,12 @@ export class Pipeline {
     const staged: { commit: Commit; origin: Origin }[] = []
     const entries: { entry: Entry; origin: Origin }[] = []
     const certified: string[] = []
+    const marks: (() => void)[] = []
     for (const work of taken) {
+      if (work.kind === 'mark') {
+        marks.push(work.through)
+        continue
+      }
       if (work.kind === 'entry') {
         if (this.#stageEntry(work.entry, work.origin)) {
           entries.push(work)
@@ -268,19 +285,21 @@ export class Pipeline {
         staged.push(ready)
       }
     }
-    if (frames.length === 0) return true
     try {
-      await journal.append(frames)
+      if (frames.length > 0) await journal.append(frames)
     } catch (error) {
       if (!(error instanceof StorageError)) throw error
       this.commits.rollback()
       this.log.truncate(this.#durableEntries)
       for (const session of certified) this.#certified.delete(session)
       this.#storingFailed(refusal(error.code, error.about), staged, entries)
+      for (const through of marks) through()
       return false
     }
-    if (this.#retry !== firstRetry) this.#events.storage(undefined)
-    this.#retry = firstRetry
+    if (frames.length > 0 && this.#retry !== firstRetry) {
+      this.#events.storage(undefined)
+      this.#retry = firstRetry
+    }
     this.commits.settle()
     this.#durableEntries = this.log.entries.length
     for (const { commit, origin } of staged) if (origin !== 'local') this.#events.count(commit)
@@ -290,6 +309,7 @@ export class Pipeline {
       for (const { entry, origin } of entries) byOrigin.set(origin, [...(byOrigin.get(origin) ?? []), entry])
       for (const [origin, some] of byOrigin) this.#events.entries(some, origin)
     }
+    for (const through of marks) through()
     return true
   }
 
@@ -379,6 +399,7 @@ export class Pipeline {
   async close(): Promise<void> {
     this.#closed = true
     this.#cancelRetry?.()
+    for (const work of this.#work.splice(0)) if (work.kind === 'mark') work.through()
     await this.#journal?.close()
   }
 }

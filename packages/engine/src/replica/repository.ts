@@ -27,14 +27,11 @@ import type { Certificates } from './certificates.ts'
 import type { Clock } from './clock.ts'
 import { Counting, type Counted } from './counting.ts'
 import { itemClass, liveOf } from './item.ts'
-import { LiveItem } from './live.ts'
+import { type LastChange, LiveItem, type SavedState } from './live.ts'
 import { type Origin, Pipeline } from './pipeline.ts'
 import type { Files, Runtime, SigningKey } from './ports.ts'
 import { Query } from './query.ts'
 import type { RootLog } from './rootlog.ts'
-
-/** Where a change of an item stands: only in memory, in this device's log, or under a checkpoint of the authority. */
-export type SavedState = 'draft' | 'local' | 'authority'
 
 /** What a repository needs of its replica. */
 export interface Host {
@@ -268,8 +265,7 @@ export class Repository {
   }
 
   /** Resolves when every change of the item made so far is saved at that level; rejects when it never will be. */
-  saved(item: object, level: 'local' | 'authority'): Promise<void> {
-    const live = liveOf(item)
+  #saved(live: LiveItem, level: 'local' | 'authority'): Promise<void> {
     if (level === 'local' && !this.#host.lasting) return Promise.reject(new WeftError('NoStorage', this.path))
     return new Promise((resolve, reject) => {
       const waiter: Waiter = { commits: undefined, live, level, resolve, reject }
@@ -278,8 +274,7 @@ export class Repository {
     })
   }
 
-  savedState(item: object): SavedState {
-    const live = liveOf(item)
+  #savedState(live: LiveItem): SavedState {
     this.#host.read(live)
     if (!live.draft.isEmpty) return 'draft'
     const ids = live.merged.heads.map((index) => live.merged.graph.node(index).id)
@@ -319,8 +314,7 @@ export class Repository {
   }
 
   /** The latest change that counts at the item: who made it and when. */
-  lastChange(item: object): { session: string; name: string; time: number } | undefined {
-    const live = liveOf(item)
+  #lastChange(live: LiveItem): LastChange | undefined {
     this.#host.read(live)
     let last: { id: string; clock: number } | undefined
     for (const index of live.merged.heads) {
@@ -385,10 +379,14 @@ export class Repository {
     const live = new LiveItem(this.counting.open(key, hash, schema), hash, {
       dirty: (one) => {
         this.#dirty.add(one)
+        this.#host.progress(this)
         if (!this.#inTransaction) this.#scheduleCapture()
       },
       changed: (one) => this.#bump(one.schemaHash),
       read: (one) => this.#host.read(one),
+      saved: (one, level) => this.#saved(one, level),
+      savedState: (one) => this.#savedState(one),
+      lastChange: (one) => this.#lastChange(one),
     })
     this.#live.set(name, live)
     return live

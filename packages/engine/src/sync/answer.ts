@@ -1,7 +1,16 @@
 import { limits } from '../bytes/limits.ts'
 import type { Head } from '../graph/commits.ts'
 import type { Held } from './held.ts'
-import { itemsPerMessage, type Name, type Place, shortChain, shortId, shortNameBytes, type Wanted, wantItemsPerMessage } from './message.ts'
+import {
+  itemsPerMessage,
+  type Name,
+  type Place,
+  shortChain,
+  shortId,
+  shortNameBytes,
+  type Wanted,
+  wantItemsPerMessage,
+} from './message.ts'
 
 /**
  * What to send and what to ask for, given the other's words about its tips. Every chain is walked at most once a tip, however
@@ -98,7 +107,7 @@ const tipsByName = (listed: readonly Name[], held: Held): ((chain: string) => re
       else byShortName.set(name, [head])
     }
   }
-  return (chain) => (chain.length === 4 * shortNameBytes ? (byShortName.get(chain) ?? []) : held.headsOf(chain))
+  return (chain) => (chain.length === 2 * shortNameBytes ? (byShortName.get(chain) ?? []) : held.headsOf(chain))
 }
 
 const placeOf = (place: Place, short: boolean): Place => ({ seq: place.seq, id: short ? shortId(place.id) : place.id })
@@ -143,7 +152,8 @@ export const entriesInFrames = (entries: readonly Uint8Array[]): Uint8Array[][] 
 export const wantsInMessages = (wants: readonly Wanted[]): Wanted[][] =>
   cut(wants, wantItemsPerMessage, (want) => 2 + 2 * want.held.length, limits.headsPerMessage)
 
-export const headsInMessages = (heads: readonly Name[]): Name[][] => cut(heads, limits.headsPerMessage, () => 1, limits.headsPerMessage)
+export const headsInMessages = (heads: readonly Name[]): Name[][] =>
+  cut(heads, limits.headsPerMessage, () => 1, limits.headsPerMessage)
 
 /** Runs of items whose weights add up to at most `most`, and of at most `count`; an item that is too heavy alone stands alone. */
 const cut = <Item>(items: readonly Item[], most: number, weigh: (item: Item) => number, count: number): Item[][] => {

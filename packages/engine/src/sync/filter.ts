@@ -1,7 +1,7 @@
 import { fromHex } from '../bytes/bytes.ts'
 import { limits } from '../bytes/limits.ts'
 import { type Refusal, refusal } from '../bytes/refusal.ts'
-import type { Hash } from './fingerprint.ts'
+import type { Hash } from '../commit/commit.ts'
 
 /**
  * A Bloom filter over the ids of tips: 10 bits a tip and 7 positions each, about 0.8 % false hits. Its builder draws a new salt for every
@@ -32,7 +32,12 @@ export const mostTips = Math.floor(limits.filterBits / bitsPerTip)
 export const filterBytes = (count: number): number =>
   count === 0 ? 0 : Math.max(leastBytes, Math.ceil((count * bitsPerTip) / 8))
 
-export const exactFilter = (salt: Uint8Array): Filter => ({ salt, count: 0, hashes: positionsPerTip, bits: new Uint8Array(0) })
+export const exactFilter = (salt: Uint8Array): Filter => ({
+  salt,
+  count: 0,
+  hashes: positionsPerTip,
+  bits: new Uint8Array(0),
+})
 
 /** A filter over these ids; the exact one where they are too many. */
 export const makeFilter = (ids: readonly string[], salt: Uint8Array, hash: Hash): Filter => {
@@ -73,7 +78,8 @@ function* positions(filter: Filter, id: string, hash: Hash): Generator<number> {
 /** Why a filter from outside is not used: its size is not the one its count asks for, or it is too full to be honest. */
 export const refuseFilter = (filter: Filter): Refusal | undefined => {
   if (filter.salt.length !== saltBytes) return refusal('Malformed', 'a salt of another length')
-  if (filter.hashes < 1 || filter.hashes > limits.filterHashes) return refusal('Malformed', `${filter.hashes} positions a tip`)
+  if (filter.hashes < 1 || filter.hashes > limits.filterHashes)
+    return refusal('Malformed', `${filter.hashes} positions a tip`)
   if (filter.count > mostTips) return refusal('TooLarge', `a filter over ${filter.count} tips`)
   if (filter.bits.length !== filterBytes(filter.count)) {
     return refusal('Malformed', `a filter of ${filter.bits.length} bytes over ${filter.count} tips`)

@@ -1,12 +1,11 @@
 import { compareBytes, fromHex } from '../bytes/bytes.ts'
+import type { Hash } from '../commit/commit.ts'
 import type { Head } from '../graph/commits.ts'
 
 /**
  * The fingerprint of a set of commits: SHA-256 over its tips in order, cut to 16 bytes. Chains have no gaps and the set is closed under
  * causality, so the tips are the set. It is a hash and not a sum of hashes: whoever makes a few hundred chains can forge a sum.
  */
-export type Hash = (bytes: Uint8Array) => Uint8Array
-
 export const fingerprintBytes = 16
 
 const chainBytes = 40
@@ -25,4 +24,3 @@ export const fingerprint = (heads: Iterable<Head>, hash: Hash): Uint8Array => {
   for (const [i, tip] of tips.entries()) whole.set(tip, i * tipBytes)
   return hash(whole).slice(0, fingerprintBytes)
 }
-

@@ -1,3 +1,4 @@
+import type { Position } from '../commit/commit.ts'
 import type { Head } from '../graph/commits.ts'
 
 /**
@@ -22,14 +23,8 @@ export interface Held {
   /** `fingerprint(heads)`; kept by the store until its tips change. */
   fingerprint(): Uint8Array
   /** Position of the newest entry of the repository's authority log; undefined while it is empty. */
-  logPosition(): LogPosition | undefined
-  /** Hash of the entry at place n, and the bytes of all from there on. The first place is 0. */
-  logHash(n: number): Uint8Array | undefined
+  logPosition(): Position | undefined
+  /** Hash (hex) of the entry at place n, and the bytes of all from there on. The first place is 0. */
+  logHash(n: number): string | undefined
   entriesFrom(n: number): readonly Uint8Array[]
-}
-
-export interface LogPosition {
-  readonly epoch: number
-  readonly n: number
-  readonly hash: Uint8Array
 }

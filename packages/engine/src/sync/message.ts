@@ -3,9 +3,9 @@ import { limits } from '../bytes/limits.ts'
 import type { Plain } from '../bytes/plain.ts'
 import { type Code, catalogue, type Refusal, refusal } from '../bytes/refusal.ts'
 import { isBoolean, isBytes, isBytesUpTo, isInteger, isList, isListOf, isMap, isText } from '../bytes/shape.ts'
+import type { Position } from '../commit/commit.ts'
 import { type Filter, filterBytes, mostTips, saltBytes } from './filter.ts'
 import { fingerprintBytes } from './fingerprint.ts'
-import type { LogPosition } from './held.ts'
 
 /**
  * The messages of reconciliation, about one repository over one channel. Each is an array whose first item is its number. One side leads
@@ -44,7 +44,7 @@ export interface Hello {
   readonly kind: 'hello'
   readonly fingerprint: Uint8Array
   readonly count: number
-  readonly log: LogPosition | undefined
+  readonly log: Position | undefined
 }
 
 export interface Entries {
@@ -139,7 +139,7 @@ export const shortId = (id: string): string => id.slice(0, 2 * shortNameBytes)
 export const encodeMessage = (message: Message): Plain => {
   switch (message.kind) {
     case 'hello': {
-      const log = message.log && [message.log.epoch, message.log.n, message.log.hash]
+      const log = message.log && [message.log.epoch, message.log.n, fromHex(message.log.hash)]
       return [0, message.fingerprint, message.count, log ?? null, new Map()]
     }
     case 'entries':
@@ -149,7 +149,12 @@ export const encodeMessage = (message: Message): Plain => {
       return [2, message.round, salt, count, hashes, bits]
     }
     case 'heads':
-      return [3, message.round, message.more, message.heads.flatMap((head) => [fromHex(head.chain), head.seq, fromHex(head.id)])]
+      return [
+        3,
+        message.round,
+        message.more,
+        message.heads.flatMap((head) => [fromHex(head.chain), head.seq, fromHex(head.id)]),
+      ]
     case 'want':
       return [
         4,
@@ -194,7 +199,7 @@ const readHello = (fields: Fields): Hello | undefined => {
   if (!isList(log, 3, 3)) return undefined
   const [epoch, n, hash] = log
   if (!isCount(epoch) || !isCount(n) || !isBytes(hash, 32)) return undefined
-  return { kind: 'hello', fingerprint, count, log: { epoch, n, hash } }
+  return { kind: 'hello', fingerprint, count, log: { epoch, n, hash: toHex(hash) } }
 }
 
 const readEntries = (fields: Fields): Entries | undefined => {
@@ -213,7 +218,8 @@ const readFilter = (fields: Fields): FilterMessage | undefined => {
 const readHeads = (fields: Fields): Heads | undefined => {
   const [, round, more, list] = fields
   if (fields.length !== 4 || !isRound(round) || !isBoolean(more)) return undefined
-  if (!isList(list, 0, 3 * limits.headsPerMessage) || list.length % 3 !== 0 || (more && list.length === 0)) return undefined
+  if (!isList(list, 0, 3 * limits.headsPerMessage) || list.length % 3 !== 0 || (more && list.length === 0))
+    return undefined
   const heads: Name[] = []
   for (let i = 0; i < list.length; i += 3) {
     const chain = list[i]
@@ -229,7 +235,8 @@ const readHeads = (fields: Fields): Heads | undefined => {
 
 const readWant = (fields: Fields): Want | undefined => {
   const [, round, more, list] = fields
-  if (fields.length !== 4 || !isRound(round) || !isBoolean(more) || !isList(list, 0, limits.headsPerMessage)) return undefined
+  if (fields.length !== 4 || !isRound(round) || !isBoolean(more) || !isList(list, 0, limits.headsPerMessage))
+    return undefined
   if (more && list.length === 0) return undefined
   const wants: Wanted[] = []
   for (const item of list) {
@@ -259,7 +266,8 @@ const readPush = (fields: Fields): Push | undefined => {
 
 const readFingerprint = (fields: Fields): FingerprintMessage | undefined => {
   const [, round, fingerprint, moved] = fields
-  if (fields.length !== 4 || !isCount(round) || !isBytes(fingerprint, fingerprintBytes) || !isBoolean(moved)) return undefined
+  if (fields.length !== 4 || !isCount(round) || !isBytes(fingerprint, fingerprintBytes) || !isBoolean(moved))
+    return undefined
   return { kind: 'fingerprint', round, fingerprint, moved }
 }
 

@@ -1,0 +1,35 @@
+import { describe, expect, it } from 'vitest'
+import { type Status, stateLineOf } from './state-line.ts'
+
+const status = (change: Partial<Status>): Status => ({
+  connection: 'online',
+  storage: 'indexeddb',
+  unsaved: 0,
+  unacknowledged: 0,
+  ...change,
+})
+
+describe('the state line', () => {
+  it('calls saved by the server only what the server has acknowledged', () => {
+    expect(stateLineOf(status({})).text).toBe('Saved on the server')
+    expect(stateLineOf(status({ unacknowledged: 1 })).text).toBe('Saved on this device, waiting for the server')
+    expect(stateLineOf(status({ unsaved: 1, unacknowledged: 1 })).text).toBe('Saving…')
+    expect(stateLineOf(status({ connection: 'connecting' })).text).toBe('Connecting to the server…')
+  })
+
+  it('says when the server is away, and how much waits for it', () => {
+    expect(stateLineOf(status({ connection: 'offline', unacknowledged: 3 }))).toEqual({
+      tone: 'offline',
+      text: 'Offline: changes are kept on this device',
+      waiting: 3,
+    })
+  })
+
+  it('never claims the device keeps what is in memory alone', () => {
+    for (const connection of ['online', 'offline', 'connecting'] as const) {
+      const { text } = stateLineOf(status({ storage: 'memory', connection, unacknowledged: 1 }))
+      expect(text).not.toContain('device')
+      expect(text).toContain('tab')
+    }
+  })
+})

@@ -1,0 +1,349 @@
+/**
+ * One channel to one peer: numbers the frames, proves both sides, carries logins, subscriptions and reconciliation, beats when it has
+ * nothing to say, and closes when the peer breaks the rules or falls silent. The grammar opens `wire.ts`.
+ */
+import { encode, type Plain } from '../bytes/cbor.ts'
+import { limits } from '../bytes/limits.ts'
+import { isRefusal, type Refusal, refusal } from '../bytes/refusal.ts'
+import { sessionId } from '../commit/commit.ts'
+import type { Certificate } from '../trust/certificate.ts'
+import { messageOf } from '../trust/signed.ts'
+import type { Certificates } from './certificates.ts'
+import type { Clock } from './clock.ts'
+import type { Channel, Runtime, SigningKey } from './ports.ts'
+import { type HeldCommits, isOffence, mostOffences, offenceWindow, Reconciler } from './reconciler.ts'
+import type { Repository } from './repository.ts'
+import type { RootLog } from './rootlog.ts'
+import { decodeFrame, encodeFrame, type Frame } from './wire.ts'
+
+const beatInterval = 15_000
+const silence = 45_000
+
+export interface Peer {
+  readonly session: string
+  readonly publicKey: Uint8Array
+  readonly isAuthority: boolean
+  readonly certificate: Certificate | undefined
+}
+
+/** What a connection needs of its replica. */
+export interface Switchboard {
+  readonly runtime: Runtime
+  readonly clock: Clock
+  readonly root: RootLog
+  readonly certificates: Certificates
+  /** The key this replica proves itself with, and its certificate as bytes when it has one. */
+  readonly proof: { readonly key: SigningKey; readonly certificate: Uint8Array | null }
+  /** Entries of the root log the peer has and this replica has not. */
+  takeRoot(entries: readonly Uint8Array[], from: Connection): Promise<Refusal | undefined>
+  /** Both sides proved themselves. */
+  proved(connection: Connection): void
+  login(method: string, credentials: Plain, peer: Peer): Promise<Certificate | Refusal>
+  certified(bytes: Uint8Array): Promise<void>
+  /** The repository for a peer that asks for it, opened if need be; undefined when the peer may not have it. */
+  serve(path: string, peer: Peer): Repository | undefined
+  held(repository: Repository): HeldCommits
+  refused(connection: Connection, why: Refusal, about?: string): void
+  incident(why: Refusal): void
+  level(repository: Repository, peer: Peer): void
+  closed(connection: Connection): void
+}
+
+export class Connection {
+  readonly channel: Channel
+  readonly #board: Switchboard
+  readonly #nonce: Uint8Array
+  readonly #reconcilers = new Map<string, Reconciler>()
+  /** Repository by the tag the peer gave it, and the tag this side gave. */
+  readonly #theirTags = new Map<number, string>()
+  readonly #myTags = new Map<string, number>()
+  #sent = 0
+  #received = 0
+  #peerNonce: Uint8Array | undefined
+  #peer: Peer | undefined
+  #proving = false
+  #handling: Promise<void> = Promise.resolve()
+  #behind = 0
+  #nextTag = 0
+  #offences: number[] = []
+  #closed = false
+  #spoke = false
+  #heardAt: number
+  #cancelBeat: (() => void) | undefined
+
+  constructor(channel: Channel, board: Switchboard) {
+    this.channel = channel
+    this.#board = board
+    this.#nonce = board.runtime.random(32)
+    this.#heardAt = board.runtime.elapsed()
+    channel.listen({
+      message: (bytes) => this.#hear(bytes),
+      drain: () => {
+        for (const reconciler of this.#reconcilers.values()) reconciler.drain()
+      },
+      closed: () => this.#gone(),
+    })
+    this.#send({
+      kind: 'greet',
+      network: board.root.network ?? null,
+      nonce: this.#nonce,
+      time: board.clock.now(),
+      root: board.root.size,
+    })
+    this.#beat()
+  }
+
+  /** The peer, once it proved its key. */
+  get peer(): Peer | undefined {
+    return this.#peer
+  }
+
+  get isClosed(): boolean {
+    return this.#closed
+  }
+
+  reconciler(path: string): Reconciler | undefined {
+    return this.#reconcilers.get(path)
+  }
+
+  /** Asks for a repository, or offers it. Reconciliation begins when both sides named it. */
+  subscribe(repository: Repository): void {
+    if (this.#peer === undefined || this.#closed || this.#myTags.has(repository.path)) return
+    if (this.#myTags.size >= limits.repositoriesPerChannel) return
+    const tag = this.#nextTag++
+    this.#myTags.set(repository.path, tag)
+    this.#send({ kind: 'subscribe', tag, path: repository.path })
+    if ([...this.#theirTags.values()].includes(repository.path)) this.#reconcile(repository)
+  }
+
+  login(method: string, credentials: Plain): void {
+    this.#send({ kind: 'login', method, credentials })
+  }
+
+  /** The root log grew. */
+  offerRoot(entries: readonly Uint8Array[]): void {
+    if (this.#peer !== undefined) this.#send({ kind: 'root', entries })
+  }
+
+  /** Counts an offence; the third within a minute closes the channel. */
+  offend(why: Refusal): void {
+    if (!isOffence(why)) return
+    const now = this.#board.runtime.elapsed()
+    this.#offences = this.#offences.filter((at) => now - at < offenceWindow)
+    this.#offences.push(now)
+    this.#send({ kind: 'refused', code: why.code, about: cutName(why.about) })
+    if (this.#offences.length >= mostOffences) this.close(why)
+  }
+
+  close(why: Refusal): void {
+    if (this.#closed) return
+    this.channel.close(why.code)
+    this.#gone()
+  }
+
+  #gone(): void {
+    if (this.#closed) return
+    this.#closed = true
+    this.#cancelBeat?.()
+    for (const reconciler of this.#reconcilers.values()) reconciler.close()
+    this.#board.closed(this)
+  }
+
+  #send(frame: Frame): void {
+    if (this.#closed) return
+    this.#spoke = true
+    this.channel.send(encodeFrame(this.#sent++, frame))
+  }
+
+  #beat(): void {
+    this.#cancelBeat = this.#board.runtime.timer(beatInterval, () => {
+      if (this.#board.runtime.elapsed() - this.#heardAt > silence) return this.close(refusal('Silent', this.channel.remote))
+      if (!this.#spoke) this.#send({ kind: 'beat' })
+      this.#spoke = false
+      this.#beat()
+    })
+  }
+
+  #hear(bytes: Uint8Array): void {
+    if (this.#closed) return
+    this.#heardAt = this.#board.runtime.elapsed()
+    const frame = decodeFrame(bytes, this.#received)
+    if (isRefusal(frame)) {
+      this.#board.incident(frame)
+      // Without its number a frame that cannot be read leaves a gap: there is no going on.
+      if (frame.code === 'Gap') return this.close(frame)
+      this.#received++
+      return this.offend(frame)
+    }
+    this.#received++
+    if (frame.kind === 'beat') return
+    // Messages about repositories are taken at once, unless something before them is still being handled.
+    if (frame.kind === 'sync' && this.#peer !== undefined && this.#behind === 0) return this.#sync(frame.tag, frame.message)
+    if (this.#behind >= framesBehind) return this.close(refusal('TooMany', 'frames waiting'))
+    this.#behind++
+    this.#handling = this.#handling.then(() => this.#handle(frame)).finally(() => this.#behind--)
+  }
+
+  async #handle(frame: Frame): Promise<void> {
+    if (this.#closed) return
+    switch (frame.kind) {
+      case 'greet':
+        return this.#greeted(frame)
+      case 'prove':
+        return this.#proved(frame)
+      case 'refused':
+        return this.#board.refused(this, refusal(frame.code, frame.about))
+      default:
+    }
+    if (this.#peer === undefined) return this.offend(refusal('UnknownMessage', frame.kind))
+    switch (frame.kind) {
+      case 'login': {
+        const certificate = await this.#board.login(frame.method, frame.credentials, this.#peer)
+        if (isRefusal(certificate)) return this.#send({ kind: 'refused', code: certificate.code, about: cutName(certificate.about) })
+        this.#peer = { ...this.#peer, certificate }
+        return this.#send({ kind: 'certified', certificate: certificate.bytes })
+      }
+      case 'certified':
+        return this.#board.certified(frame.certificate)
+      case 'subscribe':
+        return this.#subscribed(frame.tag, frame.path)
+      case 'unsubscribe': {
+        const path = this.#theirTags.get(frame.tag)
+        this.#theirTags.delete(frame.tag)
+        if (path !== undefined) this.#reconcilers.get(path)?.close()
+        if (path !== undefined) this.#reconcilers.delete(path)
+        return
+      }
+      case 'root': {
+        const why = await this.#board.takeRoot(frame.entries, this)
+        if (why !== undefined) this.offend(why)
+        return
+      }
+      case 'sync':
+        return this.#sync(frame.tag, frame.message)
+      default:
+    }
+  }
+
+  async #greeted(frame: Extract<Frame, { kind: 'greet' }>): Promise<void> {
+    if (this.#peerNonce !== undefined) return this.offend(refusal('UnknownMessage', 'greet'))
+    this.#peerNonce = frame.nonce
+    const { root, proof } = this.#board
+    if (frame.network !== null && root.network !== undefined && frame.network !== root.network) {
+      const why = refusal('WrongNetwork', frame.network)
+      this.#send({ kind: 'refused', code: why.code, about: why.about })
+      this.#board.refused(this, why)
+      return this.close(why)
+    }
+    const message = this.#challenge(proof.key.publicKey, frame.nonce, this.#nonce, this.channel.initiator)
+    const signature = await proof.key.sign(message)
+    const missing = root.after(frame.root)
+    this.#peerTime = frame.time
+    this.#send({ kind: 'prove', publicKey: proof.key.publicKey, certificate: proof.certificate, signature, root: missing })
+  }
+
+  #peerTime = 0
+
+  /** What the side with that key signs: the challenge of the other, its own nonce, its role and the channel's binding. */
+  #challenge(publicKey: Uint8Array, challenge: Uint8Array, own: Uint8Array, dialled: boolean): Uint8Array {
+    const binding = new Uint8Array(0)
+    return messageOf('proof', encode([publicKey, challenge, own, dialled, binding]), (bytes) => this.#board.runtime.hash(bytes))
+  }
+
+  async #proved(frame: Extract<Frame, { kind: 'prove' }>): Promise<void> {
+    if (this.#peerNonce === undefined || this.#proving) return this.offend(refusal('UnknownMessage', 'prove'))
+    this.#proving = true
+    const { runtime, root, certificates, clock } = this.#board
+    const message = this.#challenge(frame.publicKey, this.#nonce, this.#peerNonce, !this.channel.initiator)
+    if (!(await runtime.verify(frame.publicKey, message, frame.signature))) return this.close(refusal('BadProof', this.channel.remote))
+    if (frame.root.length > 0) {
+      const why = await this.#board.takeRoot(frame.root, this)
+      if (why !== undefined) {
+        this.#board.refused(this, why)
+        return this.close(why)
+      }
+    }
+    const session = sessionId(frame.publicKey, (bytes) => runtime.hash(bytes))
+    let certificate: Certificate | undefined
+    if (frame.certificate !== null) {
+      const read = await certificates.admit(frame.certificate)
+      if (isRefusal(read)) this.#send({ kind: 'refused', code: read.code, about: cutName(read.about) })
+      else if (read.session !== session) return this.close(refusal('BadProof', this.channel.remote))
+      else if (read.expires > clock.now()) certificate = read
+      else this.#send({ kind: 'refused', code: 'CertificateExpired', about: session })
+    }
+    if (this.#closed) return
+    const isAuthority = root.isAuthority(frame.publicKey)
+    if (isAuthority) clock.correct(this.#peerTime)
+    this.#peer = { session, publicKey: frame.publicKey, isAuthority, certificate }
+    this.#board.proved(this)
+  }
+
+  #subscribed(tag: number, path: string): void {
+    const peer = this.#peer
+    if (peer === undefined) return
+    if (this.#theirTags.size >= limits.repositoriesPerChannel || this.#theirTags.has(tag)) {
+      return this.offend(refusal('TooMany', 'subscriptions'))
+    }
+    const repository = this.#board.serve(path, peer)
+    if (repository === undefined) return this.#send({ kind: 'refused', code: 'UnknownRepository', about: path })
+    this.#theirTags.set(tag, path)
+    // Answered when the repository is open: only then is it known what this side holds.
+    repository.ready.then(
+      () => {
+        if (this.#closed) return
+        if (this.#myTags.has(path)) this.#reconcile(repository)
+        else this.subscribe(repository)
+      },
+      () => this.#send({ kind: 'refused', code: 'DiskError', about: path }),
+    )
+  }
+
+  #reconcile(repository: Repository): void {
+    const { path } = repository
+    const tag = this.#myTags.get(path)
+    if (this.#reconcilers.has(path) || tag === undefined || !repository.pipeline.isOpen) return
+    const reconciler = new Reconciler({
+      repository,
+      held: this.#board.held(repository),
+      runtime: this.#board.runtime,
+      certificates: this.#board.certificates,
+      leads: this.channel.initiator,
+      link: {
+        send: (message) => this.#send({ kind: 'sync', tag, message }),
+        ready: () => this.channel.buffered < limits.channelHighWater,
+        offence: (why) => {
+          this.#board.incident(why)
+          this.offend(why)
+        },
+        refused: (why) => this.#board.refused(this, why, path),
+        level: () => {
+          if (this.#peer !== undefined) this.#board.level(repository, this.#peer)
+        },
+      },
+    })
+    this.#reconcilers.set(path, reconciler)
+    reconciler.open()
+    for (const message of this.#early.get(path) ?? []) reconciler.message(message)
+    this.#early.delete(path)
+  }
+
+  /** Messages about a repository that is not open here yet. */
+  readonly #early = new Map<string, Plain[]>()
+
+  #sync(tag: number, message: Plain): void {
+    const path = this.#theirTags.get(tag)
+    if (path === undefined) return this.offend(refusal('UnknownRepository', String(tag)))
+    const reconciler = this.#reconcilers.get(path)
+    if (reconciler !== undefined) return reconciler.message(message)
+    const early = this.#early.get(path) ?? []
+    if (early.length >= earlyMessages) return this.close(refusal('TooMany', 'messages before the answer'))
+    this.#early.set(path, [...early, message])
+  }
+
+}
+
+const earlyMessages = 16
+const framesBehind = 1_024
+
+const cutName = (about: string): string => about.slice(0, 80)

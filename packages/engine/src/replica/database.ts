@@ -1,0 +1,576 @@
+/**
+ * A replica: it opens what this device stores, connects where its transports lead, keeps its repositories level with every peer, and is
+ * the authority when it holds the authority's key. An app calls it its database.
+ */
+import { toHex, encodeUtf8 } from '../bytes/bytes.ts'
+import { encode, type Plain } from '../bytes/cbor.ts'
+import { catalogue, type Code, isRefusal, type Refusal, refusal, StorageError, WeftError } from '../bytes/refusal.ts'
+import { type Change, type Commit, format, sessionId } from '../commit/commit.ts'
+import type { Schema } from '../schema/schema.ts'
+import { type Certificate, readCertificate } from '../trust/certificate.ts'
+import { type Entry, readEntry, rootPath } from '../trust/entry.ts'
+import { certifiedOnly, isAllowed, isRepositoryPath, type Rule } from '../trust/rules.ts'
+import { Authority } from './authority.ts'
+import { Certificates } from './certificates.ts'
+import { Clock } from './clock.ts'
+import { Connection, type Peer, type Switchboard } from './connection.ts'
+import { Journal } from './journal.ts'
+import type { LiveItem } from './live.ts'
+import type { Login } from './login.ts'
+import { frameKinds, type Origin } from './pipeline.ts'
+import type { Files, KeyStore, Runtime, SigningKey, Transport } from './ports.ts'
+import { HeldCommits } from './reconciler.ts'
+import { Repository } from './repository.ts'
+import { RootLog } from './rootlog.ts'
+
+/** Where a replica keeps its logs, as it turned out. */
+export interface Storage {
+  readonly files: Files
+  /** What it is called in the status, for example `indexeddb`, `node`, `memory`. */
+  readonly mode: string
+  /** Whether it outlives this process or page. */
+  readonly lasting: boolean
+  /** Why it is not the one that was wanted. */
+  readonly reason?: string
+}
+
+export interface Incident {
+  readonly code: Code
+  readonly about: string
+  readonly repository: string | undefined
+  /** The catalogue's sentence and remedy. */
+  readonly message: string
+}
+
+export interface Status {
+  readonly connection: 'connecting' | 'online' | 'offline'
+  readonly storage: string
+  readonly storageReason: string | undefined
+  /** Items and commits not yet in this device's log. */
+  readonly unsaved: number
+  /** Own changes that no checkpoint of the authority covers. */
+  readonly unacknowledged: number
+  readonly problem: { readonly code: Code; readonly message: string } | undefined
+}
+
+export interface DatabaseOptions {
+  readonly schemas: readonly Schema[]
+  /** Whoever has a certificate reads and writes, unless told. */
+  readonly rules?: readonly Rule[]
+  readonly runtime: Runtime
+  readonly storage: () => Promise<Storage>
+  readonly keys: KeyStore
+  readonly transports?: readonly Transport[]
+  /** The network's id, where an app knows it; else the first server's is taken and kept. */
+  readonly network?: string
+  /** Makes this replica the authority. */
+  readonly authority?: SigningKey
+  readonly logins?: readonly Login[]
+  /** Commits a second and repository, at most: 3 unless told. */
+  readonly captureRate?: number
+}
+
+const sessionKey = 'session'
+
+/** A log's file: names are hashes, so that no path decides where bytes go. */
+export const logName = (path: string, runtime: Runtime): string => `${toHex(runtime.hash(encodeUtf8(path)))}.log`
+
+export class Database {
+  readonly runtime: Runtime
+  readonly clock: Clock
+  readonly root: RootLog
+  readonly certificates: Certificates
+  readonly captureRate: number
+  /** Resolves when the device's storage is open. Rejects when another tab or process has it. */
+  readonly opened: Promise<void>
+  readonly #options: DatabaseOptions
+  readonly #schemas = new Map<string, Schema>()
+  readonly #schemaHashes = new Map<Schema, string>()
+  readonly #repositories = new Map<string, Repository>()
+  readonly #held = new Map<Repository, HeldCommits>()
+  readonly #connections = new Set<Connection>()
+  readonly #statusListeners = new Set<(status: Status) => void>()
+  readonly #incidentListeners = new Set<(incident: Incident) => void>()
+  readonly #authority: Authority | undefined
+  #rootJournal: Journal | undefined
+  #storage: Storage | undefined
+  #release: (() => Promise<void>) | undefined
+  /** What channels are proved with: the authority's key, the stored session's, or one that a login would make the session's. */
+  #key: SigningKey | undefined
+  #loggedIn = false
+  #certificate: Certificate | undefined
+  #pendingLogin: { readonly login: Login; resolve(): void; reject(error: WeftError): void } | undefined
+  #connection: Status['connection'] = 'connecting'
+  #cancelConnecting: (() => void) | undefined
+  #refused: Refusal | undefined
+  #status: Status | undefined
+  #telling = false
+  #closed = false
+  #readHook: ((live: LiveItem) => void) | undefined
+
+  constructor(options: DatabaseOptions) {
+    this.#options = options
+    this.runtime = options.runtime
+    this.captureRate = options.captureRate ?? 3
+    this.clock = new Clock(() => options.runtime.now())
+    this.root = new RootLog(options.runtime)
+    this.certificates = new Certificates(options.runtime, this.root)
+    for (const schema of options.schemas) {
+      const hash = toHex(options.runtime.hash(schema.definition))
+      const other = this.#schemas.get(hash)
+      if (other !== undefined && other !== schema) throw new WeftError('BadSchema', `${schema.name} ${schema.version} is given twice`)
+      this.#schemas.set(hash, schema)
+      this.#schemaHashes.set(schema, hash)
+    }
+    if (options.authority !== undefined) {
+      this.#authority = new Authority(options.authority, options.runtime, this.root, this.clock)
+    }
+    this.opened = this.#open()
+    // Whoever awaits `opened` gets the error; for the others it is in the status.
+    this.opened.catch(() => undefined)
+  }
+
+  // What an app uses.
+
+  get status(): Status {
+    this.#status ??= this.#makeStatus()
+    return this.#status
+  }
+
+  /** Calls back when the status changed, once a microtask. */
+  onStatus(listener: (status: Status) => void): () => void {
+    this.#statusListeners.add(listener)
+    return () => void this.#statusListeners.delete(listener)
+  }
+
+  /** Refusals and oddities an app or operator may want to show or count. */
+  onIncident(listener: (incident: Incident) => void): () => void {
+    this.#incidentListeners.add(listener)
+    return () => void this.#incidentListeners.delete(listener)
+  }
+
+  /** Who is logged in on this device. */
+  get session(): { readonly id: string; readonly name: string } | undefined {
+    const { identity } = this
+    return identity === undefined ? undefined : { id: identity.session, name: identity.name }
+  }
+
+  /** The network's id, once known. */
+  get network(): string | undefined {
+    return this.root.network
+  }
+
+  /**
+   * Logs in: makes a session on this device if there is none, and asks the server for its certificate. Resolves when the certificate is
+   * here; rejects with `LoginRefused`. While the server is away it waits. A session certified before needs no login to go on.
+   */
+  async login(login: Login): Promise<void> {
+    await this.opened
+    if (this.#key === undefined || this.#authority !== undefined) throw new WeftError('NotAuthority', 'the authority does not log in')
+    await this.#options.keys.save(sessionKey, this.#key)
+    this.#pendingLogin?.reject(new WeftError('LoginRefused', 'another login began'))
+    const done = new Promise<void>((resolve, reject) => {
+      this.#pendingLogin = { login, resolve, reject }
+    })
+    this.#loggedIn = true
+    for (const connection of this.#connections) this.#offerLogin(connection)
+    for (const repository of this.#repositories.values()) repository.identityChanged()
+    this.#tell()
+    await done
+  }
+
+  /** A repository by its path, `/type/name`. The same object every time. */
+  repository(path: string): Repository {
+    if (!isRepositoryPath(path)) throw new WeftError('BadPath', path)
+    if (this.#closed) throw new WeftError('Closed', path)
+    const held = this.#repositories.get(path)
+    if (held !== undefined) return held
+    const repository = new Repository(path, this)
+    this.#repositories.set(path, repository)
+    this.#held.set(repository, new HeldCommits(repository, this.runtime))
+    void this.#openRepository(repository)
+    return repository
+  }
+
+  get repositories(): Iterable<Repository> {
+    return this.#repositories.values()
+  }
+
+  /** Called with every item whose fields are read: how a view learns what it depends on. */
+  trackReads(hook: ((live: LiveItem) => void) | undefined): void {
+    this.#readHook = hook
+  }
+
+  /** Saves what is captured, closes every channel and log. */
+  async close(): Promise<void> {
+    if (this.#closed) return
+    this.#closed = true
+    this.#cancelConnecting?.()
+    this.#authority?.stop()
+    this.#pendingLogin?.reject(new WeftError('Closed', 'login'))
+    await this.opened.catch(() => undefined)
+    for (const repository of this.#repositories.values()) await repository.close()
+    for (const transport of this.#options.transports ?? []) await transport.stop()
+    for (const connection of [...this.#connections]) connection.close(refusal('Closed', ''))
+    await this.#rootJournal?.close()
+    await this.#release?.()
+  }
+
+  // Opening.
+
+  async #open(): Promise<void> {
+    try {
+      this.#storage = await this.#options.storage()
+      this.#release = await this.#storage.files.lock()
+      await this.#openRoot(this.#storage.files)
+      await this.#openSession()
+    } catch (error) {
+      this.#refused = error instanceof WeftError ? refusal(error.code, error.about) : refusal('DiskError', String(error))
+      this.#tell()
+      throw error
+    }
+    for (const repository of this.#repositories.values()) void this.#openRepository(repository)
+    if (this.#closed) return
+    this.#cancelConnecting = this.runtime.timer(4_000, () => {
+      if (this.#connection === 'connecting') this.#setConnection('offline')
+    })
+    for (const transport of this.#options.transports ?? []) {
+      transport.start((channel) => this.#connections.add(new Connection(channel, this.#switchboard)))
+    }
+    this.#tell()
+  }
+
+  async #openSession(): Promise<void> {
+    const stored = await this.#options.keys.load(sessionKey)
+    this.#key = this.#authority?.key ?? stored ?? (await this.runtime.generateKey())
+    if (stored === undefined || this.#authority !== undefined) return
+    this.#certificate = this.certificates.get(sessionId(stored.publicKey, (bytes) => this.runtime.hash(bytes)))
+    this.#loggedIn = this.#certificate !== undefined
+  }
+
+  async #openRoot(files: Files): Promise<void> {
+    const header = encode([format, null, rootPath, this.runtime.random(16)])
+    const { journal, frames } = await Journal.open(files, logName(rootPath, this.runtime), {
+      header,
+      onIncident: (why) => this.incident(why, rootPath),
+    })
+    this.#rootJournal = journal
+    const { hash } = this.runtime
+    for (const frame of frames) {
+      if (frame.kind === frameKinds.entry) {
+        const entry = readEntry(frame.payload, hash)
+        if (isRefusal(entry)) this.incident(entry, rootPath)
+        else this.root.append(entry)
+      } else if (frame.kind === frameKinds.certificate) {
+        const certificate = readCertificate(frame.payload, hash)
+        if (isRefusal(certificate)) this.incident(certificate, rootPath)
+        else this.certificates.keep(certificate)
+      }
+    }
+    const { network } = this.#options
+    if (network !== undefined && this.root.network !== undefined && this.root.network !== network) {
+      throw new WeftError('WrongNetwork', this.root.network)
+    }
+    if (this.#authority === undefined) return
+    if (this.root.network === undefined) {
+      const genesis = await this.#authority.genesis()
+      await journal.append([{ kind: frameKinds.entry, payload: genesis.bytes }])
+      this.root.append(genesis)
+    } else if (!this.root.isAuthority(this.#authority.key.publicKey)) {
+      throw new WeftError('WrongNetwork', "the key file is not the one this store's network was founded with")
+    }
+  }
+
+  async #openRepository(repository: Repository): Promise<void> {
+    if (this.#storage === undefined || this.root.network === undefined || this.#opening.has(repository)) return
+    this.#opening.add(repository)
+    try {
+      await repository.open(this.#storage.files, logName(repository.path, this.runtime))
+    } catch (error) {
+      const why = error instanceof StorageError ? refusal(error.code, error.about) : refusal('LogCorrupt', String(error))
+      this.#refused = why
+      this.incident(why, repository.path)
+      return
+    }
+    for (const connection of this.#connections) if (this.#maySubscribe(connection)) connection.subscribe(repository)
+  }
+
+  readonly #opening = new Set<Repository>()
+
+  // What a repository asks of its replica (Host).
+
+  get authority(): boolean {
+    return this.#authority !== undefined
+  }
+
+  get lasting(): boolean {
+    return this.#storage?.lasting ?? false
+  }
+
+  get identity(): { readonly session: string; readonly key: SigningKey; readonly name: string } | undefined {
+    const key = this.#key
+    if (key === undefined || !this.#loggedIn) return undefined
+    const session = sessionId(key.publicKey, (bytes) => this.runtime.hash(bytes))
+    const wanted = this.#pendingLogin?.login.credentials
+    return { session, key, name: this.#certificate?.name ?? (typeof wanted === 'string' ? wanted : session.slice(0, 8)) }
+  }
+
+  schemaHash(schema: Schema): string {
+    const hash = this.#schemaHashes.get(schema)
+    if (hash === undefined) throw new WeftError('BadSchema', `${schema.name} ${schema.version} is not among the schemas of open()`)
+    return hash
+  }
+
+  schema(hash: string): Schema | undefined {
+    return this.#schemas.get(hash)
+  }
+
+  /** A pure function of the commit and the logs it cites: the same on every replica. */
+  authorize(path: string, commit: Commit, _change: Change): Refusal | undefined {
+    const certificate = this.certificates.get(commit.session)
+    const who = { session: commit.session, owner: certificate?.owner }
+    return this.#allows('write', path, who) ? undefined : refusal('NotAllowed', `write ${path}`)
+  }
+
+  #allows(kind: Rule['kind'], path: string, who: { session: string | undefined; owner: string | undefined }): boolean {
+    return isAllowed(this.#options.rules ?? certifiedOnly, kind, path, who, (rule, error) =>
+      this.incident(refusal('NotAllowed', `the rule ${rule.template} threw: ${String(error)}`), path),
+    )
+  }
+
+  incident(why: Refusal, repository?: string): void {
+    const [sentence, remedy] = catalogue[why.code]
+    const incident = { ...why, repository, message: `${sentence}${why.about ? ` (${why.about})` : ''} ${remedy}` }
+    for (const listener of [...this.#incidentListeners]) listener(incident)
+  }
+
+  progress(_repository: Repository): void {
+    this.#tell()
+  }
+
+  committed(repository: Repository, settled: readonly { readonly commit: Commit; readonly origin: Origin }[]): void {
+    for (const connection of this.#connections) {
+      const reconciler = connection.reconciler(repository.path)
+      if (reconciler === undefined) continue
+      const ids: Record<'local' | 'peer' | 'other', string[]> = { local: [], peer: [], other: [] }
+      for (const { commit, origin } of settled) {
+        ids[origin === 'local' ? 'local' : origin === reconciler ? 'peer' : 'other'].push(commit.id)
+      }
+      for (const origin of ['peer', 'local', 'other'] as const) if (ids[origin].length > 0) reconciler.admitted(ids[origin], origin)
+    }
+    this.#authority?.cover(repository)
+  }
+
+  entered(repository: Repository, _entries: readonly Entry[], origin: Origin): void {
+    for (const connection of this.#connections) connection.reconciler(repository.path)?.entries()
+    if (origin === 'local') this.#authority?.written(repository)
+  }
+
+  refused(repository: Repository, origin: object, id: string, why: Refusal): void {
+    this.incident(why, repository.path)
+    for (const connection of this.#connections) {
+      const reconciler = connection.reconciler(repository.path)
+      if (reconciler !== origin) continue
+      reconciler?.refused(why, id === '' ? [] : [id])
+      connection.offend(why)
+    }
+  }
+
+  read(live: LiveItem): void {
+    this.#readHook?.(live)
+  }
+
+  // Channels.
+
+  get #switchboard(): Switchboard {
+    const { runtime, clock, root, certificates } = this
+    const key = this.#key
+    if (key === undefined) throw new Error('channels are made after the store is open')
+    return {
+      runtime,
+      clock,
+      root,
+      certificates,
+      proof: { key, certificate: this.#certificate?.bytes ?? null },
+      takeRoot: (entries) => this.#takeRoot(entries),
+      proved: (connection) => this.#proved(connection),
+      login: (method, credentials, peer) => this.#judgeLogin(method, credentials, peer),
+      certified: (bytes) => this.#certified(bytes),
+      serve: (path, peer) => this.#serve(path, peer),
+      held: (repository) => this.#heldOf(repository),
+      refused: (_connection, why, about) => this.#peerRefused(why, about),
+      incident: (why) => this.incident(why),
+      level: (repository, peer) => {
+        if (peer.isAuthority) repository.synced = true
+        this.#tell()
+      },
+      closed: (connection) => {
+        this.#connections.delete(connection)
+        if (!this.#closed && !this.#isOnline) this.#setConnection('offline')
+      },
+    }
+  }
+
+  get #isOnline(): boolean {
+    for (const { peer, isClosed } of this.#connections) if (peer?.isAuthority === true && !isClosed) return true
+    return false
+  }
+
+  #heldOf(repository: Repository): HeldCommits {
+    const held = this.#held.get(repository) ?? new HeldCommits(repository, this.runtime)
+    this.#held.set(repository, held)
+    return held
+  }
+
+  async #takeRoot(entries: readonly Uint8Array[]): Promise<Refusal | undefined> {
+    const known = this.root.network
+    const added: Uint8Array[] = []
+    for (const bytes of entries) {
+      const entry = await this.root.admit(bytes, this.#options.network)
+      if (isRefusal(entry)) {
+        this.incident(entry, rootPath)
+        return entry
+      }
+      if (entry !== 'held') added.push(bytes)
+    }
+    if (added.length === 0) return undefined
+    try {
+      await this.#rootJournal?.append(added.map((payload) => ({ kind: frameKinds.entry, payload })))
+    } catch (error) {
+      if (!(error instanceof StorageError)) throw error
+      // The entries are checked and in use; they come again with the next channel.
+      this.incident(refusal(error.code, error.about), rootPath)
+    }
+    for (const repository of this.#repositories.values()) {
+      if (known === undefined) void this.#openRepository(repository)
+      else repository.reconsider()
+    }
+    for (const connection of this.#connections) connection.offerRoot(added)
+    return undefined
+  }
+
+  #maySubscribe(connection: Connection): boolean {
+    const { peer } = connection
+    if (peer === undefined || connection.isClosed) return false
+    // The authority waits to be asked; a session asks once it is certified, and other sessions only when they are.
+    if (this.#authority !== undefined) return false
+    return this.#certificate !== undefined && (peer.isAuthority || peer.certificate !== undefined)
+  }
+
+  #proved(connection: Connection): void {
+    const { peer } = connection
+    if (peer?.isAuthority === true) {
+      this.#cancelConnecting?.()
+      this.#setConnection('online')
+      this.#offerLogin(connection)
+    }
+    this.#subscribeAll(connection)
+  }
+
+  #subscribeAll(connection: Connection): void {
+    if (!this.#maySubscribe(connection)) return
+    for (const repository of this.#repositories.values()) if (repository.pipeline.isOpen) connection.subscribe(repository)
+  }
+
+  #offerLogin(connection: Connection): void {
+    const pending = this.#pendingLogin
+    if (pending === undefined || connection.peer?.isAuthority !== true) return
+    connection.login(pending.login.method, pending.login.credentials)
+  }
+
+  async #judgeLogin(method: string, credentials: Plain, peer: Peer): Promise<Certificate | Refusal> {
+    const login = this.#options.logins?.find((one) => one.method === method)
+    if (this.#authority === undefined) return refusal('NotAuthority', method)
+    if (login === undefined) return refusal('LoginRefused', method)
+    const person = await login.check(credentials, peer.session)
+    if (isRefusal(person)) return person
+    const certificate = await this.#authority.certify(peer.publicKey, person.owner, person.name)
+    this.certificates.keep(certificate)
+    return certificate
+  }
+
+  async #certified(bytes: Uint8Array): Promise<void> {
+    const certificate = await this.certificates.admit(bytes)
+    const own = this.#key === undefined ? undefined : sessionId(this.#key.publicKey, (key) => this.runtime.hash(key))
+    if (isRefusal(certificate) || certificate.session !== own) {
+      return this.incident(isRefusal(certificate) ? certificate : refusal('BadCertificate', certificate.session))
+    }
+    this.#certificate = certificate
+    try {
+      await this.#rootJournal?.append([{ kind: frameKinds.certificate, payload: bytes }])
+    } catch (error) {
+      if (!(error instanceof StorageError)) throw error
+      this.incident(refusal(error.code, error.about), rootPath)
+    }
+    const pending = this.#pendingLogin
+    this.#pendingLogin = undefined
+    for (const connection of this.#connections) this.#subscribeAll(connection)
+    this.#tell()
+    pending?.resolve()
+  }
+
+  #serve(path: string, peer: Peer): Repository | undefined {
+    if (this.#authority === undefined) {
+      // Peers share what both have open; the authority may show anything this replica asked it for.
+      const open = this.#repositories.get(path)
+      return open !== undefined && (peer.isAuthority || this.#mayRead(path, peer)) ? open : undefined
+    }
+    return isRepositoryPath(path) && this.#mayRead(path, peer) ? this.repository(path) : undefined
+  }
+
+  #mayRead(path: string, { certificate }: Peer): boolean {
+    if (certificate === undefined || certificate.expires < this.clock.now()) return false
+    return this.#allows('read', path, { session: certificate.session, owner: certificate.owner })
+  }
+
+  #peerRefused(why: Refusal, about?: string): void {
+    this.incident(why, about)
+    if (why.code === 'LoginRefused' && this.#pendingLogin !== undefined) {
+      const { reject } = this.#pendingLogin
+      this.#pendingLogin = undefined
+      this.#loggedIn = this.#certificate !== undefined
+      reject(new WeftError(why.code, why.about))
+    }
+    this.#refused = why
+    this.#tell()
+  }
+
+  // Status.
+
+  #setConnection(connection: Status['connection']): void {
+    if (connection === this.#connection) return
+    this.#connection = connection
+    if (connection === 'online') this.#refused = undefined
+    this.#tell()
+  }
+
+  #makeStatus(): Status {
+    let unsaved = 0
+    let unacknowledged = 0
+    let problem = this.#refused
+    for (const repository of this.#repositories.values()) {
+      unsaved += repository.unsaved
+      unacknowledged += repository.unacknowledged
+      problem = repository.problem ?? problem
+    }
+    const storage = this.#storage
+    return {
+      connection: this.#connection,
+      storage: storage?.mode ?? 'opening',
+      storageReason: storage?.reason,
+      unsaved,
+      unacknowledged,
+      problem: problem === undefined ? undefined : { code: problem.code, message: new WeftError(problem.code, problem.about).message },
+    }
+  }
+
+  #tell(): void {
+    this.#status = undefined
+    if (this.#telling) return
+    this.#telling = true
+    void Promise.resolve().then(() => {
+      this.#telling = false
+      for (const listener of [...this.#statusListeners]) listener(this.status)
+    })
+  }
+}

@@ -1,0 +1,288 @@
+/**
+ * One repository over one channel: gives the pure machine of `sync` what the store holds, and carries out what it asks for. Messages
+ * wait while the channel is full, as effects and not as bytes.
+ */
+import type { Plain } from '../bytes/plain.ts'
+import { isRefusal, type Refusal, refusal } from '../bytes/refusal.ts'
+import { limits } from '../bytes/limits.ts'
+import { fingerprint } from '../sync/fingerprint.ts'
+import type { Held } from '../sync/held.ts'
+import { decodeMessage, encodeMessage } from '../sync/message.ts'
+import type { Effect, Event, Session } from '../sync/session.ts'
+import { start, step } from '../sync/step.ts'
+import type { Certificates } from './certificates.ts'
+import type { Runtime } from './ports.ts'
+import type { Repository } from './repository.ts'
+
+/** What a repository holds, as reconciliation sees it: only what is durable. */
+export class HeldCommits implements Held {
+  readonly #repository: Repository
+  readonly #runtime: Runtime
+  #fingerprint: Uint8Array | undefined
+  #fingerprinted = -1
+
+  constructor(repository: Repository, runtime: Runtime) {
+    this.#repository = repository
+    this.#runtime = runtime
+  }
+
+  get #commits() {
+    return this.#repository.pipeline.commits
+  }
+
+  heads() {
+    return this.#commits.heads()
+  }
+
+  headsOf(chain: string) {
+    return this.#commits.headsOf(chain)
+  }
+
+  count(): number {
+    return this.#commits.size
+  }
+
+  has(id: string): boolean {
+    return this.#commits.has(id)
+  }
+
+  previous(id: string): string | undefined {
+    return this.#commits.get(id)?.prev ?? undefined
+  }
+
+  arrivalIndex(id: string): number {
+    return this.#commits.indexOf(id)
+  }
+
+  arrival(from: number, limit: number): readonly string[] {
+    const ids: string[] = []
+    for (let index = from; ids.length < limit; index++) {
+      const commit = this.#commits.at(index)
+      if (commit === undefined) break
+      ids.push(commit.id)
+    }
+    return ids
+  }
+
+  size(id: string): number {
+    const commit = this.#commits.get(id)
+    if (commit === undefined) return 0
+    return commit.bytes.length + 8 + (commit.seq === 0 ? certificateRoom : 0)
+  }
+
+  fingerprint(): Uint8Array {
+    const size = this.#commits.size
+    if (this.#fingerprint === undefined || this.#fingerprinted !== size) {
+      this.#fingerprint = fingerprint(this.heads(), (bytes) => this.#runtime.hash(bytes))
+      this.#fingerprinted = size
+    }
+    return this.#fingerprint
+  }
+
+  get #durable() {
+    const { log, durableEntries } = this.#repository.pipeline
+    return { entries: log.entries, durableEntries }
+  }
+
+  logPosition() {
+    const { entries, durableEntries } = this.#durable
+    const last = entries[durableEntries - 1]
+    return last === undefined ? undefined : { epoch: last.epoch, n: last.n, hash: last.id }
+  }
+
+  logHash(n: number): string | undefined {
+    const { entries, durableEntries } = this.#durable
+    const entry = n < durableEntries ? entries[n] : undefined
+    return entry?.id
+  }
+
+  entriesFrom(n: number): readonly Uint8Array[] {
+    const { entries, durableEntries } = this.#durable
+    return entries.slice(n, durableEntries).map((entry) => entry.bytes)
+  }
+}
+
+/** Bytes a certificate takes in a message, at most. */
+const certificateRoom = 1_024
+
+export interface ReconcilerLink {
+  send(message: Plain): void
+  /** Whether the channel takes more at the moment. */
+  ready(): boolean
+  offence(why: Refusal): void
+  /** The peer could not keep what this replica sent. */
+  refused(why: Refusal, ids: readonly string[]): void
+  level(): void
+}
+
+export class Reconciler {
+  readonly repository: Repository
+  readonly #held: HeldCommits
+  readonly #runtime: Runtime
+  readonly #certificates: Certificates
+  readonly #link: ReconcilerLink
+  /** Sessions whose certificate this peer was sent. */
+  readonly #introduced = new Set<string>()
+  readonly #outbox: Effect[] = []
+  #session: Session
+  #receiving: Promise<void> = Promise.resolve()
+  #cancelWake: (() => void) | undefined
+  #closed = false
+  isLevel = false
+
+  constructor(options: {
+    repository: Repository
+    held: HeldCommits
+    runtime: Runtime
+    certificates: Certificates
+    leads: boolean
+    link: ReconcilerLink
+  }) {
+    this.repository = options.repository
+    this.#held = options.held
+    this.#runtime = options.runtime
+    this.#certificates = options.certificates
+    this.#link = options.link
+    this.#session = start(options.leads)
+  }
+
+  open(): void {
+    this.#take({ kind: 'open' })
+  }
+
+  message(plain: Plain): void {
+    const message = decodeMessage(plain)
+    if (isRefusal(message)) return this.#link.offence(message)
+    this.#take({ kind: 'message', message })
+  }
+
+  admitted(ids: readonly string[], origin: 'local' | 'peer' | 'other'): void {
+    this.#take({ kind: 'admitted', ids, origin })
+  }
+
+  entries(): void {
+    this.#take({ kind: 'entries' })
+  }
+
+  refused(why: Refusal, ids: readonly string[]): void {
+    this.#take({ kind: 'refused', code: why.code, ids })
+  }
+
+  drain(): void {
+    this.#flush()
+  }
+
+  close(): void {
+    if (this.#closed) return
+    this.#closed = true
+    this.#cancelWake?.()
+    this.#outbox.length = 0
+    this.#session = step(this.#session, { kind: 'close' }, this.#held, this.#surroundings).session
+  }
+
+  get #surroundings() {
+    return {
+      now: this.#runtime.elapsed(),
+      random: (length: number) => this.#runtime.random(length),
+      hash: (bytes: Uint8Array) => this.#runtime.hash(bytes),
+    }
+  }
+
+  #take(event: Event): void {
+    if (this.#closed) return
+    const { session, effects } = step(this.#session, event, this.#held, this.#surroundings)
+    this.#session = session
+    for (const effect of effects) this.#carryOut(effect)
+  }
+
+  #carryOut(effect: Effect): void {
+    switch (effect.kind) {
+      case 'send':
+      case 'push':
+        this.#outbox.push(effect)
+        this.#flush()
+        break
+      case 'admit':
+        this.#receive(effect.commits, effect.certificates, [])
+        break
+      case 'deliver':
+        this.#receive([], [], effect.entries)
+        break
+      case 'wake':
+        this.#cancelWake?.()
+        this.#cancelWake = this.#runtime.timer(effect.after, () => this.#take({ kind: 'wake' }))
+        break
+      case 'level':
+        this.isLevel = true
+        this.#link.level()
+        break
+      case 'refused':
+        this.#link.refused(refusal(effect.code), effect.ids)
+        break
+      case 'offence':
+        this.#link.offence(refusal(effect.code, effect.about))
+        break
+      case 'rest':
+        this.isLevel = false
+    }
+  }
+
+  #receive(commits: readonly Uint8Array[], certificates: readonly Uint8Array[], entries: readonly Uint8Array[]): void {
+    // One after the other, so that what this channel brings is admitted in its order.
+    this.#receiving = this.#receiving.then(async () => {
+      if (this.#closed) return
+      const outcome = await this.repository.pipeline.receive(this, { commits, certificates, entries })
+      if (commits.length > 0 || certificates.length > 0) this.#take({ kind: 'settled', ...outcome })
+    })
+  }
+
+  #flush(): void {
+    while (this.#outbox.length > 0 && this.#link.ready()) {
+      const effect = this.#outbox.shift()
+      if (effect?.kind === 'send') this.#link.send(encodeMessage(effect.message))
+      else if (effect?.kind === 'push') this.#push(effect)
+    }
+  }
+
+  #push({ round, ids, last, unknown }: Extract<Effect, { kind: 'push' }>): void {
+    const commits: Uint8Array[] = []
+    const certificates: Uint8Array[] = []
+    for (const id of ids) {
+      const commit = this.repository.pipeline.commits.get(id)
+      if (commit === undefined) continue
+      const certificate = this.#certificates.get(commit.session)
+      if (certificate !== undefined && !this.#introduced.has(commit.session)) {
+        this.#introduced.add(commit.session)
+        certificates.push(certificate.bytes)
+      }
+      commits.push(commit.bytes)
+    }
+    this.#link.send(encodeMessage({ kind: 'push', round, last, unknown, commits, certificates }))
+  }
+}
+
+/** Refusals that an honest peer never causes; three within a minute close the channel. */
+export const isOffence = (why: Refusal): boolean => offences.has(why.code)
+
+const offences = new Set<Refusal['code']>([
+  'TooLarge',
+  'TooDeep',
+  'TooMany',
+  'NotCanonical',
+  'Malformed',
+  'UnknownMessage',
+  'WrongNetwork',
+  'WrongRepository',
+  'BadHash',
+  'BadSignature',
+  'BrokenChain',
+  'BadParents',
+  'ClockNotLater',
+  'PolicyBack',
+  'BadCertificate',
+  'BadEntry',
+  'BadProof',
+])
+
+export const offenceWindow = 60_000
+export const mostOffences = limits.offences

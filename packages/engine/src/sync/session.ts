@@ -1,0 +1,134 @@
+import type { Code } from '../bytes/refusal.ts'
+import type { Head } from '../graph/commits.ts'
+import type { Filter } from './filter.ts'
+import type { Message, Name, Wanted } from './message.ts'
+
+/** What the state machine of `step.ts` remembers, takes in and gives out. All of it is plain and read-only. */
+
+/** What comes in. `open` is first. */
+export type Event =
+  | { readonly kind: 'open' }
+  | { readonly kind: 'message'; readonly message: Message }
+  /** Newly admitted and durable here: made here, sent by this peer, or come another way. */
+  | { readonly kind: 'admitted'; readonly ids: readonly string[]; readonly origin: 'local' | 'peer' | 'other' }
+  /**
+   * The pipeline is through with one `admit` effect, whatever came of it, and after the events `admitted` and `refused` for it. `ids` are
+   * the commits in it, `waiting` tells that some of them wait for parents.
+   */
+  | { readonly kind: 'settled'; readonly ids: readonly string[]; readonly waiting: boolean }
+  /** What this peer sent was not admitted or could not be stored. */
+  | { readonly kind: 'refused'; readonly code: Code; readonly ids: readonly string[] }
+  /** The authority log grew. */
+  | { readonly kind: 'entries' }
+  | { readonly kind: 'wake' }
+  | { readonly kind: 'close' }
+
+/** What is to be done, in this order. */
+export type Effect =
+  | { readonly kind: 'send'; readonly message: Message }
+  /** Send a push of these commits, with the certificates of their sessions that this peer has not been sent. */
+  | {
+      readonly kind: 'push'
+      readonly round: number
+      readonly ids: readonly string[]
+      readonly last: boolean
+      readonly unknown: readonly number[]
+    }
+  /** Verify and admit; answered by one event `settled`. */
+  | { readonly kind: 'admit'; readonly commits: readonly Uint8Array[]; readonly certificates: readonly Uint8Array[] }
+  /** Entries of the authority log, the first of them at place `from`; some may be held already. */
+  | { readonly kind: 'deliver'; readonly from: number; readonly entries: readonly Uint8Array[] }
+  /** An event `wake` after so many ms. */
+  | { readonly kind: 'wake'; readonly after: number }
+  /** Both hold the same commits. */
+  | { readonly kind: 'level' }
+  /** No progress: quiet until something changes. `missing` are the peer's heads that could not be had. */
+  | { readonly kind: 'rest'; readonly missing: readonly string[] }
+  /** The peer could not keep what was sent. */
+  | { readonly kind: 'refused'; readonly code: Code; readonly ids: readonly string[] }
+  | { readonly kind: 'offence'; readonly code: Code; readonly about: string; readonly evidence?: readonly Uint8Array[] }
+
+/**
+ *   greeting    hello sent, theirs awaited            following   the follower, until it is level or the leader rests
+ *   asking      filter sent, their heads awaited      fetching    commits, or a want, awaited
+ *   comparing   fingerprint sent, theirs awaited      waiting     for the next round's time
+ *   level       equal; commits are pushed live        resting     no progress; quiet
+ */
+export type Phase =
+  | 'new'
+  | 'greeting'
+  | 'asking'
+  | 'fetching'
+  | 'comparing'
+  | 'waiting'
+  | 'following'
+  | 'level'
+  | 'resting'
+  | 'closed'
+
+export interface Session {
+  /** True on one side of the channel, false on the other. */
+  readonly leads: boolean
+  readonly phase: Phase
+  /** The latest round; and, for the follower, the latest whose fingerprint it answered. */
+  readonly round: number
+  readonly compared: number
+
+  /** Count in my hello, my last fingerprint sent, theirs before the last comparison. */
+  readonly count: number
+  readonly mine: Uint8Array
+  readonly theirs: Uint8Array
+  /** The fingerprint that was mine at the last comparison. */
+  readonly before: Uint8Array
+  /** Commits came in from elsewhere since my last fingerprint; and whether they had when I sent it. */
+  readonly moved: boolean
+  readonly movedThen: boolean
+  /** A round whose fingerprint I owe until the pipeline is through, and theirs. */
+  readonly owed: { readonly round: number; readonly fingerprint: Uint8Array } | undefined
+  /** `admit` effects that are not settled. */
+  readonly unsettled: number
+
+  /** Their filter of this round. */
+  readonly filter: Filter | undefined
+  /** Heads they named in this round, and whether those are all. */
+  readonly listed: readonly Name[]
+  readonly complete: boolean
+  /** Heads I named in this round, and how often each was answered for. */
+  readonly offered: readonly Head[]
+  readonly answered: ReadonlyMap<number, number>
+  /** Wants that came in so far. */
+  readonly asked: readonly Wanted[]
+  /** Places in `listed` that I asked for; how often; whether the answer is still to come. */
+  readonly wanted: readonly number[]
+  readonly asks: number
+  readonly awaitsPush: boolean
+  /** Their want is still to come. */
+  readonly awaitsWant: boolean
+
+  /** Rounds with a filter since they were last level; of those, the last ones in which nothing changed; comparisons since the last. */
+  readonly rounds: number
+  readonly idle: number
+  readonly comparisons: number
+  /** This round: something could not be stored on one of the sides. */
+  readonly troubled: boolean
+  /** What happens when waiting is over. */
+  readonly next: 'ask' | 'compare'
+  /** Ms of the next wait. */
+  readonly backoff: number
+  /** When to act although nothing has come; when the next event `wake` is due. */
+  readonly deadline: number | undefined
+  readonly timer: number | undefined
+  /** The follower: rounds that it still answers, and since when they are counted. */
+  readonly credit: number
+  readonly creditAt: number
+
+  /** A round is under way here: what is admitted meanwhile is kept in `fresh` and pushed at its end. */
+  readonly busy: boolean
+  readonly fresh: readonly string[]
+  /** Commits that this peer sent or was sent lately. */
+  readonly exchanged: ReadonlySet<string>
+  /** Entries of the authority log that the peer has. */
+  readonly logSent: number
+  readonly sameEpoch: boolean
+  readonly forkShown: boolean
+}
