@@ -1,4 +1,5 @@
 /** What people do to a board, one function each. Deletions offer their undo. */
+import { limits } from '@weft-db/engine'
 import { placeBetween } from '@weft-db/weft'
 import { announcements } from './announcements.svelte.ts'
 import { placeAt, placeAtEnd } from './arrange.ts'
@@ -41,17 +42,23 @@ export const deleteCard = (board: Board, card: CardItem): void => {
 /** The cards that stand in the column go with it, and come back with it. */
 export const deleteColumn = (board: Board, column: ColumnItem, cards: readonly CardItem[]): void => {
   const title = column.title.trim() || 'Untitled'
-  board.transact(() => {
+  together(board, cards.length + 1, () => {
     for (const card of cards) board.delete(card)
     board.delete(column)
   })
   const along = cards.length === 0 ? '' : cards.length === 1 ? ' with its card' : ` with its ${cards.length} cards`
   offerUndo(`Deleted “${title}”${along}`, () =>
-    board.transact(() => {
+    together(board, cards.length + 1, () => {
       board.restore(column)
       for (const card of cards) board.restore(card)
     }),
   )
+}
+
+/** All or nothing, as long as one commit holds that many changes. */
+const together = (board: Board, changes: number, change: () => void): void => {
+  if (changes <= limits.changes) board.transact(change)
+  else change()
 }
 
 export const nameOf = (card: CardItem): string => shortened(card.title.trim() || 'Untitled card')

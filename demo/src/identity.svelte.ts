@@ -1,5 +1,6 @@
 /**
- * Who is at the keyboard. A name is asked for once and remembered; with a remembered name the page joins by itself.
+ * Who is at the keyboard. A name is asked for once and remembered; with a remembered name the page joins by itself. One works from the
+ * moment there is a session on this device; the server's certificate may come later, and its refusal asks again.
  */
 import { anonymous } from '@weft-db/weft'
 import { db } from './database.ts'
@@ -25,6 +26,7 @@ export class Identity {
     if (this.#busy) return
     this.#busy = true
     this.name = name
+    remember('name', name)
     this.failure = undefined
     if (this.stage !== 'opening') this.stage = 'joining'
     const tell = setTimeout(() => {
@@ -32,10 +34,9 @@ export class Identity {
     }, patience)
     try {
       await db.login(anonymous(name))
-      remember('name', name)
     } catch (problem) {
       this.failure = failureOf(problem)
-      if (db.session === undefined) this.stage = 'asking'
+      this.stage = 'asking'
     } finally {
       clearTimeout(tell)
       this.#busy = false
@@ -44,6 +45,7 @@ export class Identity {
   }
 
   #look(): void {
+    if (this.failure !== undefined) return
     if (db.session !== undefined) {
       this.name = db.session.name
       this.stage = 'joined'

@@ -1,6 +1,7 @@
-import { ChangeSet, EditorState } from '@codemirror/state'
+import { history, undo } from '@codemirror/commands'
+import { ChangeSet, EditorState, type TransactionSpec } from '@codemirror/state'
 import { describe, expect, it } from 'vitest'
-import { changesOf, difference, type Splice, splicesOf } from './notes.ts'
+import { Binding, changesOf, difference, type SharedText, type Splice, splicesOf } from './notes.ts'
 
 /** Numbers from 0 to below `end`, the same for the same seed. */
 const numbers = (seed: number) => {
@@ -102,5 +103,153 @@ describe('the difference of two texts', () => {
       const splice = difference(before ?? '', after ?? '')
       expect(spliced(before ?? '', splice ? [splice] : []), `seed ${seed}`).toBe(after)
     }
+  })
+})
+
+type Listener = Parameters<SharedText['subscribe']>[0]
+
+/** A text without merging; `take` may change a splice on its way in, or throw. */
+class PlainText implements SharedText {
+  take: (splice: Splice) => Splice = (splice) => splice
+  readonly #listeners = new Set<Listener>()
+  #value: string
+
+  constructor(value: string) {
+    this.#value = value
+  }
+
+  toString(): string {
+    return this.#value
+  }
+
+  splice(at: number, remove: number, insert: string): void {
+    this.apply([this.take({ at, remove, insert })], 'local')
+  }
+
+  apply(splices: readonly Splice[], origin: 'local' | 'remote'): void {
+    this.#value = spliced(this.#value, splices)
+    for (const listener of this.#listeners) listener({ splices, origin })
+  }
+
+  subscribe(listener: Listener): () => void {
+    this.#listeners.add(listener)
+    return () => void this.#listeners.delete(listener)
+  }
+}
+
+const bound = (text: PlainText, doc = text.toString()) => {
+  const problems: unknown[] = []
+  let state = EditorState.create({ doc, extensions: [EditorState.lineSeparator.of('\n'), history()] })
+  const editor = {
+    get state() {
+      return state
+    },
+    dispatch(...specs: TransactionSpec[]) {
+      const transaction = state.update(...specs)
+      state = transaction.state
+      binding.update({ docChanged: transaction.docChanged, transactions: [transaction] })
+    },
+  }
+  const binding: Binding = new Binding(editor, text, (problem) => problems.push(problem))
+  const undone = () =>
+    undo({
+      state,
+      dispatch: (transaction) => {
+        state = transaction.state
+        binding.update({ docChanged: transaction.docChanged, transactions: [transaction] })
+      },
+    })
+  return { editor, binding, problems, undone, shown: () => state.doc.sliceString(0, state.doc.length, '\n') }
+}
+
+describe('an editor bound to a text', () => {
+  it('shows what the text holds after every edit of either, and sends nothing back', () => {
+    for (let seed = 1; seed <= 200; seed++) {
+      const draw = numbers(seed)
+      const text = new PlainText('start')
+      const { editor, shown } = bound(text)
+      let sent = 0
+      text.take = (splice) => {
+        sent++
+        return splice
+      }
+      let typed = 0
+      for (let turn = 0; turn < 20; turn++) {
+        const { length } = text.toString()
+        const at = draw(length + 1)
+        const remove = draw(Math.min(3, length - at) + 1)
+        const insert = pieces[draw(pieces.length)] ?? ''
+        if (draw(2) === 0) {
+          text.apply([{ at, remove, insert }], 'remote')
+        } else {
+          editor.dispatch({ changes: { from: at, to: at + remove, insert } })
+          if (remove > 0 || insert !== '') typed++
+        }
+        expect(shown(), `seed ${seed}`).toBe(text.toString())
+      }
+      expect(sent, `seed ${seed}`).toBe(typed)
+    }
+  })
+
+  it("takes back one's own typing only", () => {
+    const text = new PlainText('')
+    const { editor, undone } = bound(text)
+    editor.dispatch({ changes: { from: 0, insert: 'mine' } })
+    text.apply([{ at: 0, remove: 0, insert: 'theirs ' }], 'remote')
+    undone()
+    expect(text.toString()).toBe('theirs ')
+    undone()
+    expect(text.toString()).toBe('theirs ')
+  })
+
+  it('takes over an edit that other code of the page makes', () => {
+    const text = new PlainText('one')
+    const { shown } = bound(text)
+    text.apply([{ at: 0, remove: 3, insert: 'two' }], 'local')
+    expect(shown()).toBe('two')
+  })
+
+  it('goes level with the text when the text took a splice otherwise than it was', async () => {
+    const text = new PlainText('ab')
+    const { editor, shown } = bound(text)
+    text.take = (splice) => ({ ...splice, insert: splice.insert.toUpperCase() })
+    editor.dispatch({ changes: { from: 1, insert: 'x' } })
+    await Promise.resolve()
+    expect([text.toString(), shown()]).toEqual(['aXb', 'aXb'])
+  })
+
+  it('goes level with a text that moves on while the editor updates', async () => {
+    const text = new PlainText('ab')
+    const { editor, shown } = bound(text)
+    text.take = (splice) => {
+      text.take = (same) => same
+      text.apply([{ at: 2, remove: 0, insert: '!' }], 'remote')
+      return splice
+    }
+    editor.dispatch({ changes: { from: 0, insert: 'x' } })
+    await Promise.resolve()
+    expect([text.toString(), shown()]).toEqual(['xab!', 'xab!'])
+  })
+
+  it('goes back and tells when the text takes no edit', async () => {
+    const text = new PlainText('full')
+    const { editor, problems, shown } = bound(text)
+    text.take = () => {
+      throw new Error('no room')
+    }
+    editor.dispatch({ changes: { from: 4, insert: 'er' } })
+    await Promise.resolve()
+    expect(shown()).toBe('full')
+    expect(problems).toEqual([new Error('no room')])
+  })
+
+  it('starts level and stops with its end', async () => {
+    const text = new PlainText('newer')
+    const { binding, shown } = bound(text, 'older')
+    await Promise.resolve()
+    expect(shown()).toBe('newer')
+    binding.destroy()
+    text.apply([{ at: 0, remove: 0, insert: 'x' }], 'remote')
+    expect(shown()).toBe('newer')
   })
 })

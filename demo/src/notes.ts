@@ -9,7 +9,7 @@
  *
  * The editor splits lines at "\n" alone, so that its positions are those of the text.
  */
-import { ChangeSet, EditorState, type Extension, Transaction } from '@codemirror/state'
+import { ChangeSet, EditorState, type Extension, Transaction, type TransactionSpec } from '@codemirror/state'
 import { EditorView, type PluginValue, ViewPlugin, type ViewUpdate } from '@codemirror/view'
 
 export interface Splice {
@@ -63,30 +63,46 @@ export const difference = (before: string, after: string): Splice | undefined =>
   return { at: start, remove: before.length - start - end, insert: after.slice(start, after.length - end) }
 }
 
-class Binding implements PluginValue {
-  readonly #view: EditorView
+/** What the binding needs of an editor; an `EditorView` is one. */
+export interface Editor {
+  readonly state: EditorState
+  dispatch(spec: TransactionSpec): void
+}
+
+export class Binding implements PluginValue {
+  readonly #editor: Editor
   readonly #text: SharedText
+  readonly #refused: (problem: unknown) => void
   readonly #stop: () => void
-  #writing = false
+  /** The splice that is being written just now. */
+  #writing: Splice | undefined
+  #updating = false
+  #leveling = false
   #closed = false
 
-  constructor(view: EditorView, text: SharedText) {
-    this.#view = view
+  constructor(editor: Editor, text: SharedText, refused: (problem: unknown) => void) {
+    this.#editor = editor
     this.#text = text
+    this.#refused = refused
     this.#stop = text.subscribe(({ splices, origin }) => this.#receive(splices, origin))
-    if (view.state.doc.toString() !== text.toString()) this.#levelLater()
+    this.#levelLater()
   }
 
-  update(update: ViewUpdate): void {
-    if (!update.docChanged) return
-    this.#writing = true
+  update({ docChanged, transactions }: Pick<ViewUpdate, 'docChanged' | 'transactions'>): void {
+    if (!docChanged) return
+    this.#updating = true
     try {
-      for (const transaction of update.transactions) {
-        if (transaction.annotation(Transaction.remote)) continue
-        for (const { at, remove, insert } of splicesOf(transaction.changes)) this.#text.splice(at, remove, insert)
+      for (const transaction of transactions) {
+        if (!transaction.annotation(Transaction.remote))
+          for (const splice of splicesOf(transaction.changes)) this.#write(splice)
       }
+    } catch (problem) {
+      // The text did not take it (it is full, or its item is gone): the editor goes back to what the text holds.
+      this.#levelLater()
+      this.#refused(problem)
     } finally {
-      this.#writing = false
+      this.#updating = false
+      this.#writing = undefined
     }
   }
 
@@ -95,38 +111,52 @@ class Binding implements PluginValue {
     this.#stop()
   }
 
+  #write(splice: Splice): void {
+    this.#writing = splice
+    this.#text.splice(splice.at, splice.remove, splice.insert)
+  }
+
   #receive(splices: readonly Splice[], origin: 'local' | 'remote'): void {
-    if (this.#writing) {
-      // CodeMirror takes no change while it updates, and one's own splice is already in it.
-      if (origin === 'remote') this.#levelLater()
+    // CodeMirror takes no change while it updates. One's own splice is in it already, if the text took it as it was.
+    if (this.#updating) {
+      if (origin === 'remote' || splices.length !== 1 || !isSame(splices[0], this.#writing)) this.#levelLater()
       return
     }
-    const changes = origin === 'remote' ? changesOf(splices, this.#view.state.doc.length) : undefined
+    const changes = changesOf(splices, this.#editor.state.doc.length)
     if (changes) this.#dispatch(changes)
     this.#level()
   }
 
   #levelLater(): void {
+    if (this.#leveling) return
+    this.#leveling = true
     queueMicrotask(() => {
+      this.#leveling = false
       if (!this.#closed) this.#level()
     })
   }
 
   #level(): void {
-    const { doc } = this.#view.state
+    const { doc } = this.#editor.state
     const splice = difference(doc.sliceString(0, doc.length, lineBreak), this.#text.toString())
     const changes = splice && changesOf([splice], doc.length)
     if (changes) this.#dispatch(changes)
   }
 
   #dispatch(changes: ChangeSet): void {
-    this.#view.dispatch({ changes, annotations: [Transaction.remote.of(true), Transaction.addToHistory.of(false)] })
+    this.#editor.dispatch({ changes, annotations: [Transaction.remote.of(true), Transaction.addToHistory.of(false)] })
   }
 }
 
-/** Give the state `text.toString()` as its first content, and this among its extensions. */
-export const notes = (text: SharedText): Extension => [
+const isSame = (a: Splice | undefined, b: Splice | undefined): boolean =>
+  a?.at === b?.at && a?.remove === b?.remove && a?.insert === b?.insert
+
+/**
+ * Give the state `text.toString()` as its first content, and this among its extensions. `refused` is called with what the text
+ * throws when it does not take an edit; the edit is then taken back.
+ */
+export const notes = (text: SharedText, refused: (problem: unknown) => void): Extension => [
   EditorState.lineSeparator.of(lineBreak),
   EditorView.clipboardInputFilter.of((pasted) => pasted.replace(/\r\n?/g, lineBreak)),
-  ViewPlugin.define((view) => new Binding(view, text)),
+  ViewPlugin.define((view) => new Binding(view, text, refused)),
 ]

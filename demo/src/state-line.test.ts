@@ -4,8 +4,10 @@ import { type Status, stateLineOf } from './state-line.ts'
 const status = (change: Partial<Status>): Status => ({
   connection: 'online',
   storage: 'indexeddb',
+  storageReason: undefined,
   unsaved: 0,
   unacknowledged: 0,
+  problem: undefined,
   ...change,
 })
 

@@ -48,8 +48,7 @@ export class Ring {
     return new Database({
       schemas: [Card],
       runtime,
-      storage: async () => ({ files, mode: 'memory', lasting: true }),
-      keys: memoryKeys(),
+      storage: async () => ({ files, keys: memoryKeys(), mode: 'memory', lasting: true }),
       transports: [socketIoAcceptor(this.http)],
       authority: this.key,
       logins: [anonymous()],
@@ -68,11 +67,11 @@ export class Ring {
 
   client(options: { files?: Files; keys?: ReturnType<typeof memoryKeys>; captureRate?: number } = {}): Database {
     const files = options.files ?? memoryFiles()
+    const keys = options.keys ?? memoryKeys()
     const client = new Database({
       schemas: [Card],
       runtime,
-      storage: async () => ({ files, mode: 'memory', lasting: true }),
-      keys: options.keys ?? memoryKeys(),
+      storage: async () => ({ files, keys, mode: 'memory', lasting: true }),
       transports: [socketIoTransport({ url: `http://127.0.0.1:${this.port}` })],
       captureRate: options.captureRate ?? 1000,
     })

@@ -183,7 +183,7 @@ export class End implements Channel {
   /** A message has come to this end; a frozen process gets it when it thaws. */
   receive(bytes: Uint8Array): void {
     this.#life.pass(() => {
-      if (!this.#open) return
+      if (!this.#open || this.#broken) return
       if (this.#listener === undefined) throw new Error(`nobody listens to the channel with ${this.remote}`)
       this.#listener.message(bytes)
     })

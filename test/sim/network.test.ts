@@ -251,7 +251,10 @@ describe('partitions', () => {
     second()
     await pass(1000)
     expect(far.order).toEqual([0])
-    network.partition(['ada'], ['server'])
+    const [third] = [network.cut('ada', 'server'), network.cut('ada', 'server')]
+    third()
+    third()
+    expect(network.isCut('ada', 'server')).toBe(true)
     network.heal()
     expect(network.isBlocked('ada', 'server')).toBe(false)
   })
@@ -347,8 +350,20 @@ describe('processes on the network', () => {
     near.channel.close('again')
     server.freeze()
     await pass(5000)
+    expect(accepted.length).toBe(1)
     server.end()
     network.acceptor(new Life(world, 'server')).start((channel) => accepted.push(new Ear(world, channel)))
+    await meet()
+  })
+
+  test.each(seeds)('a link that breaks before its dialler has it is dialled again (seed %s)', async (seed) => {
+    const { world, network, near, meet, accepted } = await setting(seed, { delay: 100 })
+    near.channel.close('again')
+    for (const count of [2, 3, 4]) {
+      await world.run(world.now + 60_000, () => accepted.length === count)
+      expect(accepted.length).toBe(count)
+      network.breakLinks('ada', 'server')
+    }
     await meet()
   })
 

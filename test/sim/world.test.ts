@@ -69,6 +69,17 @@ describe('a world', () => {
     expect(other.traceHash()).not.toBe(first.traceHash())
   })
 
+  test('the trace is made of times and labels', async () => {
+    const trace = async (time: number, label: string): Promise<string> => {
+      const world = new World('trace')
+      world.at(time, label, () => undefined)
+      await world.run(10)
+      return world.traceHash()
+    }
+    expect(await trace(1, 'a')).toBe(await trace(1, 'a'))
+    expect(new Set([await trace(1, 'a'), await trace(2, 'a'), await trace(1, 'b')]).size).toBe(3)
+  })
+
   test('runs events in the order of their times, and of their scheduling at one time', async () => {
     const world = new World('order')
     const seen: string[] = []

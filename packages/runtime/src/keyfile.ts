@@ -18,7 +18,8 @@ export const loadOrCreateKeyFile = async (path: string): Promise<SigningKey> => 
     return objectKey((await read(path)) ?? (await create(path)))
   } catch (error) {
     if (error instanceof WeftError) throw error
-    throw new StorageError(codeOf(error) === 'ENOSPC' ? 'DiskFull' : 'DiskError', path, { cause: error })
+    const full = codeOf(error) === 'ENOSPC' || codeOf(error) === 'EDQUOT'
+    throw new StorageError(full ? 'DiskFull' : 'DiskError', path, { cause: error })
   }
 }
 

@@ -15,7 +15,7 @@ import { Certificates } from './certificates.ts'
 import { Clock } from './clock.ts'
 import { Connection, type Peer, type Switchboard } from './connection.ts'
 import { Journal } from './journal.ts'
-import type { LiveItem } from './live.ts'
+import { type Readable, reportRead } from './reads.ts'
 import type { Login } from './login.ts'
 import { frameKinds, type Origin } from './pipeline.ts'
 import type { Files, KeyStore, Runtime, SigningKey, Transport } from './ports.ts'
@@ -26,6 +26,10 @@ import { RootLog } from './rootlog.ts'
 /** Where a replica keeps its logs, as it turned out. */
 export interface Storage {
   readonly files: Files
+  /** Where the session's key is kept, beside the files. */
+  readonly keys: KeyStore
+  /** Given when the files are locked already; else they are locked now. */
+  readonly release?: () => Promise<void>
   /** What it is called in the status, for example `indexeddb`, `node`, `memory`. */
   readonly mode: string
   /** Whether it outlives this process or page. */
@@ -59,7 +63,6 @@ export interface DatabaseOptions {
   readonly rules?: readonly Rule[]
   readonly runtime: Runtime
   readonly storage: () => Promise<Storage>
-  readonly keys: KeyStore
   readonly transports?: readonly Transport[]
   /** The network's id, where an app knows it; else the first server's is taken and kept. */
   readonly network?: string
@@ -104,9 +107,9 @@ export class Database {
   #cancelConnecting: (() => void) | undefined
   #refused: Refusal | undefined
   #status: Status | undefined
+  readonly #statusChanges: Readable = { subscribe: (listener) => this.onStatus(listener) }
   #telling = false
   #closed = false
-  #readHook: ((live: LiveItem) => void) | undefined
 
   constructor(options: DatabaseOptions) {
     this.#options = options
@@ -133,6 +136,7 @@ export class Database {
   // What an app uses.
 
   get status(): Status {
+    reportRead(this.#statusChanges)
     this.#status ??= this.#makeStatus()
     return this.#status
   }
@@ -151,6 +155,7 @@ export class Database {
 
   /** Who is logged in on this device. */
   get session(): { readonly id: string; readonly name: string } | undefined {
+    reportRead(this.#statusChanges)
     const { identity } = this
     return identity === undefined ? undefined : { id: identity.session, name: identity.name }
   }
@@ -167,7 +172,7 @@ export class Database {
   async login(login: Login): Promise<void> {
     await this.opened
     if (this.#key === undefined || this.#authority !== undefined) throw new WeftError('NotAuthority', 'the authority does not log in')
-    await this.#options.keys.save(sessionKey, this.#key)
+    await this.#storage?.keys.save(sessionKey, this.#key)
     this.#pendingLogin?.reject(new WeftError('LoginRefused', 'another login began'))
     const done = new Promise<void>((resolve, reject) => {
       this.#pendingLogin = { login, resolve, reject }
@@ -196,11 +201,6 @@ export class Database {
     return this.#repositories.values()
   }
 
-  /** Called with every item whose fields are read: how a view learns what it depends on. */
-  trackReads(hook: ((live: LiveItem) => void) | undefined): void {
-    this.#readHook = hook
-  }
-
   /** Saves what is captured, closes every channel and log. */
   async close(): Promise<void> {
     if (this.#closed) return
@@ -221,7 +221,7 @@ export class Database {
   async #open(): Promise<void> {
     try {
       this.#storage = await this.#options.storage()
-      this.#release = await this.#storage.files.lock()
+      this.#release = this.#storage.release ?? (await this.#storage.files.lock())
       await this.#openRoot(this.#storage.files)
       await this.#openSession()
     } catch (error) {
@@ -241,7 +241,7 @@ export class Database {
   }
 
   async #openSession(): Promise<void> {
-    const stored = await this.#options.keys.load(sessionKey)
+    const stored = await this.#storage?.keys.load(sessionKey)
     this.#key = this.#authority?.key ?? stored ?? (await this.runtime.generateKey())
     if (stored === undefined || this.#authority !== undefined) return
     this.#certificate = this.certificates.get(sessionId(stored.publicKey, (bytes) => this.runtime.hash(bytes)))
@@ -374,10 +374,6 @@ export class Database {
       reconciler?.refused(why, id === '' ? [] : [id])
       connection.offend(why)
     }
-  }
-
-  read(live: LiveItem): void {
-    this.#readHook?.(live)
   }
 
   // Channels.

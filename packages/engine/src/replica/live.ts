@@ -10,6 +10,7 @@ import { emptyState, type ItemState } from '../merge/state.ts'
 import type { MergedItem } from '../merge/item.ts'
 import type { Splice } from '../merge/splice.ts'
 import { isScalar, type Scalar, type ScalarValue } from '../schema/field.ts'
+import { reportRead } from './reads.ts'
 import type { TextChange } from '../schema/handle.ts'
 import { fieldNamed, type Schema } from '../schema/schema.ts'
 
@@ -31,8 +32,6 @@ export interface LiveOwner {
   dirty(live: LiveItem): void
   /** What the item shows changed. */
   changed(live: LiveItem): void
-  /** A field of the item was read by the app. */
-  read(live: LiveItem): void
 }
 
 export class LiveItem {
@@ -84,7 +83,7 @@ export class LiveItem {
   }
 
   scalar(name: string): ScalarValue {
-    this.owner.read(this)
+    reportRead(this)
     const refused = this.draft.refused.get(name)
     // What the schema refused stays visible as it was given; its type is the app's own doing.
     if (refused !== undefined) return refused.value as ScalarValue
@@ -98,17 +97,17 @@ export class LiveItem {
   }
 
   elements(name: string): Set<Scalar> {
-    this.owner.read(this)
+    reportRead(this)
     return this.draft.elements(name, this.#state)
   }
 
   entries(name: string): Map<string, Scalar> {
-    this.owner.read(this)
+    reportRead(this)
     return this.draft.entries(name, this.#state)
   }
 
   text(name: string): Rope {
-    this.owner.read(this)
+    reportRead(this)
     return this.draft.text(name, this.#state)
   }
 

@@ -4,6 +4,7 @@
  */
 import type { Item, Schema } from '../schema/schema.ts'
 import { keyOf } from './item.ts'
+import { type Readable, reportRead, unreported } from './reads.ts'
 
 /** Scalar fields that must be equal. */
 export type Equal<S extends Schema> = { readonly [N in keyof Item<S>]?: Item<S>[N] }
@@ -13,8 +14,8 @@ export interface QuerySource {
   items<S extends Schema>(schema: S): Item<S>[] | undefined
   /** Grows with every change of an item of the schema. */
   version(schema: Schema): number
-  /** Calls back, once a microtask, after anything changed. */
-  onChange(listener: () => void): () => void
+  /** Tells, once a microtask, that anything changed. */
+  readonly changes: Readable
 }
 
 type Filter<S extends Schema> = (item: Item<S>) => boolean
@@ -49,11 +50,15 @@ export class Query<S extends Schema = Schema> {
 
   /** The items now. The same array while nothing changed. */
   get current(): Item<S>[] | undefined {
+    reportRead(this.#source.changes)
     const version = this.#source.version(this.schema)
     if (version === this.#version && this.#current !== undefined) return this.#current
     const items = this.#source.items(this.schema)
     this.#version = version
-    this.#current = items?.filter((item) => this.#filters.every((accepts) => accepts(item))).sort((a, b) => this.#compare(a, b))
+    // Any change of an item is a change of the source: its fields need not be reported one by one.
+    this.#current = unreported(() =>
+      items?.filter((item) => this.#filters.every((accepts) => accepts(item))).sort((a, b) => this.#compare(a, b)),
+    )
     return this.#current
   }
 
@@ -66,7 +71,7 @@ export class Query<S extends Schema = Schema> {
       told = items
       listener(items)
     }
-    const stop = this.#source.onChange(tell)
+    const stop = this.#source.changes.subscribe(tell)
     tell()
     return stop
   }

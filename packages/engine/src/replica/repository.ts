@@ -31,6 +31,7 @@ import { type LastChange, LiveItem, type SavedState } from './live.ts'
 import { type Origin, Pipeline } from './pipeline.ts'
 import type { Files, Runtime, SigningKey } from './ports.ts'
 import { Query } from './query.ts'
+import { type Readable, reportRead } from './reads.ts'
 import type { RootLog } from './rootlog.ts'
 
 /** What a repository needs of its replica. */
@@ -54,7 +55,6 @@ export interface Host {
   committed(repository: Repository, settled: readonly { readonly commit: Commit; readonly origin: Origin }[]): void
   entered(repository: Repository, entries: readonly Entry[], origin: Origin): void
   refused(repository: Repository, origin: object, id: string, why: Refusal): void
-  read(live: LiveItem): void
 }
 
 interface Waiter {
@@ -97,6 +97,7 @@ export class Repository {
   #telling = false
   #cancelDue: (() => void) | undefined
   #closed = false
+  readonly #changes: Readable = { subscribe: (listener) => this.onChange(listener) }
   /** True once this replica was level with the authority in this run. */
   synced = false
 
@@ -188,10 +189,11 @@ export class Repository {
   /** The item of that key: undefined while the repository opens, null when it is not there or deleted. */
   item<S extends Schema>(schema: S, key: string): Item<S> | null | undefined {
     const hash = this.#host.schemaHash(schema)
+    reportRead(this.#changes)
     if (!this.pipeline.isOpen && this.#live.get(liveName(key, hash)) === undefined) return undefined
     if (this.counting.item(key, hash) === undefined) return null
     const live = this.#liveItem(key, schema)
-    this.#host.read(live)
+    reportRead(live)
     return live.isPresent ? (this.#facade(live) as Item<S>) : null
   }
 
@@ -214,7 +216,7 @@ export class Repository {
       {
         items: <T extends Schema>(of: T) => this.#items(of),
         version: () => this.#versions.get(hash) ?? 0,
-        onChange: (listener) => this.onChange(listener),
+        changes: this.#changes,
       },
       schema,
     )
@@ -275,7 +277,7 @@ export class Repository {
   }
 
   #savedState(live: LiveItem): SavedState {
-    this.#host.read(live)
+    reportRead(live)
     if (!live.draft.isEmpty) return 'draft'
     const ids = live.merged.heads.map((index) => live.merged.graph.node(index).id)
     if (ids.every((id) => this.covers(id))) return 'authority'
@@ -315,7 +317,7 @@ export class Repository {
 
   /** The latest change that counts at the item: who made it and when. */
   #lastChange(live: LiveItem): LastChange | undefined {
-    this.#host.read(live)
+    reportRead(live)
     let last: { id: string; clock: number } | undefined
     for (const index of live.merged.heads) {
       const { id, clock } = live.merged.graph.node(index)
@@ -383,7 +385,6 @@ export class Repository {
         if (!this.#inTransaction) this.#scheduleCapture()
       },
       changed: (one) => this.#bump(one.schemaHash),
-      read: (one) => this.#host.read(one),
       saved: (one, level) => this.#saved(one, level),
       savedState: (one) => this.#savedState(one),
       lastChange: (one) => this.#lastChange(one),

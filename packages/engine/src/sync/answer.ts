@@ -112,10 +112,21 @@ const tipsByName = (listed: readonly Name[], held: Held): ((chain: string) => re
 
 const placeOf = (place: Place, short: boolean): Place => ({ seq: place.seq, id: short ? shortId(place.id) : place.id })
 
-/** The same want with places at distance 1, 2, 4, 8 ... from each tip, and the chain's first. */
-export const withLocator = (index: number, name: Name, held: Held): Wanted => {
+/** Wants of these names again, now with places at distance 1, 2, 4, 8 ... from each tip, and the chain's first. */
+export const withLocators = (indices: readonly number[], listed: readonly Name[], held: Held): Wanted[] => {
+  const tipsOf = tipsByName(listed, held)
+  const byChain = new Map<string, readonly Place[]>()
+  return indices.flatMap((index) => {
+    const name = listed[index]
+    if (name === undefined) return []
+    const places = byChain.get(name.chain) ?? locator(tipsOf(name.chain), isShort(name), held)
+    byChain.set(name.chain, places)
+    return [{ index, held: places }]
+  })
+}
+
+const locator = (tips: readonly Head[], short: boolean, held: Held): readonly Place[] => {
   const places: Place[] = []
-  const tips = tipsByName([name], held)(name.chain)
   const share = Math.floor(limits.locatorIds / Math.max(1, tips.length))
   for (const tip of tips) {
     let next = 1
@@ -126,10 +137,10 @@ export const withLocator = (index: number, name: Name, held: Held): Wanted => {
       if (tip.seq - seq < next && seq !== 0) continue
       next *= 2
       taken++
-      places.push(placeOf({ seq, id }, isShort(name)))
+      places.push(placeOf({ seq, id }, short))
     }
   }
-  return { index, held: places }
+  return places
 }
 
 /** What a want asks for, of the tip it names; undefined when it names places and none of them lies before the tip. */

@@ -18,7 +18,7 @@ const hashText = (text: string) => toHex(hash(encodeUtf8(text)))
 const randomFrom = (seed: number) => () => {
   seed = (seed + 0x6d2b79f5) | 0
   let mixed = Math.imul(seed ^ (seed >>> 15), 1 | seed)
-  mixed = (mixed + Math.imul(mixed ^ (mixed >>> 7), 61 | mixed)) ^ mixed
+  mixed ^= mixed + Math.imul(mixed ^ (mixed >>> 7), 61 | mixed)
   return ((mixed ^ (mixed >>> 14)) >>> 0) / 4294967296
 }
 
@@ -577,7 +577,8 @@ describe('convergence', () => {
       const pair = new Pair(a, b, seed)
       const random = randomFrom(seed * 7)
       pair.open()
-      for (let written = 0, i = 0; written < 40; i++) {
+      let written = 0
+      while (written < 40) {
         const under = pair.once(true)
         if (under && random() < 0.7) continue
         const at = random() < 0.5 ? 0 : 1
@@ -883,6 +884,14 @@ describe('hostile peers', () => {
     a.walked = 0
     const heads = Array.from({ length: limits.headsPerMessage }, (_, i) => ({ ...name, seq: i % 2_000 }))
     pair.give(0, { kind: 'message', message: { kind: 'heads', round: 1, more: false, heads } })
+    expect(a.walked).toBeLessThan(2_100)
+    a.walked = 0
+    const unknown = heads.map((_, i) => i)
+    pair.give(0, {
+      kind: 'message',
+      message: { kind: 'push', round: 1, last: true, unknown, commits: [], certificates: [] },
+    })
+    expect(pair.lines.some((line) => line.startsWith('> want 1: 0 after 1998 1997 1995 '))).toBe(true)
     expect(a.walked).toBeLessThan(2_100)
   })
 

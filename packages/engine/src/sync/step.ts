@@ -11,7 +11,7 @@ import {
   inArrivalOrder,
   inFrames,
   wantsInMessages,
-  withLocator,
+  withLocators,
 } from './answer.ts'
 import { exactFilter, hits, makeFilter, refuseFilter, saltBytes } from './filter.ts'
 import type { Held } from './held.ts'
@@ -143,7 +143,10 @@ class Turn {
   }
 
   take(event: Event): void {
-    if (event.kind === 'close') return this.#set({ phase: 'closed', deadline: undefined })
+    if (event.kind === 'close') {
+      this.#set({ phase: 'closed', deadline: undefined })
+      return
+    }
     if (this.session.phase === 'new') this.#open()
     switch (event.kind) {
       case 'open':
@@ -194,24 +197,37 @@ class Turn {
     if (this.session.leads && this.session.deadline !== undefined && this.session.phase !== 'waiting') {
       this.#set({ deadline: this.#around.now + patience })
     }
-    if (message.kind === 'hello') return this.#hello(message)
-    if (this.session.phase === 'greeting')
-      return this.#offence({ code: 'UnknownMessage', about: `${message.kind} before hello` })
+    if (message.kind === 'hello') this.#hello(message)
+    else if (this.session.phase === 'greeting')
+      this.#offence({ code: 'UnknownMessage', about: `${message.kind} before hello` })
+    else this.#converse(message)
+  }
+
+  #converse(message: Exclude<Message, Hello>): void {
     switch (message.kind) {
       case 'entries':
-        return this.#entries(message)
+        this.#entries(message)
+        break
       case 'filter':
-        return this.session.leads ? this.#filterOfFollower(message) : this.#filterOfLeader(message)
+        if (this.session.leads) this.#filterOfFollower(message)
+        else this.#filterOfLeader(message)
+        break
       case 'heads':
-        return this.#heads(message)
+        this.#heads(message)
+        break
       case 'want':
-        return this.#want(message)
+        this.#want(message)
+        break
       case 'push':
-        return this.#push(message)
+        this.#push(message)
+        break
       case 'fingerprint':
-        return this.session.leads ? this.#fingerprintOfFollower(message) : this.#fingerprintOfLeader(message)
+        if (this.session.leads) this.#fingerprintOfFollower(message)
+        else this.#fingerprintOfLeader(message)
+        break
       case 'refused':
-        return this.#theyRefused(message)
+        this.#theyRefused(message)
+        break
       case 'rest':
         if (!this.session.leads && message.round >= this.session.round) this.#rest()
     }
@@ -224,7 +240,10 @@ class Turn {
     if (session.phase !== 'greeting') return
     this.#set({ theirs: message.fingerprint, phase: 'following' })
     this.#compareLogs(message)
-    if (equalBytes(message.fingerprint, session.mine)) return this.#level()
+    if (equalBytes(message.fingerprint, session.mine)) {
+      this.#level()
+      return
+    }
     if (session.count > 0 && message.count > 0) {
       if (session.leads) this.#ask()
       return
@@ -254,9 +273,15 @@ class Turn {
       sameEpoch: theirs === undefined || mine === undefined || theirs.epoch === mine.epoch,
     })
     if (mine === undefined) return
-    if (theirs === undefined) return this.#sendEntries(0)
+    if (theirs === undefined) {
+      this.#sendEntries(0)
+      return
+    }
     // After a recovery the logs part at the old epoch's last kept entry, which the new epoch's own entries name.
-    if (theirs.epoch !== mine.epoch) return theirs.epoch < mine.epoch ? this.#sendEntries(0) : undefined
+    if (theirs.epoch !== mine.epoch) {
+      if (theirs.epoch < mine.epoch) this.#sendEntries(0)
+      return
+    }
     if (theirs.n > mine.n) return
     if (this.#held.logHash(theirs.n) === theirs.hash) this.#sendEntries(theirs.n + 1)
     else this.#showFork(theirs.n)
@@ -289,7 +314,8 @@ class Turn {
         if (own === undefined) break
         if (equalBytes(own, entry)) continue
         this.#offence({ code: 'LogForked', about: `entry ${message.from + i}` }, [own, entry])
-        return this.#showFork(message.from + i)
+        this.#showFork(message.from + i)
+        return
       }
       if (message.entries.length <= mine.length) return
     }
@@ -325,10 +351,16 @@ class Turn {
     const { round, filter } = message
     if (round <= this.session.round) return
     const credit = Math.min(mostCredit, this.session.credit + Math.floor((now - this.session.creditAt) / creditEvery))
-    if (credit < 1) return this.#offence({ code: 'TooMany', about: 'rounds' })
+    if (credit < 1) {
+      this.#offence({ code: 'TooMany', about: 'rounds' })
+      return
+    }
     this.#set({ credit: credit - 1, creditAt: now })
     const refused = refuseFilter(filter)
-    if (refused) return this.#offence(refused)
+    if (refused) {
+      this.#offence(refused)
+      return
+    }
     const tips = [...this.#held.heads()]
     const exact = filter.bits.length === 0
     const salt = random(saltBytes)
@@ -344,7 +376,10 @@ class Turn {
   #filterOfFollower(message: FilterMessage): void {
     if (this.session.phase !== 'asking' || message.round !== this.session.round || this.session.filter) return
     const refused = refuseFilter(message.filter)
-    if (refused) return this.#offence(refused)
+    if (refused) {
+      this.#offence(refused)
+      return
+    }
     this.#set({ filter: message.filter })
   }
 
@@ -368,7 +403,10 @@ class Turn {
     if (message.round !== session.round || session.complete) return
     if (session.leads ? session.phase !== 'asking' : session.filter === undefined) return
     const listed = [...session.listed, ...message.heads]
-    if (listed.length > headsPerRound) return this.#offence({ code: 'TooMany', about: 'heads' })
+    if (listed.length > headsPerRound) {
+      this.#offence({ code: 'TooMany', about: 'heads' })
+      return
+    }
     this.#set({ listed, complete: !message.more })
     if (message.more) return
     const { push, pushed, wants, named } = compareHeads(listed, this.#held)
@@ -401,7 +439,10 @@ class Turn {
     const { session } = this
     if (message.round !== session.round || session.offered.length === 0) return
     const asked = [...session.asked, ...message.wants]
-    if (asked.length > session.offered.length) return this.#offence({ code: 'TooMany', about: 'wants' })
+    if (asked.length > session.offered.length) {
+      this.#offence({ code: 'TooMany', about: 'wants' })
+      return
+    }
     this.#set({ asked: message.more ? asked : [] })
     if (message.more) return
     const answered = new Map(session.answered)
@@ -440,11 +481,8 @@ class Turn {
     const { session } = this
     if (!message.last || message.round !== session.round || !session.awaitsPush) return
     const asked = new Set(session.wanted)
-    const wants: Wanted[] = []
-    for (const index of session.asks === 1 ? new Set(message.unknown) : []) {
-      const name = session.listed[index]
-      if (name && asked.has(index)) wants.push(withLocator(index, name, this.#held))
-    }
+    const unknown = session.asks === 1 ? [...new Set(message.unknown)].filter((index) => asked.has(index)) : []
+    const wants = withLocators(unknown, session.listed, this.#held)
     if (wants.length > 0) this.#askFor(wants)
     else this.#set({ awaitsPush: false })
   }
@@ -491,19 +529,32 @@ class Turn {
       return
     }
     if (session.phase !== 'comparing') return
-    if (equalBytes(session.mine, message.fingerprint)) return this.#level()
+    if (equalBytes(session.mine, message.fingerprint)) {
+      this.#level()
+      return
+    }
     const changed = !equalBytes(session.mine, session.before) || !equalBytes(message.fingerprint, session.theirs)
     const closesRound = session.comparisons === 1 && session.rounds > 0
     const idle = changed ? 0 : closesRound && !session.troubled ? session.idle + 1 : session.idle
     this.#set({ idle, before: session.mine, theirs: message.fingerprint })
     if (idle >= limits.idleRounds) {
       this.#send({ kind: 'rest', round: session.round })
-      return this.#rest()
+      this.#rest()
+      return
     }
-    if (session.troubled) return this.#pause('ask')
+    if (session.troubled) {
+      this.#pause('ask')
+      return
+    }
     const inFlight = (message.moved || session.movedThen) && session.comparisons <= comparisonsInFlight
-    if (inFlight) return this.#pause('compare')
-    if (session.rounds >= roundsAtOnce) return this.#pause('ask')
+    if (inFlight) {
+      this.#pause('compare')
+      return
+    }
+    if (session.rounds >= roundsAtOnce) {
+      this.#pause('ask')
+      return
+    }
     this.#ask()
   }
 
@@ -567,7 +618,10 @@ class Turn {
   // The pipeline
 
   #admitted(ids: readonly string[], origin: 'local' | 'peer' | 'other'): void {
-    if (origin === 'peer') return this.#stir()
+    if (origin === 'peer') {
+      this.#stir()
+      return
+    }
     const unknown = ids.filter((id) => !this.session.exchanged.has(id))
     this.#set({ moved: true })
     if (!this.session.busy) this.#pushLive(unknown)

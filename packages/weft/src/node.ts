@@ -1,0 +1,38 @@
+/** `open()` for Node: the same database on files of a directory. */
+import { Database, type Rule, type Schema, type Transport } from '@weft-db/engine'
+import { loadOrCreateKeyFile, nodeRuntime } from '@weft-db/runtime/node'
+import { socketIoTransport } from '@weft-db/socketio/client'
+import { nodeFiles } from '@weft-db/storage/node'
+
+export interface NodeOptions {
+  /** The server's address, for example `https://example.org`. */
+  readonly url: string
+  readonly schemas: readonly Schema[]
+  readonly rules?: readonly Rule[]
+  /** Where the logs are; made when absent. The session's key is beside it, in `<directory>.key`. */
+  readonly directory: string
+  readonly network?: string
+  readonly captureRate?: number
+  readonly transports?: readonly Transport[]
+}
+
+/** Opens a replica on this machine's disk. `opened` rejects with `AlreadyOpen` while another process has the directory. */
+export const open = (options: NodeOptions): Database => {
+  const { url, schemas, rules, directory, network, captureRate } = options
+  const keyFile = `${directory}.key`
+  return new Database({
+    schemas,
+    runtime: nodeRuntime(),
+    storage: async () => ({
+      files: nodeFiles(directory),
+      // The key file is made on first use and stays: a session outlives the process that logged in.
+      keys: { load: () => loadOrCreateKeyFile(keyFile), save: async () => undefined, remove: async () => undefined },
+      mode: 'node',
+      lasting: true,
+    }),
+    transports: options.transports ?? [socketIoTransport({ url })],
+    ...(rules !== undefined && { rules }),
+    ...(network !== undefined && { network }),
+    ...(captureRate !== undefined && { captureRate }),
+  })
+}
