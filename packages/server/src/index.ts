@@ -1,1 +1,1 @@
-export {}
+export { type ServeOptions, type Server, serve } from './serve.ts'

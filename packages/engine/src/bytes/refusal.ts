@@ -69,12 +69,24 @@ export const catalogue = {
     'There is no storage on this device that lasts.',
     'Leave this page open until the changes are saved by the server.',
   ],
+  // a server's start
+  NotWritable: ['The folder cannot be used.', 'Give this user the right to write there, or choose another folder.'],
+  CannotListen: ['The server cannot listen there.', 'Stop what listens there, or choose another port or host.'],
+  NoApp: ['The folder holds no index.html.', 'Build the app first, or name the folder it was built into.'],
   // the session's key
   KeyExposed: [
     'Other users of this machine can read the private key.',
     'Run that command; make a new key if somebody may have read this one.',
   ],
   BadKey: ['The file does not hold a P-256 private key in PKCS#8 PEM.', 'Put the right file back.'],
+  KeyMissing: [
+    'The key file is gone, and without it nothing can follow the logs that exist.',
+    'Put it back; or move the data folder away to found a new network.',
+  ],
+  WrongKey: [
+    "The key is not the one this store's network was founded with.",
+    'Put the right key file back, or serve the data folder that belongs to it.',
+  ],
   InsecurePage: [
     'The browser offers no signatures to a page that came by plain http.',
     'Open it by https, or as localhost.',

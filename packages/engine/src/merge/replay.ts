@@ -42,7 +42,6 @@ interface Step {
 
 export class Replay {
   readonly #history: TextHistory
-  readonly #overText: boolean
   readonly #emit: (at: number, remove: number, insert: string) => void
   readonly #weave = new Weave()
   readonly #steps: Step[] = []
@@ -57,7 +56,6 @@ export class Replay {
   /** `overText`: whether there may be text before the replay. `emit` is told what happens to the resulting text, in sequence. */
   constructor(history: TextHistory, overText: boolean, emit: (at: number, remove: number, insert: string) => void) {
     this.#history = history
-    this.#overText = overText
     this.#emit = emit
     if (!overText) return
     const run = { start: 0, length: baseLength, tieBreak: '', right: endOfText, exists: true, hidden: false }
@@ -143,7 +141,7 @@ export class Replay {
 
   /** Whether the author's version holds a character that was inserted right after this one. */
   #hasRightChild(left: Piece | undefined, character: number): boolean {
-    const inRun = left ? character < left.run.start + left.run.length - 1 : this.#overText
+    const inRun = left !== undefined && character < left.run.start + left.run.length - 1
     return inRun || (this.#rightChildren.get(character)?.some(({ exists }) => exists) ?? false)
   }
 

@@ -17,8 +17,8 @@ export type { TextHistory } from './text-history.ts'
 /** The events to replay, ascending, over the text of a version. */
 interface Region {
   readonly events: readonly number[]
-  /** The events that the version `from` holds already. */
-  readonly silent: ReadonlySet<number>
+  /** Holds the events that are in the version `from` already: they are replayed silently. */
+  readonly held: ReadonlySet<number>
   /** The version below: all events of the region descend from it. Empty: nothing is below. */
   readonly below: readonly number[]
 }
@@ -28,19 +28,16 @@ interface Region {
  * of event indexes (heads). The text that results depends on the events alone; how it is cut into splices depends on their numbers.
  */
 export function transform(history: TextHistory, from: readonly number[], to: readonly number[]): Splice[] {
+  if (to.every((event) => from.includes(event))) return []
   const newest = Math.max(-1, ...from, ...to)
   const dead = history.deadEvents?.filter((event) => event <= newest) ?? scanDead(history, newest)
-  let region = regionOver(history, from, to) ?? regionBelow(history, from, to, newest)
-  if (dead.length > 0) {
-    for (;;) {
-      const contested = oldestContested(history, region, dead)
-      if (contested === undefined) break
-      region = regionBelow(history, from, to, contested - 1)
-    }
+  let region = regionOf(history, from, to, newest)
+  for (;;) {
+    const contested = dead.length > 0 ? oldestContested(history, region, dead) : undefined
+    if (contested === undefined) break
+    region = regionOf(history, from, to, contested - 1)
   }
-  const splices: Splice[] = []
-  if (region.silent.size < region.events.length) replayRegion(history, region, dead, splices)
-  return splices
+  return region.events.every((event) => region.held.has(event)) ? [] : replayRegion(history, region, dead)
 }
 
 const scanDead = (history: TextHistory, newest: number): number[] => {
@@ -49,56 +46,46 @@ const scanDead = (history: TextHistory, newest: number): number[] => {
   return dead
 }
 
-/** The region when everything new builds on exactly `from`, however many heads that has: the usual case. */
-const regionOver = (history: TextHistory, from: readonly number[], to: readonly number[]): Region | undefined => {
-  const below = new Set(from)
-  const oldest = Math.min(...from)
-  const seen = new Set<number>()
-  const open = to.filter((event) => !below.has(event))
-  for (let event = open.pop(); event !== undefined; event = open.pop()) {
-    if (seen.has(event)) continue
-    if (event < oldest) return undefined
-    seen.add(event)
-    const parents = history.parents(event)
-    const onBelow = parents.filter((parent) => below.has(parent)).length
-    if (onBelow > 0 ? onBelow < below.size || onBelow < parents.length : parents.length === 0 && below.size > 0) {
-      return undefined
-    }
-    if (onBelow === 0) open.push(...parents)
-  }
-  return { events: [...seen].sort((a, b) => a - b), silent: new Set(), below: from }
-}
-
 /**
- * The region down to the newest single event, not after `newest`, that `from` holds and that all of the region descends from.
- * Walking back in order of admission, that is so when it is the only one left in the queue.
+ * The region down to a version that `from` holds, none of it after `newest`, and that all of the region descends from. Walking back in
+ * order of admission, that is so when one event is left in the queue, or when what is left are the parents of each event that has
+ * any of them as a parent. The second is usual where two people type: neither ever sees one event that holds all before.
  */
-const regionBelow = (history: TextHistory, from: readonly number[], to: readonly number[], newest: number): Region => {
+const regionOf = (history: TextHistory, from: readonly number[], to: readonly number[], newest: number): Region => {
   const nothing = -1
   const events: number[] = []
   const held = new Set<number>()
   const seen = new Set<number>()
   const queue = new Heap()
+  /** How many events of the region have this parent, and how many have just these. */
+  const children = new Map<number, number>()
+  const families = new Map<string, number>()
   const visit = (event: number, isHeld: boolean): void => {
     if (isHeld) held.add(event)
     if (seen.has(event)) return
     seen.add(event)
     queue.push(event)
   }
+  const regionOver = (below: readonly number[]): Region => ({ events: events.reverse(), held, below })
   for (const event of from) visit(event, true)
   for (const event of to) visit(event, false)
   if (from.length === 0) visit(nothing, true)
   for (;;) {
     const event = queue.pop() ?? nothing
-    if (event === nothing || (queue.size === 0 && event <= newest && held.has(event))) {
-      events.reverse()
-      held.delete(event)
-      return { events, silent: held, below: event === nothing ? [] : [event] }
-    }
+    if (event === nothing) return regionOver([])
+    if (queue.size === 0 && event <= newest) return regionOver([event])
     events.push(event)
     const parents = history.parents(event)
-    for (const parent of parents) visit(parent, held.has(event))
+    for (const parent of parents) {
+      visit(parent, held.has(event))
+      children.set(parent, (children.get(parent) ?? 0) + 1)
+    }
     if (parents.length === 0) visit(nothing, true)
+    const family = parents.toSorted((a, b) => a - b).join()
+    const size = (families.get(family) ?? 0) + 1
+    families.set(family, size)
+    const isBelow = (parent: number): boolean => parent <= newest && held.has(parent) && children.get(parent) === size
+    if (queue.size === parents.length && parents.every(isBelow)) return regionOver(parents)
   }
 }
 
@@ -165,8 +152,9 @@ const cutsOf = (history: TextHistory, { events }: Region, dead: readonly number[
   return cuts
 }
 
-const replayRegion = (history: TextHistory, region: Region, dead: readonly number[], splices: Splice[]): void => {
-  const { events, silent, below } = region
+const replayRegion = (history: TextHistory, region: Region, dead: readonly number[]): Splice[] => {
+  const { events, held, below } = region
+  const splices: Splice[] = []
   const isDead = new Set(dead)
   const cuts = cutsOf(history, region, dead)
   const emit = (at: number, remove: number, insert: string): void => {
@@ -184,27 +172,28 @@ const replayRegion = (history: TextHistory, region: Region, dead: readonly numbe
     if (end === 0) end = events.length
     const only = events[start] as number
     if (end === start + 1) {
-      if (!silent.has(only) && !isDead.has(only)) splices.push(...history.splices(only))
+      if (!held.has(only) && !isDead.has(only)) splices.push(...history.splices(only))
     } else {
       const segment = events.slice(start, end)
       const replay = new Replay(history, overText, emit)
       const steps = new Map<number, number>()
-      for (const event of replayOrder(history, segment, silent)) {
+      for (const event of replayOrder(history, segment, held)) {
         const parents = history.parents(event).flatMap((parent) => steps.get(parent) ?? [])
         steps.set(event, steps.size)
-        replay.step(event, parents, silent.has(event))
+        replay.step(event, parents, held.has(event))
       }
     }
     overText = true
     start = end
   }
+  return splices
 }
 
 /**
- * The order of the replay: silent events first, and each branch to its end before the next one, so that the replay seldom goes back
+ * The order of the replay: what `from` holds first, and each branch to its end before the next one, so that the replay seldom goes back
  * and forth between branches, however their events arrived.
  */
-const replayOrder = (history: TextHistory, events: readonly number[], silent: ReadonlySet<number>): number[] => {
+const replayOrder = (history: TextHistory, events: readonly number[], held: ReadonlySet<number>): number[] => {
   const missing = new Map<number, number>()
   const children = new Map<number, number[]>()
   for (const event of events) missing.set(event, 0)
@@ -221,7 +210,7 @@ const replayOrder = (history: TextHistory, events: readonly number[], silent: Re
   const quiet: number[] = []
   const loud: number[] = []
   const ready = (event: number): void => {
-    if (silent.has(event)) quiet.push(event)
+    if (held.has(event)) quiet.push(event)
     else loud.push(event)
   }
   for (let index = events.length - 1; index >= 0; index--) {

@@ -201,6 +201,11 @@ export class Database {
     return this.#repositories.values()
   }
 
+  /** How many channels are open. */
+  get connections(): number {
+    return this.#connections.size
+  }
+
   /** Saves what is captured, closes every channel and log. */
   async close(): Promise<void> {
     if (this.#closed) return
@@ -277,7 +282,7 @@ export class Database {
       await journal.append([{ kind: frameKinds.entry, payload: genesis.bytes }])
       this.root.append(genesis)
     } else if (!this.root.isAuthority(this.#authority.key.publicKey)) {
-      throw new WeftError('WrongNetwork', "the key file is not the one this store's network was founded with")
+      throw new WeftError('WrongKey', this.root.network)
     }
   }
 

@@ -165,6 +165,13 @@ class Pair {
             if (!commit || !side.store.has(id)) throw new Error('a push of what is not held')
             return payload(commit)
           })
+          for (const [i, id] of effect.ids.entries()) {
+            const commit = universe.get(id)
+            const later = effect.ids.slice(i + 1)
+            if ([commit?.previous, ...(commit?.parents ?? [])].some((parent) => parent && later.includes(parent))) {
+              throw new Error('a push with a child before its parent')
+            }
+          }
           side.sent += commits.length
           this.transmit(at, { ...effect, commits, certificates: [] })
           break
@@ -540,6 +547,48 @@ describe('golden conversations', () => {
   })
 })
 
+test('what is written during a round goes before its end, and the round stays the only one', () => {
+  const [a, b] = [new Store(), new Store()]
+  grow([b], '', 4, grow([a, b], 'one', 3))
+  const pair = new Pair(a, b, 1)
+  pair.open()
+  for (let i = 0; i < 4; i++) pair.once(false)
+  pair.write(0, commitAfter(chainOf('two'), undefined))
+  pair.run(false)
+  expect(pair.lines.slice(5)).toEqual([
+    '> want 1: 0 after 2',
+    '< push 1: 4 commits, last',
+    '> push 0: 1 commit',
+    '> fingerprint 1, moved',
+    '< fingerprint 1',
+  ])
+  expect(pair.phases).toBe('level,level')
+})
+
+test('a slow answer is waited for as long as something comes; silence is not', () => {
+  const full = new Store()
+  grow([full], 'slow', 20, undefined, '', 200_000)
+  const pair = new Pair(new Store(), full, 1)
+  const wake = () => {
+    pair.now += 40_000
+    pair.give(0, { kind: 'wake' })
+  }
+  pair.open()
+  pair.receive(0)
+  pair.receive(1)
+  for (let i = 0; i < 5; i++) {
+    wake()
+    pair.receive(0)
+    pair.work(0)
+  }
+  expect(pair.lines.filter((line) => line.startsWith('>'))).toEqual(['> hello: 0 commits', '> fingerprint 1'])
+  wake()
+  wake()
+  expect(pair.lines.at(-1)).toBe('> fingerprint 2')
+  pair.run(false)
+  expect(pair.phases).toBe('level,level')
+})
+
 describe('convergence', () => {
   test('any two stores end equal, within a few rounds, whatever the interleaving', () => {
     let rounds = 0
@@ -715,17 +764,19 @@ describe('when it cannot', () => {
     grow([a, b], 'one', 3)
     const lost = grow([b], 'two', 2)
     const pair = new Pair(a, b, 3)
-    pair.onWire = (message) => [
-      message.kind === 'push' && message.commits.length > 0 && message.round > 0
-        ? { ...message, commits: [] }
-        : message,
-    ]
+    const salts: string[] = []
+    pair.onWire = (message) => {
+      if (message.kind === 'filter') salts.push(toHex(message.filter.salt))
+      return [message.kind === 'push' && message.round > 0 ? { ...message, commits: [] } : message]
+    }
     pair.open()
     const from = pair.now
     pair.run()
     expect(pair.phases).toBe('resting,resting')
     expect(pair.filters / 2).toBe(limits.idleRounds)
-    expect(pair.restedAt - from).toBeLessThan(10_000)
+    // Three rounds at once, then five after pauses of 250 ms, 500 ms ... 4 s.
+    expect(pair.restedAt - from).toBe(7_750)
+    expect(new Set(salts).size).toBe(2 * limits.idleRounds)
     expect(pair.sides[0].rests).toEqual([[lost?.id]])
     expect(pair.sides[0].wakes).toEqual([])
 
@@ -746,6 +797,8 @@ describe('when it cannot', () => {
     const other = pair.sides[at === 0 ? 1 : 0]
     side.disk = 'DiskFull'
     pair.open()
+    pair.run(false, 20_000, pair.now)
+    expect(pair.filters / 2).toBe(1)
     pair.run(false, 20_000, pair.now + 600_000)
     expect(pair.sides[0].session.phase).toBe('waiting')
     expect(here.count()).toBe(3)

@@ -1,0 +1,121 @@
+/**
+ * The authority as one call: an app's schemas and rules, a folder for the logs, a port. What it promises: the founding key is never made
+ * anew for logs that exist; whoever connects meets a store that is open; nothing runs on after `close`, and whatever was being stored
+ * then is stored.
+ */
+import { createServer } from 'node:http'
+import { anonymous, Database, type Incident, type Login, type Rule, type Schema } from '@weft-db/engine'
+import { memoryKeys, nodeRuntime } from '@weft-db/runtime/node'
+import { socketIoAcceptor } from '@weft-db/socketio/server'
+import { nodeFiles } from '@weft-db/storage/node'
+import { answer } from './answer.ts'
+import { IncidentLog } from './incidents.ts'
+import { listen, urlOf } from './listen.ts'
+import { foundingKey, storeRefusal } from './store.ts'
+
+export interface ServeOptions {
+  readonly schemas: readonly Schema[]
+  /** Whoever is logged in reads and writes, unless told. */
+  readonly rules?: readonly Rule[]
+  /** Ways to log in; `[anonymous()]` unless told. */
+  readonly login?: readonly Login[]
+  /** The folder of the logs, made when absent. One process at a time has it. */
+  readonly data: string
+  /** The authority's key, made with the first start; `<data>.key` unless told. Keep a copy elsewhere than the copies of `data`. */
+  readonly keyFile?: string
+  /** 8080 unless told; 0 takes any free one. */
+  readonly port?: number
+  /** Where to listen; `127.0.0.1` unless told, which only this machine reaches. */
+  readonly host?: string
+  /** The folder of a built app, to serve beside the authority. */
+  readonly static?: string
+  /** Origins of pages that may connect; those of the host the request names, unless told. */
+  readonly origins?: readonly string[]
+  /** Told of every refusal and oddity. */
+  readonly onIncident?: (incident: Incident) => void
+  /** Takes a line about each kind of incident, at most one a minute. */
+  readonly log?: (line: string) => void
+}
+
+export interface Server {
+  /** Where a browser on this machine finds it. */
+  readonly url: string
+  readonly port: number
+  readonly database: Database
+  /** The network's id. */
+  readonly network: string
+  /** Stores what is under way and lets go of everything. */
+  close(): Promise<void>
+}
+
+/**
+ * Resolves when the store is open and the port listens. Rejects with a `WeftError`: `AlreadyOpen`, `NotWritable`, `KeyMissing`,
+ * `KeyExposed`, `BadKey`, `WrongKey`, `CannotListen`, `NoApp`, or what the disk said.
+ */
+export const serve = async (options: ServeOptions): Promise<Server> => {
+  const { schemas, rules, login = [anonymous()], data, keyFile = `${data}.key`, port = 8080, host = '127.0.0.1' } = options
+  const incidents = new IncidentLog(options.log)
+  const http = createServer()
+  const page = answer({ folder: options.static, health: () => health() })
+  const files = nodeFiles(data)
+  const authority = await foundingKey(files, data, keyFile)
+  const database = new Database({
+    schemas,
+    runtime: nodeRuntime(),
+    storage: async () => ({ files, keys: memoryKeys(), mode: 'node', lasting: true }),
+    transports: [
+      socketIoAcceptor(http, {
+        onError: (error) => incidents.fault(error),
+        ...(options.origins !== undefined && { origins: options.origins }),
+      }),
+    ],
+    authority,
+    logins: login,
+    ...(rules !== undefined && { rules }),
+  })
+  database.onIncident((incident) => {
+    incidents.add(incident)
+    options.onIncident?.(incident)
+  })
+  const health = () => {
+    const repositories = [...database.repositories]
+    const problem = repositories.find((repository) => repository.problem !== undefined)?.problem
+    return {
+      network: database.network,
+      uptime: Math.round(process.uptime()),
+      repositories: repositories.length,
+      connections: database.connections,
+      problem: problem?.code ?? null,
+      incidents: incidents.counts,
+    }
+  }
+  try {
+    await database.opened
+    http.on('request', page)
+    await listen(http, port, host)
+  } catch (error) {
+    await database.close()
+    throw storeRefusal(error, data)
+  }
+  const { network } = database
+  if (network === undefined) throw new Error('an authority that opened has founded its network')
+  const address = http.address()
+  const bound = typeof address === 'object' && address !== null ? address.port : port
+  let closing: Promise<void> | undefined
+  const close = async (): Promise<void> => {
+    const closed = new Promise<void>((resolve) => http.close(() => resolve()))
+    await database.close()
+    http.closeAllConnections()
+    await closed
+  }
+  return {
+    url: urlOf(host, bound),
+    port: bound,
+    database,
+    network,
+    close() {
+      closing ??= close()
+      return closing
+    },
+  }
+}

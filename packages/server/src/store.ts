@@ -1,0 +1,47 @@
+/**
+ * What stands on disk before the store opens: the logs in one folder, and outside it the key that founded their network. A network
+ * whose key is gone cannot be served again, so a key is only made where no log exists.
+ */
+import { access, mkdir } from 'node:fs/promises'
+import { dirname, relative, resolve, sep } from 'node:path'
+import { type Files, type SigningKey, StorageError, WeftError } from '@weft-db/engine'
+import { loadOrCreateKeyFile } from '@weft-db/runtime/node'
+
+/** The authority's key. Rejects with a `WeftError` when it is lost, exposed, unreadable, or would lie among the logs. */
+export const foundingKey = async (files: Files, data: string, keyFile: string): Promise<SigningKey> => {
+  const path = resolve(keyFile)
+  // A copy of the logs is handed out more readily than a key should be.
+  const within = relative(resolve(data), path)
+  if (within !== '..' && !within.startsWith(`..${sep}`)) throw new WeftError('KeyExposed', `${path} lies in the data folder: mv it beside`)
+  try {
+    const logs = (await files.list()).filter((name) => name.endsWith('.log'))
+    if (logs.length > 0 && !(await exists(path))) throw new WeftError('KeyMissing', path)
+    await mkdir(dirname(path), { recursive: true, mode: 0o700 })
+    return await loadOrCreateKeyFile(path)
+  } catch (error) {
+    throw storeRefusal(error, data)
+  }
+}
+
+const exists = async (path: string): Promise<boolean> => {
+  try {
+    await access(path)
+    return true
+  } catch (error) {
+    if (codeOf(error) === 'ENOENT') return false
+    throw error
+  }
+}
+
+const forbidden = new Set<unknown>(['EACCES', 'EPERM', 'EROFS', 'ENOTDIR', 'EEXIST', 'ENOENT'])
+
+/** Says of a folder that cannot be used what an operator can do about it, where the port says only that the disk did not store. */
+export const storeRefusal = (error: unknown, data: string): unknown => {
+  const cause = error instanceof StorageError ? error.cause : error
+  if (error instanceof WeftError && !(error instanceof StorageError)) return error
+  if (!forbidden.has(codeOf(cause))) return error
+  const path = cause instanceof Error && 'path' in cause && typeof cause.path === 'string' ? cause.path : resolve(data)
+  return new WeftError('NotWritable', `${path}: ${String(codeOf(cause))}`, { cause })
+}
+
+const codeOf = (error: unknown): unknown => (error instanceof Error && 'code' in error ? error.code : undefined)
