@@ -1,9 +1,10 @@
 /** Builds the demo into `dist`, which the authority serves. Packages of the workspace are taken from their sources. */
 import { svelte } from '@sveltejs/vite-plugin-svelte'
 import { defaultClientConditions, defineConfig } from 'vite'
+import { offline } from './offline.ts'
 
 export default defineConfig({
-  plugins: [svelte()],
+  plugins: [svelte(), offline()],
   resolve: { conditions: ['weft-source', ...defaultClientConditions] },
   build: {
     target: 'es2022',
@@ -13,5 +14,7 @@ export default defineConfig({
     // A data: URL would need a hole in the Content-Security-Policy.
     assetsInlineLimit: 0,
     modulePreload: { polyfill: false },
+    // The editor is half of it; the page is small enough to come at once.
+    chunkSizeWarningLimit: 700,
   },
 })

@@ -19,6 +19,12 @@ describe('the state line', () => {
     expect(stateLineOf(status({ connection: 'connecting' })).text).toBe('Connecting to the server…')
   })
 
+  it('says that a refused value is not being saved', () => {
+    expect(stateLineOf(status({ unsaved: 1 }), 1).text).toBe('One card is not saved')
+    expect(stateLineOf(status({ unsaved: 2 }), 2).text).toBe('2 cards are not saved')
+    expect(stateLineOf(status({ unsaved: 2 }), 1).text).toBe('Saving…')
+  })
+
   it('says when the server is away, and how much waits for it', () => {
     expect(stateLineOf(status({ connection: 'offline', unacknowledged: 3 }))).toEqual({
       tone: 'offline',

@@ -7,18 +7,26 @@ import type { db } from './database.ts'
 export type Status = typeof db.status
 
 export interface StateLine {
-  readonly tone: 'saved' | 'kept' | 'busy' | 'offline'
+  readonly tone: 'saved' | 'kept' | 'busy' | 'refused' | 'offline'
   readonly text: string
   /** A number of waiting changes, where one helps. */
   readonly waiting: number
 }
 
-export const stateLineOf = (status: Status): StateLine => {
+/** `refused`: cards with a value that their schema refuses; they are not saved until somebody changes it. */
+export const stateLineOf = (status: Status, refused = 0): StateLine => {
   const inMemory = status.storage === 'memory'
   const waiting = status.unacknowledged
   if (status.connection === 'offline') {
     const where = inMemory ? 'in this tab only' : 'on this device'
     return { tone: 'offline', text: `Offline: changes are kept ${where}`, waiting }
+  }
+  if (refused > 0 && status.unsaved <= refused) {
+    return {
+      tone: 'refused',
+      text: refused === 1 ? 'One card is not saved' : `${refused} cards are not saved`,
+      waiting: 0,
+    }
   }
   if (status.unsaved > 0) return { tone: 'busy', text: 'Saving…', waiting: 0 }
   if (waiting > 0) {
@@ -30,4 +38,4 @@ export const stateLineOf = (status: Status): StateLine => {
 }
 
 /** Higher is safer. The line goes down at once and up only when it has settled, so that typing does not make it flicker. */
-export const safetyOf = (line: StateLine): number => ({ busy: 0, offline: 1, kept: 2, saved: 3 })[line.tone]
+export const safetyOf = (line: StateLine): number => ({ busy: 0, refused: 0, offline: 1, kept: 2, saved: 3 })[line.tone]

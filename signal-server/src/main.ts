@@ -43,7 +43,8 @@ const fail = (line: string): never => {
 const messageOf = (error: unknown): string => (error instanceof Error ? error.message : String(error))
 
 const port = Number(PORT)
-if (!Number.isInteger(port) || port < 0 || port > 65_535 || PORT.trim() === '') fail(`PORT is ${PORT}: give a number from 0 to 65535.`)
+if (!Number.isInteger(port) || port < 0 || port > 65_535 || PORT.trim() === '')
+  fail(`PORT is ${PORT}: give a number from 0 to 65535.`)
 try {
   server = await serve({
     schemas,
@@ -60,4 +61,5 @@ try {
   fail(messageOf(error))
 }
 console.log(`Weft is at ${server?.url}`)
-if (HOST === '127.0.0.1') console.log('Only this machine reaches it. HOST=0.0.0.0 opens it to others, who need https in front of it.')
+if (HOST === '127.0.0.1')
+  console.log('Only this machine reaches it. HOST=0.0.0.0 opens it to others, who need https in front of it.')

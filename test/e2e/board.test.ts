@@ -42,8 +42,6 @@ const addCard = async (page: Page, title: string, column = 0): Promise<void> => 
   await input.press('Enter')
 }
 
-const card = (page: Page, title: string) => page.getByTestId('card').filter({ has: page.locator(`[value=${JSON.stringify(title)}], :text-is(${JSON.stringify(title)})`) })
-
 const cards = (page: Page): Promise<string[]> =>
   page.getByTestId('card-title').evaluateAll((titles) => titles.map((one) => (one instanceof HTMLInputElement || one instanceof HTMLTextAreaElement ? one.value : (one.textContent ?? ''))).sort())
 
@@ -73,7 +71,6 @@ describe('two people, one board', () => {
     expect(await bob.getByTestId('last-change').first().getAttribute('title')).toContain('Ada')
     await bob.getByTestId('card-done').first().check()
     await expect.poll(() => ada.getByTestId('card-done').first().isChecked()).toBe(true)
-    expect(await card(ada, 'Ship it').count()).toBe(1)
   })
 
   test('both type into the notes of one card at once and end with the same text, each run whole', async () => {

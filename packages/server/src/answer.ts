@@ -30,7 +30,10 @@ const headers = {
 const hashed = /^\/assets\/.*[-.][\w-]{8,}\.\w+$/
 
 /** Throws `NoApp` when `folder` is given and holds no page. */
-export const answer = (options: { folder: string | undefined; health: () => { problem: unknown } }): RequestListener => {
+export const answer = (options: {
+  folder: string | undefined
+  health: () => { problem: unknown }
+}): RequestListener => {
   const { folder, health } = options
   const files = folder === undefined ? undefined : filesOf(resolve(folder))
   return (request, response) => {
@@ -43,7 +46,13 @@ export const answer = (options: { folder: string | undefined; health: () => { pr
     if (path === '/health') {
       const state = health()
       response.setHeader('Cache-Control', 'no-store')
-      return end(request, response, state.problem === null ? 200 : 503, 'application/json', `${JSON.stringify(state)}\n`)
+      return end(
+        request,
+        response,
+        state.problem === null ? 200 : 503,
+        'application/json',
+        `${JSON.stringify(state)}\n`,
+      )
     }
     const missing = (): void => end(request, response, 404, 'text/plain', 'There is nothing here.\n')
     if (files === undefined) missing()
@@ -52,7 +61,8 @@ export const answer = (options: { folder: string | undefined; health: () => { pr
 }
 
 const filesOf = (folder: string): ReturnType<typeof sirv> => {
-  if (statSync(`${folder}/index.html`, { throwIfNoEntry: false })?.isFile() !== true) throw new WeftError('NoApp', folder)
+  if (statSync(`${folder}/index.html`, { throwIfNoEntry: false })?.isFile() !== true)
+    throw new WeftError('NoApp', folder)
   return sirv(folder, {
     single: true,
     etag: true,

@@ -15,7 +15,9 @@ export const listen = (http: Server, port: number, host: string): Promise<void> 
   new Promise((resolve, reject) => {
     const failed = (error: Error): void => {
       const code = 'code' in error ? String(error.code) : ''
-      reject(new WeftError('CannotListen', `port ${port} of ${host} ${reasons[code] ?? error.message}`, { cause: error }))
+      reject(
+        new WeftError('CannotListen', `port ${port} of ${host} ${reasons[code] ?? error.message}`, { cause: error }),
+      )
     }
     http.once('error', failed)
     http.listen(port, host, () => {

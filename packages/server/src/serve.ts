@@ -53,7 +53,15 @@ export interface Server {
  * `KeyExposed`, `BadKey`, `WrongKey`, `CannotListen`, `NoApp`, or what the disk said.
  */
 export const serve = async (options: ServeOptions): Promise<Server> => {
-  const { schemas, rules, login = [anonymous()], data, keyFile = `${data}.key`, port = 8080, host = '127.0.0.1' } = options
+  const {
+    schemas,
+    rules,
+    login = [anonymous()],
+    data,
+    keyFile = `${data}.key`,
+    port = 8080,
+    host = '127.0.0.1',
+  } = options
   const incidents = new IncidentLog(options.log)
   const http = createServer()
   const page = answer({ folder: options.static, health: () => health() })

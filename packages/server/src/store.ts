@@ -12,7 +12,8 @@ export const foundingKey = async (files: Files, data: string, keyFile: string): 
   const path = resolve(keyFile)
   // A copy of the logs is handed out more readily than a key should be.
   const within = relative(resolve(data), path)
-  if (within !== '..' && !within.startsWith(`..${sep}`)) throw new WeftError('KeyExposed', `${path} lies in the data folder: mv it beside`)
+  if (within !== '..' && !within.startsWith(`..${sep}`))
+    throw new WeftError('KeyExposed', `${path} lies in the data folder: mv it beside`)
   try {
     const logs = (await files.list()).filter((name) => name.endsWith('.log'))
     if (logs.length > 0 && !(await exists(path))) throw new WeftError('KeyMissing', path)

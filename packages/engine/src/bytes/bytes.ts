@@ -1,6 +1,6 @@
 /**
- * Byte strings and the text in them. Comparison is bytewise and unsigned; nothing here compares in constant time, because nothing
- * here is secret. Text is UTF-8 without replacement: what cannot be read exactly is not read at all.
+ * Byte strings and the text in them. Comparison is bytewise and unsigned; nothing here compares in constant time,
+ * because nothing here is secret. Text is UTF-8 without replacement: what cannot be read exactly is not read at all.
  */
 
 const digits = '0123456789abcdef'

@@ -7,8 +7,9 @@ import type { Plain } from './plain.ts'
 import type { Refusal } from './refusal.ts'
 
 /**
- * Values in deterministic CBOR, the profile that `guard` states: a value has one encoding, and accepted bytes re-encode to themselves.
- * cbor-x does the work, in its build without `eval`, behind the guard and with everything switched off that the profile does not have.
+ * Values in deterministic CBOR, the profile that `guard` states: a value has one encoding, and accepted bytes re-encode
+ * to themselves. cbor-x does the work, in its build without `eval`, behind the guard and with everything switched off
+ * that the profile does not have.
  */
 
 export type { Plain } from './plain.ts'
@@ -22,9 +23,9 @@ const codec = new Encoder({
 })
 
 /**
- * A byte array of its own, which no later call overwrites. Throws a TypeError on what the profile does not have (undefined, NaN,
- * infinities, -0, bigint, lone surrogates, other objects) and on nesting beyond `limits.depth`: those are bugs of the caller.
- * Keys are sorted here, in any order they come.
+ * A byte array of its own, which no later call overwrites. Throws a TypeError on what the profile does not have
+ * (undefined, NaN, infinities, -0, bigint, lone surrogates, other objects) and on nesting beyond `limits.depth`: those
+ * are bugs of the caller. Keys are sorted here, in any order they come.
  */
 export const encode = (value: Plain): Uint8Array<ArrayBuffer> => {
   const encoded: Uint8Array = codec.encode(canonical(value, 0))
@@ -32,8 +33,9 @@ export const encode = (value: Plain): Uint8Array<ArrayBuffer> => {
 }
 
 /**
- * The value, or why the bytes are refused; the guard comes first, always. A refusal is never a value, so `isRefusal` tells them apart.
- * Byte strings are views into `bytes`: whoever keeps one keeps all, and whoever reuses the bytes copies it first.
+ * The value, or why the bytes are refused; the guard comes first, always. A refusal is never a value, so `isRefusal`
+ * tells them apart. Byte strings are views into `bytes`: whoever keeps one keeps all, and whoever reuses the bytes
+ * copies it first.
  */
 export const decode = (bytes: Uint8Array, limit: GuardLimits = messageLimits): Plain | Refusal => {
   const refused = guard(bytes, limit)

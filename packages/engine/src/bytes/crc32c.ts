@@ -1,6 +1,6 @@
 /**
- * CRC-32C (Castagnoli, RFC 3720 appendix B.4), for frames on disk: it finds damage, it proves nothing about an author. Eight tables
- * take eight bytes a step (Kounavis and Berry, "slicing-by-8").
+ * CRC-32C (Castagnoli, RFC 3720 appendix B.4), for frames on disk: it finds damage, it proves nothing about an author.
+ * Eight tables take eight bytes a step (Kounavis and Berry, "slicing-by-8").
  */
 
 const polynomial = 0x82f63b78
@@ -17,7 +17,10 @@ for (let at = 256; at < table.length; at++) {
   table[at] = (before >>> 8) ^ (table[before & 255] ?? 0)
 }
 
-/** Unsigned, 32 bits. `seed` is the checksum of what came before: `crc32c(b, crc32c(a))` is the checksum of a and b in a row. */
+/**
+ * Unsigned, 32 bits. `seed` is the checksum of what came before: `crc32c(b, crc32c(a))` is the checksum of a and b in a
+ * row.
+ */
 export const crc32c = (bytes: Uint8Array, seed = 0): number => {
   const t = table
   let crc = ~seed

@@ -2,8 +2,8 @@ import { decodeUtf8 } from './bytes.ts'
 import type { Plain } from './plain.ts'
 
 /**
- * The plain way to read bytes that the guard has accepted, straight from RFC 8949. It is used where cbor-x is not exact, and the
- * tests hold cbor-x against it. Recursion is bounded by the guard's depth.
+ * The plain way to read bytes that the guard has accepted, straight from RFC 8949. It is used where cbor-x is not
+ * exact, and the tests hold cbor-x against it. Recursion is bounded by the guard's depth.
  */
 export const decodeExactly = (bytes: Uint8Array): Plain => {
   const view = new DataView(bytes.buffer, bytes.byteOffset, bytes.byteLength)

@@ -2,14 +2,15 @@ import { limits } from './limits.ts'
 import { type Refusal, refusal } from './refusal.ts'
 
 /**
- * The structural guard: what every byte from outside meets before any decoder. It accepts exactly one item over all the bytes, in the
- * one encoding that `encode` gives, so that accepted bytes re-encode to themselves. One pass, no recursion, and no allocation but a
- * refusal: its cost is bounded by the bytes that have arrived, never by a length that they claim.
+ * The structural guard: what every byte from outside meets before any decoder. It accepts exactly one item over all the
+ * bytes, in the one encoding that `encode` gives, so that accepted bytes re-encode to themselves. One pass, no
+ * recursion, and no allocation but a refusal: its cost is bounded by the bytes that have arrived, never by a length
+ * that they claim.
  *
  * The profile (RFC 8949, core deterministic encoding, section 4.2.1, narrowed):
  * - integers from -2^32 to 2^32 - 1, in the shortest form;
- * - float64 for every other finite number, so also for whole numbers beyond 32 bits; never NaN, infinity or -0, never a shorter float.
- *   (cbor-x turns such whole numbers into float64; 64-bit integers would come back from it as bigint);
+ * - float64 for every other finite number, so also for whole numbers beyond 32 bits; never NaN, infinity or -0, never a
+ *   shorter float. (cbor-x turns such whole numbers into float64; 64-bit integers would come back from it as bigint);
  * - byte strings, text strings in valid UTF-8, arrays and maps, all with definite lengths in the shortest form;
  * - map keys are texts, each once, sorted bytewise by their encoding: shorter ones first;
  * - false, true, null. No tags, no undefined, no other simple values.

@@ -2,8 +2,8 @@ import { isHex, utf8Length } from './bytes.ts'
 import type { Plain } from './plain.ts'
 
 /**
- * Questions to a decoded value, so that a decoder reads shapes without casts: each answers whether the value has that kind and lies
- * within its limits. `undefined`, the item beyond the end of a list, is never of any kind.
+ * Questions to a decoded value, so that a decoder reads shapes without casts: each answers whether the value has that
+ * kind and lies within its limits. `undefined`, the item beyond the end of a list, is never of any kind.
  */
 type Read = Plain | undefined
 

@@ -1,4 +1,7 @@
-/** The two universal constructors that the pure folders use beyond ES2023. Every runtime has them; no library file of TypeScript has only them. */
+/**
+ * The two universal constructors that the pure folders use beyond ES2023. Every runtime has them; no library file of
+ * TypeScript has only them.
+ */
 interface TextEncoder {
   encode(text: string): Uint8Array<ArrayBuffer>
 }

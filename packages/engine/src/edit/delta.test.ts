@@ -50,7 +50,9 @@ describe('deltas', () => {
         const [first, second] = [deltaFor(text, one), deltaFor(text, other)]
         for (const delta of [first, compose(first, deltaFor(apply(text, first), other)), rebase(first, second)]) {
           for (const [index, part] of delta.entries()) {
-            expect(typeof part === 'object' ? part.remove : typeof part === 'string' ? part.length : part).toBeGreaterThan(0)
+            expect(
+              typeof part === 'object' ? part.remove : typeof part === 'string' ? part.length : part,
+            ).toBeGreaterThan(0)
             const next = delta[index + 1]
             if (next !== undefined) expect([rank(part), rank(next)]).not.toEqual([2, 1])
             if (next !== undefined) expect(rank(part)).not.toBe(rank(next))
@@ -61,7 +63,12 @@ describe('deltas', () => {
       runs,
     )
     expect(deltaOf([{ at: 2, remove: 1, insert: 'x' }])).toEqual([2, 'x', { remove: 1 }])
-    expect(deltaOf([{ at: 2, remove: 0, insert: 'x' }, { at: 2, remove: 1, insert: '' }])).toEqual([])
+    expect(
+      deltaOf([
+        { at: 2, remove: 0, insert: 'x' },
+        { at: 2, remove: 1, insert: '' },
+      ]),
+    ).toEqual([])
   })
 
   test('compose to one that does both', () => {

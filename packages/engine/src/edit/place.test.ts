@@ -72,6 +72,11 @@ describe('placeBetween', () => {
     expect(longest).toBeLessThanOrEqual(20)
   })
 
+  test('does not take any first letter for the head of a long counter', () => {
+    expect(placeBetween(undefined, 'R3', stepping()).length).toBeLessThanOrEqual(6)
+    expect(placeBetween('z3', undefined, stepping()).length).toBeLessThanOrEqual(6)
+  })
+
   test('makes different keys from different random bytes', () => {
     const keys = new Set<string>()
     const random = stepping()

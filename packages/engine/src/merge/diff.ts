@@ -1,12 +1,9 @@
-import type { Splice } from './splice.ts'
+import { isHigh, isLow, type Splice } from './splice.ts'
 
 /**
  * The one splice between two texts: what is left when their equal beginning and end are taken away. That is exact for what an input
  * field reports, one edit at a time. The borders never fall between the two halves of a surrogate pair.
  */
-const isHigh = (unit: number): boolean => unit >= 0xd800 && unit <= 0xdbff
-const isLow = (unit: number): boolean => unit >= 0xdc00 && unit <= 0xdfff
-
 export function diffText(before: string, after: string): Splice[] {
   if (before === after) return []
   const shorter = Math.min(before.length, after.length)

@@ -33,7 +33,9 @@ export class MergedItem {
   readonly graph = new ItemGraph()
   readonly #textFields: readonly string[]
   readonly #cache = new Map<string, ItemState>()
+  /** Positions of the verdicts on this item, ascending, and the changes they voided, ascending. */
   readonly #voidedAt: number[] = []
+  readonly #voided: number[] = []
   #current: Version = { heads: [], state: emptyState }
 
   constructor(key: string, schema: Schema) {
@@ -74,6 +76,8 @@ export class MergedItem {
     node.voided = position
     this.#voidedAt.push(position)
     this.#voidedAt.sort((a, b) => a - b)
+    this.#voided.push(index)
+    this.#voided.sort((a, b) => a - b)
     this.#cache.clear()
     this.#current = { heads: [], state: emptyState }
   }
@@ -197,6 +201,8 @@ export class MergedItem {
       },
       tieBreak: (event) => graph.node(event).id,
       dead: (event) => this.#isDead(graph.node(event), view),
+      // What is inapplicable has no splices for anybody, so only verdicts matter here.
+      deadEvents: this.#voided.filter((index) => this.#isDead(graph.node(index), view)),
       deadTo: (event, author) => this.#isDead(graph.node(event), this.#viewOf(graph.node(author).seen)),
     }
   }

@@ -16,7 +16,7 @@ import { type Piece, type Run, Weave } from './weave.ts'
  * deleted in it before needs no place either: all inserts of the replay fall between two characters that all authors saw, so they
  * are ordered among themselves only.
  *
- * An event that its author's successor saw as dead keeps its place in the tree, where it counts as deleted. Order thus depends on
+ * An event that a later author saw as dead keeps its place in the tree, where it counts as deleted. Order thus depends on
  * causality only, whoever is dead to whom.
  */
 const startOfText = -1

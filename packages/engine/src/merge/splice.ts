@@ -6,8 +6,8 @@ import type { Rope } from './rope.ts'
  */
 export type Splice = { readonly at: number; readonly remove: number; readonly insert: string }
 
-const isHigh = (unit: number): boolean => unit >= 0xd800 && unit <= 0xdbff
-const isLow = (unit: number): boolean => unit >= 0xdc00 && unit <= 0xdfff
+export const isHigh = (unit: number): boolean => unit >= 0xd800 && unit <= 0xdbff
+export const isLow = (unit: number): boolean => unit >= 0xdc00 && unit <= 0xdfff
 
 const splitsPair = (text: Rope, at: number): boolean => isLow(text.unitAt(at)) && isHigh(text.unitAt(at - 1))
 

@@ -12,7 +12,7 @@ const seeded = (seed: number): Random => {
   return (below) => {
     state = (state + 0x6d2b79f5) | 0
     let mixed = Math.imul(state ^ (state >>> 15), 1 | state)
-    mixed = (mixed + Math.imul(mixed ^ (mixed >>> 7), 61 | mixed)) ^ mixed
+    mixed ^= mixed + Math.imul(mixed ^ (mixed >>> 7), 61 | mixed)
     return ((mixed ^ (mixed >>> 14)) >>> 0) % below
   }
 }
@@ -241,7 +241,11 @@ describe('transform', () => {
       const { events, dead } = randomEvents(random, true)
       const broken = events.map((event) => ({
         ...event,
-        splices: event.splices.map((splice) => ({ ...splice, at: splice.at + random(3), remove: splice.remove + random(3) })),
+        splices: event.splices.map((splice) => ({
+          ...splice,
+          at: splice.at + random(3),
+          remove: splice.remove + random(3),
+        })),
       }))
       expect(() => transform(historyOf(broken, dead), [], headsOf(broken)), `seed ${seed}`).not.toThrow()
     }

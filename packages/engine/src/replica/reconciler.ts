@@ -244,14 +244,25 @@ export class Reconciler {
     }
   }
 
+  /** The commits of one effect, with the certificates this peer lacks: one message, or more where certificates make it too long. */
   #push({ round, ids, last, unknown }: Extract<Effect, { kind: 'push' }>): void {
-    const commits: Uint8Array[] = []
-    const certificates: Uint8Array[] = []
+    let commits: Uint8Array[] = []
+    let certificates: Uint8Array[] = []
+    let bytes = 0
     for (const id of ids) {
       const commit = this.repository.pipeline.commits.get(id)
       if (commit === undefined) continue
       const certificate = this.#certificates.get(commit.session)
-      if (certificate !== undefined && !this.#introduced.has(commit.session)) {
+      const introduces = certificate !== undefined && !this.#introduced.has(commit.session)
+      const size = commit.bytes.length + 8 + (introduces ? certificate.bytes.length + 8 : 0)
+      if (commits.length > 0 && bytes + size > pushBytes) {
+        this.#link.send(encodeMessage({ kind: 'push', round, last: false, unknown: [], commits, certificates }))
+        commits = []
+        certificates = []
+        bytes = 0
+      }
+      bytes += size
+      if (introduces) {
         this.#introduced.add(commit.session)
         certificates.push(certificate.bytes)
       }
@@ -260,6 +271,9 @@ export class Reconciler {
     this.#link.send(encodeMessage({ kind: 'push', round, last, unknown, commits, certificates }))
   }
 }
+
+/** What fits a frame beside its own fields. */
+const pushBytes = limits.frameBytes - 65_536
 
 /** Refusals that an honest peer never causes; three within a minute close the channel. */
 export const isOffence = (why: Refusal): boolean => offences.has(why.code)

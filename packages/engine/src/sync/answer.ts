@@ -13,8 +13,9 @@ import {
 } from './message.ts'
 
 /**
- * What to send and what to ask for, given the other's words about its tips. Every chain is walked at most once a tip, however
- * many names a message holds, so that the cost of an answer is bounded by the store and by the message, never by their product.
+ * What to send and what to ask for, given the other's words about its tips. Every chain is walked at most once a tip,
+ * however many names a message holds, so that the cost of an answer is bounded by the store and by the message, never
+ * by their product.
  */
 
 /** Room for the envelope and for certificates. */
@@ -25,14 +26,19 @@ export const isShort = (name: Place): boolean => name.id.length === 2 * shortNam
 /** Whether the name, whole or shortened, is this id's. */
 const names = (place: Place, id: string): boolean => (isShort(place) ? shortId(id) : id) === place.id
 
-/** Commits on the way back from a tip to the latest of some places on it; without one of them, to the chain's beginning. */
+/**
+ * Commits on the way back from a tip to the latest of some places on it; without one of them, to the chain's beginning.
+ */
 export interface Stretch {
   /** Latest first; without the place itself. */
   readonly ids: readonly string[]
   readonly met: Place | undefined
 }
 
-/** Stops below `floor`, where no place can be met any more; the ids are complete only when one was met or the floor is 0. */
+/**
+ * Stops below `floor`, where no place can be met any more; the ids are complete only when one was met or the floor is
+ * 0.
+ */
 export const walkBack = (tip: Head, places: readonly Place[], held: Held, floor = 0): Stretch => {
   const bySeq = new Map<number, Place[]>()
   for (const place of places) {
@@ -166,7 +172,10 @@ export const wantsInMessages = (wants: readonly Wanted[]): Wanted[][] =>
 export const headsInMessages = (heads: readonly Name[]): Name[][] =>
   cut(heads, limits.headsPerMessage, () => 1, limits.headsPerMessage)
 
-/** Runs of items whose weights add up to at most `most`, and of at most `count`; an item that is too heavy alone stands alone. */
+/**
+ * Runs of items whose weights add up to at most `most`, and of at most `count`; an item that is too heavy alone stands
+ * alone.
+ */
 const cut = <Item>(items: readonly Item[], most: number, weigh: (item: Item) => number, count: number): Item[][] => {
   const runs: Item[][] = []
   let run: Item[] = []

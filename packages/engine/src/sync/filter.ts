@@ -4,9 +4,10 @@ import { type Refusal, refusal } from '../bytes/refusal.ts'
 import type { Hash } from '../commit/commit.ts'
 
 /**
- * A Bloom filter over the ids of tips: 10 bits a tip and 7 positions each, about 0.8 % false hits. Its builder draws a new salt for every
- * filter, so that nobody can mine ids that hit (Naor and Yogev, "Bloom filters in adversarial environments"): what hits falsely in one
- * round misses in the next. A filter of no bits is hit by nothing: it asks for the exact list.
+ * A Bloom filter over the ids of tips: 10 bits a tip and 7 positions each, about 0.8 % false hits. Its builder draws a
+ * new salt for every filter, so that nobody can mine ids that hit (Naor and Yogev, "Bloom filters in adversarial
+ * environments"): what hits falsely in one round misses in the next. A filter of no bits is hit by nothing: it asks for
+ * the exact list.
  */
 export interface Filter {
   readonly salt: Uint8Array
@@ -75,7 +76,9 @@ function* positions(filter: Filter, id: string, hash: Hash): Generator<number> {
   for (let i = 0; i < filter.hashes; i++) yield (first + i * second) % bits
 }
 
-/** Why a filter from outside is not used: its size is not the one its count asks for, or it is too full to be honest. */
+/**
+ * Why a filter from outside is not used: its size is not the one its count asks for, or it is too full to be honest.
+ */
 export const refuseFilter = (filter: Filter): Refusal | undefined => {
   if (filter.salt.length !== saltBytes) return refusal('Malformed', 'a salt of another length')
   if (filter.hashes < 1 || filter.hashes > limits.filterHashes)

@@ -3,8 +3,9 @@ import type { Hash } from '../commit/commit.ts'
 import type { Head } from '../graph/commits.ts'
 
 /**
- * The fingerprint of a set of commits: SHA-256 over its tips in order, cut to 16 bytes. Chains have no gaps and the set is closed under
- * causality, so the tips are the set. It is a hash and not a sum of hashes: whoever makes a few hundred chains can forge a sum.
+ * The fingerprint of a set of commits: SHA-256 over its tips in order, cut to 16 bytes. Chains have no gaps and the set
+ * is closed under causality, so the tips are the set. It is a hash and not a sum of hashes: whoever makes a few hundred
+ * chains can forge a sum.
  */
 export const fingerprintBytes = 16
 

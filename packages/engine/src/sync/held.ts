@@ -2,8 +2,9 @@ import type { Position } from '../commit/commit.ts'
 import type { Head } from '../graph/commits.ts'
 
 /**
- * What reconciliation asks of the store, read-only. All of it speaks of what is durable: a commit that may still be lost is not held.
- * Each answer costs what it returns, but `heads` and `fingerprint`, which may cost the number of tips.
+ * What reconciliation asks of the store, read-only. All of it speaks of what is durable: a commit that may still be
+ * lost is not held. Each answer costs what it returns, but `heads` and `fingerprint`, which may cost the number of
+ * tips.
  */
 export interface Held {
   /** The tips of all chains; of a forked chain, each branch's. */

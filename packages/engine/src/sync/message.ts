@@ -8,35 +8,50 @@ import { type Filter, filterBytes, mostTips, saltBytes } from './filter.ts'
 import { fingerprintBytes } from './fingerprint.ts'
 
 /**
- * The messages of reconciliation, about one repository over one channel. Each is an array whose first item is its number. One side leads
- * (the one that dialled), the other follows; both may push.
+ * The messages of reconciliation, about one repository over one channel. Each is an array whose first item is its
+ * number. One side leads (the one that dialled), the other follows; both may push.
  *
- *   0 hello        fingerprint, count, log position or null, ext      both, first. ext is an empty map until a later rung fills it
- *   1 entries      from, [entry...]                                   both, after hello and whenever the authority log grows
- *   2 filter       round, salt, count, hashes, bits                   the leader opens a round; the follower answers with its own
- *   3 heads        round, more, [chain, seq, id, chain, ...]          tips that missed the other's filter
- *   4 want         round, more, [[index, seq, id, seq, id...]...]     of the heads just listed, those not held, each with places in
- *                                                                     its chain that the asker holds. The follower's may be empty
- *   5 push         round, last, [index...], [commit...], [certificate...]   commits, parents first. `last` ends the answer to a want
- *                                                                     and lists the wants of which no place is known. Round 0 is live
- *   6 fingerprint  round, fingerprint, moved                          the leader closes a round; the follower answers. `moved`: commits
- *                                                                     came in from elsewhere since the fingerprint before
- *   7 refused      code, [id...]                                      what was sent could not be kept
- *   8 rest         round                                              the leader gives up until something changes
+ *   0 hello        fingerprint, count, log position or null, ext
+ *                  Both, first. `ext` is an empty map until a later rung fills it.
+ *   1 entries      from, [entry...]
+ *                  Both, after hello and whenever the authority log grows.
+ *   2 filter       round, salt, count, hashes, bits
+ *                  The leader opens a round; the follower answers with its own.
+ *   3 heads        round, more, [chain, seq, id, chain, seq, id...]
+ *                  Tips that missed the other's filter.
+ *   4 want         round, more, [[index, seq, id, seq, id...]...]
+ *                  Of the heads just listed, those not held, each with places in its chain that the asker holds. The
+ *                  follower's may be empty.
+ *   5 push         round, last, [index...], [commit...], [certificate...]
+ *                  Commits, parents first. `last` ends the answer to a want and lists the wants of which no place is
+ *                  known. Round 0 is live.
+ *   6 fingerprint  round, fingerprint, moved
+ *                  The leader closes a round; the follower answers. `moved`: commits came in from elsewhere since the
+ *                  fingerprint before.
+ *   7 refused      code, [id...]
+ *                  What was sent could not be kept.
+ *   8 rest         round
+ *                  The leader gives up until something changes.
  *
- * A conversation: hello both ways. Equal fingerprints: silence. One side without commits: the other pushes all it has. Otherwise rounds of
+ * A conversation: hello both ways. Equal fingerprints: silence. One side without commits: the other pushes all it has.
+ * Otherwise rounds of
  *
  *   leader    filter ->
- *             <- filter, heads (follower's tips that missed)
- *             push (where the follower is behind), want (where it is ahead), heads (tips that the follower has said nothing about) ->
+ *             <- filter, heads (the follower's tips that missed)
+ *             push (where the follower is behind), want (where it is ahead),
+ *             heads (tips that the follower has said nothing about) ->
  *             <- push (last); where heads came: push, want (may be empty)
  *             push (last) ->
  *             fingerprint ->
  *             <- fingerprint
  *
- * until the two fingerprints are equal. A chain in `heads` is named by 8 bytes, the first 4 of its session and of its incarnation,
- * and an id by its first 8; when the leader's filter has no bits, all names of the round are whole (40 and 32 bytes), so that nobody
- * gains by mining names that begin alike.
+ * until the two fingerprints are equal. A want names the asker's tips in that chain. Where the holder knows none of
+ * them, it says so, and the asker names places at distance 1, 2, 4, 8 ... and the chain's first; where that does not
+ * help either, the whole chain is sent.
+ *
+ * A chain in `heads` is named by 8 bytes, the first 4 of its session and of its incarnation, and an id by its first 8;
+ * when the leader's filter has no bits, all names of the round are whole (40 and 32 bytes), so that nobody gains by
+ * mining names that begin alike.
  */
 export type Message = Hello | Entries | FilterMessage | Heads | Want | Push | FingerprintMessage | Refused | Rest
 
@@ -125,7 +140,9 @@ const idBytes = 32
 const sessionDigits = 64
 const mostInteger = 0xffffffff
 
-/** Commits, entries, wants or ids in one message; with their bytes, what keeps it within the frame and the node limit. */
+/**
+ * Commits, entries, wants or ids in one message; with their bytes, what keeps it within the frame and the node limit.
+ */
 export const itemsPerMessage = 8_192
 /** Indices and places in one want. */
 export const wantItemsPerMessage = 12_000
@@ -173,7 +190,10 @@ export const encodeMessage = (message: Message): Plain => {
   }
 }
 
-/** The message, or why it is refused. Everything in it is within its limits; whether it belongs here is the machine's to say. */
+/**
+ * The message, or why it is refused. Everything in it is within its limits; whether it belongs here is the machine's to
+ * say.
+ */
 export const decodeMessage = (plain: Plain): Message | Refusal => {
   if (!isList(plain, 1, 6)) return refusal('Malformed', 'a message of reconciliation')
   const kind = plain[0]

@@ -12,8 +12,8 @@ export type Event =
   /** Newly admitted and durable here: made here, sent by this peer, or come another way. */
   | { readonly kind: 'admitted'; readonly ids: readonly string[]; readonly origin: 'local' | 'peer' | 'other' }
   /**
-   * The pipeline is through with one `admit` effect, whatever came of it, and after the events `admitted` and `refused` for it. `ids` are
-   * the commits in it, `waiting` tells that some of them wait for parents.
+   * The pipeline is through with one `admit` effect, whatever came of it, and after the events `admitted` and `refused`
+   * for it. `ids` are the commits in it, `waiting` tells that some of them wait for parents.
    */
   | { readonly kind: 'settled'; readonly ids: readonly string[]; readonly waiting: boolean }
   /** What this peer sent was not admitted or could not be stored. */
@@ -105,7 +105,10 @@ export interface Session {
   /** Their want is still to come. */
   readonly awaitsWant: boolean
 
-  /** Rounds with a filter since they were last level; of those, the last ones in which nothing changed; comparisons since the last. */
+  /**
+   * Rounds with a filter since they were last level; of those, the last ones in which nothing changed; comparisons
+   * since the last.
+   */
   readonly rounds: number
   readonly idle: number
   readonly comparisons: number

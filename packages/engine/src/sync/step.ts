@@ -32,17 +32,23 @@ import { shortChain, shortId } from './message.ts'
 import type { Effect, Event, Session } from './session.ts'
 
 /**
- * Reconciliation of one repository over one channel, as a pure step: `step(session, event, held, surroundings)` gives the next session and
- * what is to be done. The grammar of the conversation opens `message.ts`. What holds:
+ * Reconciliation of one repository over one channel, as a pure step: `step(session, event, held, surroundings)` gives
+ * the next session and what is to be done. The grammar of the conversation opens `message.ts`. What holds:
  *
- * 1. When two sides call themselves level, they compared the same pair of fingerprints; what either admitted since has been pushed.
- * 2. The leader alone decides when a round begins, so that both are always in the same one; whatever belongs to another round is ignored.
+ * 1. When two sides call themselves level, they compared the same pair of fingerprints; what either admitted since has
+ *    been pushed.
+ * 2. The leader alone decides when a round begins, so that both are always in the same one; whatever belongs to another
+ *    round is ignored.
  * 3. A fingerprint is sent only when everything the other sent before has been through the pipeline.
- * 4. A false hit of one filter misses the next one's salt; from the third fruitless round on there is no filter, and names are whole.
- * 5. Rounds follow each other at once three times; after that with doubling pauses, however much the other side changes.
- * 6. A mismatch that commits in flight may explain is compared again after a pause, twice, before another round is spent on it.
+ * 4. A false hit of one filter misses the next one's salt; from the third fruitless round on there is no filter, and
+ *    names are whole.
+ * 5. Rounds follow each other at once three times; after that with doubling pauses, however much the other side
+ *    changes.
+ * 6. A mismatch that commits in flight may explain is compared again after a pause, twice, before another round is
+ *    spent on it.
  * 7. Level or resting, a side says nothing until something changes.
- * 8. Whatever one message costs is bounded by the message and by one walk of each chain; a follower answers rounds within a rate.
+ * 8. Whatever one message costs is bounded by the message and by one walk of each chain; a follower answers rounds
+ *    within a rate.
  */
 
 export interface Surroundings {
@@ -350,7 +356,7 @@ class Turn {
     const { hash, now, random } = this.#around
     const { round, filter } = message
     if (round <= this.session.round) return
-    const credit = Math.min(mostCredit, this.session.credit + Math.floor((now - this.session.creditAt) / creditEvery))
+    const credit = Math.min(mostCredit, this.session.credit + (now - this.session.creditAt) / creditEvery)
     if (credit < 1) {
       this.#offence({ code: 'TooMany', about: 'rounds' })
       return
@@ -464,6 +470,10 @@ class Turn {
 
   /** In as many messages as it takes; with `last` at least in one. */
   #pushIds(round: number, ids: readonly string[], last: boolean, unknown: readonly number[] = []): void {
+    if (round > 0 && this.session.fresh.length > 0) {
+      const answered = new Set(ids)
+      this.#set({ fresh: this.session.fresh.filter((id) => !answered.has(id)) })
+    }
     const runs = inFrames(ids, this.#held)
     if (runs.length === 0 && last) runs.push([])
     for (const [i, run] of runs.entries()) {

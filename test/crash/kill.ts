@@ -1,0 +1,101 @@
+/**
+ * Kills a real server under load, again and again, and looks for an acknowledged commit that is gone. Right after each kill, before
+ * anybody could bring a lost commit again, the log is read as it lies on the disk: every commit acknowledged so far must be in it, and
+ * nothing that a kill left before may have changed. At the end the folder is opened by the engine, where a checkpoint must cover each of
+ * them, and a new client clones the repository from the server.
+ */
+import { hash } from 'node:crypto'
+import { mkdtemp, readFile, rm } from 'node:fs/promises'
+import { tmpdir } from 'node:os'
+import { join } from 'node:path'
+import { Database, logName, readCommit, type Repository } from '@weft-db/engine'
+import { loadOrCreateKeyFile, memoryKeys, nodeRuntime } from '@weft-db/runtime/node'
+import { nodeFiles } from '@weft-db/storage/node'
+import { scan } from '../../packages/engine/src/log/frame.ts'
+import { frameKinds } from '../../packages/engine/src/replica/pipeline.ts'
+import { Stream } from '../sim/random.ts'
+import { Card, path } from './board.ts'
+import { Client, Tally } from './load.ts'
+import { freePort, ServerProcess } from './process.ts'
+
+export interface Outcome {
+  readonly kills: number
+  /** Commits that the authority acknowledged. */
+  readonly acked: number
+  /** Of these, how many were missing on the disk after some kill, not covered at the end, or not in the clone. */
+  readonly ackedLost: number
+  readonly seed: string
+  /** Whether the folder, the clone and the clients show the same items. */
+  readonly converged: boolean
+  /** Kills after which the log ended in the middle of a frame. */
+  readonly torn: number
+  /** What was not expected: refused commits, a damaged log, faults of the server. */
+  readonly oddities: readonly string[]
+}
+
+const clients = 3
+const writers = 4
+/** A kill comes after so many happenings at most. */
+const longest = 60
+
+const runtime = nodeRuntime()
+
+export const killServer = async (kills: number, seed: string): Promise<Outcome> => {
+  const random = new Stream(seed, 'kill')
+  const folder = await mkdtemp(join(tmpdir(), 'weft-kill-'))
+  const store = join(folder, 'store')
+  const port = await freePort(random.branch('port'))
+  const tally = new Tally()
+  const ledger = new Set<string>()
+  const lost = new Set<string>()
+  const oddities: string[] = []
+  const disk = new Disk(join(store, logName(path, runtime)))
+  const loads: Client[] = []
+  let server = new ServerProcess(store, port)
+  const killed = async (): Promise<void> => {
+    await server.kill()
+    if (server.errors !== '') oddities.push(server.errors)
+    const stored = await disk.read(oddities)
+    for (const id of ledger) if (!stored.has(id)) lost.add(id)
+  }
+  try {
+    await server.says('ready')
+    for (let index = 0; index < clients; index++) loads.push(new Client(port, tally, ledger))
+    await Promise.all(loads.map((client, index) => client.open(`Client ${index}`)))
+    for (const [index, client] of loads.entries()) client.start(random.branch(`client ${index}`), writers)
+    for (let kill = 1; kill <= kills; kill++) {
+      const [aim, count] = [random.unit(), 1 + random.int(longest)]
+      // Some kills meet a server that has only begun to open its store.
+      if (aim < 0.1) await server.says('opening')
+      else {
+        await server.says('ready')
+        await tally.after(aim < 0.55 ? 'stored' : 'acknowledged', count)
+      }
+      await killed()
+      if (kill < kills) server = new ServerProcess(store, port)
+    }
+    await Promise.all(loads.map((client) => client.stop()))
+
+    const opened = await openFolder(store)
+    for (const id of ledger) if (!opened.repository.pipeline.commits.has(id) || !opened.repository.covers(id)) lost.add(id)
+    await opened.database.close()
+
+    server = new ServerProcess(store, port)
+    await server.says('ready')
+    await Promise.all(loads.map(({ repository, database }) => until(database, () => repository.unacknowledged === 0)))
+    const shown = shownBy(loads[0]?.repository)
+    const fresh = new Client(port, tally, ledger)
+    loads.push(fresh)
+    await fresh.open('Fresh')
+    await until(fresh.database, () => holdsAll(fresh.repository, ledger) && shownBy(fresh.repository) === shown)
+    for (const id of ledger) if (!fresh.repository.pipeline.commits.has(id)) lost.add(id)
+    const converged = loads.every(({ repository }) => shownBy(repository) === shown)
+    for (const { refused } of loads) for (const error of refused) oddities.push(String(error))
+    return { kills, acked: ledger.size, ackedLost: lost.size, seed, converged, torn: disk.torn, oddities }
+  } finally {
+    await server.kill()
+    await Promise.all(loads.map(async (client) => client.stop()))
+    await Promise.all(loads.map(({ database }) => database.close()))
+    await rm(folder, { recursive: true, force: true })
+  }
+}

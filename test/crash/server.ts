@@ -1,0 +1,9 @@
+/** The server that is killed: `server.ts FOLDER PORT`. It says when it opens its store and when it listens, and ends with its parent. */
+import { serve } from '@weft-db/server'
+import { Card } from './board.ts'
+
+const [data = '', port = '0'] = process.argv.slice(2)
+process.stdin.on('end', () => process.exit(1)).resume()
+console.log('opening')
+await serve({ schemas: [Card], data, port: Number(port), log: (line) => console.error(line) })
+console.log('ready')

@@ -1,0 +1,42 @@
+/** The README's example runs as it stands, in a directory of its own, with the packages of this workspace. */
+import { spawn } from 'node:child_process'
+import { mkdir, mkdtemp, readFile, rm, writeFile } from 'node:fs/promises'
+import { tmpdir } from 'node:os'
+import { join } from 'node:path'
+import { fileURLToPath } from 'node:url'
+import { expect, test } from 'vitest'
+
+const root = fileURLToPath(new URL('../..', import.meta.url))
+const output = join(root, 'test/docs/output')
+
+/** The TypeScript block after the comment that names it. */
+const example = async (file: string, name: string): Promise<string> => {
+  const text = await readFile(join(root, file), 'utf8')
+  const [, code] = text.split(`<!-- example: ${name} -->\n\`\`\`ts\n`)
+  if (code === undefined) throw new Error(`${file} has no example "${name}"`)
+  return code.slice(0, code.indexOf('\n```'))
+}
+
+const run = (file: string, directory: string): Promise<{ code: number | null; output: string }> =>
+  new Promise((resolve, reject) => {
+    const loader = import.meta.resolve('tsx')
+    const child = spawn(process.execPath, ['--import', loader, '--conditions=weft-source', file], { cwd: directory })
+    let printed = ''
+    child.stdout.on('data', (chunk: Buffer) => (printed += chunk.toString()))
+    child.stderr.on('data', (chunk: Buffer) => (printed += chunk.toString()))
+    child.once('error', reject)
+    child.once('exit', (code) => resolve({ code, output: printed }))
+  })
+
+test("the README's ten lines run as they stand", { timeout: 30_000 }, async () => {
+  const directory = await mkdtemp(join(tmpdir(), 'weft-readme-'))
+  await mkdir(output, { recursive: true })
+  const file = join(output, 'readme.ts')
+  await writeFile(file, await example('README.md', 'ten lines'))
+  try {
+    expect(await run(file, directory)).toEqual({ code: 0, output: "[ 'Ship' ]\n" })
+  } finally {
+    await rm(directory, { recursive: true })
+    await rm(output, { recursive: true })
+  }
+})
