@@ -33,9 +33,10 @@ export const moveColumn = (column: ColumnItem, index: number, others: readonly C
   column.place = placeAt(others, index)
 }
 
+/** A transaction commits first what was typed a moment ago, so that a restored card has it. */
 export const deleteCard = (board: Board, card: CardItem): void => {
   const title = nameOf(card)
-  board.delete(card)
+  board.transact(() => board.delete(card))
   offerUndo(`Deleted “${title}”`, () => board.restore(card))
 }
 

@@ -3,13 +3,17 @@ import { describe, expect, it } from 'vitest'
 import { failureOf } from './failure.ts'
 
 describe('a failure', () => {
-  it('is the sentence and the remedy of the catalogue, with what it is about', () => {
+  it('is the sentence and the remedy of the catalogue, and what it is about', () => {
     expect(failureOf(new WeftError('UnknownRepository', '/board/x'))).toEqual({
       code: 'UnknownRepository',
-      sentence: 'There is no such repository, or you may not read it. (/board/x)',
+      sentence: 'There is no such repository, or you may not read it.',
       remedy: 'Check the path and your rights.',
+      about: '/board/x',
     })
-    expect(failureOf({ code: 'DiskFull', message: '' }).sentence).toBe('There is no room left to store this.')
+    expect(failureOf({ code: 'DiskFull', message: '' })).toMatchObject({
+      sentence: 'There is no room left to store this.',
+      about: '',
+    })
   })
 
   it('is told in its own words when the catalogue has none', () => {

@@ -23,6 +23,9 @@ describe('the state line', () => {
     expect(stateLineOf(status({ unsaved: 1 }), 1).text).toBe('One card is not saved')
     expect(stateLineOf(status({ unsaved: 2 }), 2).text).toBe('2 cards are not saved')
     expect(stateLineOf(status({ unsaved: 2 }), 1).text).toBe('Saving…')
+    const problem = { code: 'DiskFull', message: '' } as const
+    expect(stateLineOf(status({ unsaved: 1, problem })).text).toBe('Not saved on this device yet')
+    expect(stateLineOf(status({ problem })).text).toBe('Saved on the server')
   })
 
   it('says when the server is away, and how much waits for it', () => {

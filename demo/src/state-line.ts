@@ -28,6 +28,9 @@ export const stateLineOf = (status: Status, refused = 0): StateLine => {
       waiting: 0,
     }
   }
+  if (status.problem !== undefined && status.unsaved > 0) {
+    return { tone: 'refused', text: 'Not saved on this device yet', waiting: 0 }
+  }
   if (status.unsaved > 0) return { tone: 'busy', text: 'Saving…', waiting: 0 }
   if (waiting > 0) {
     const where = inMemory ? 'Kept in this tab' : 'Saved on this device'

@@ -8,8 +8,8 @@ import { hash } from 'node:crypto'
 import { mkdtemp, readFile, rm } from 'node:fs/promises'
 import { tmpdir } from 'node:os'
 import { join } from 'node:path'
-import { Database, logName, readCommit, type Repository } from '@weft-db/engine'
-import { loadOrCreateKeyFile, memoryKeys, nodeRuntime } from '@weft-db/runtime/node'
+import { Database, keyOf, logName, readCommit, type Repository } from '@weft-db/engine'
+import { memoryKeys, nodeRuntime } from '@weft-db/runtime/node'
 import { nodeFiles } from '@weft-db/storage/node'
 import { scan } from '../../packages/engine/src/log/frame.ts'
 import { frameKinds } from '../../packages/engine/src/replica/pipeline.ts'
@@ -77,19 +77,25 @@ export const killServer = async (kills: number, seed: string): Promise<Outcome> 
     await Promise.all(loads.map((client) => client.stop()))
 
     const opened = await openFolder(store)
-    for (const id of ledger) if (!opened.repository.pipeline.commits.has(id) || !opened.repository.covers(id)) lost.add(id)
+    for (const id of ledger) {
+      if (!opened.repository.pipeline.commits.has(id) || !opened.repository.covers(id)) lost.add(id)
+    }
     await opened.database.close()
 
     server = new ServerProcess(store, port)
     await server.says('ready')
-    await Promise.all(loads.map(({ repository, database }) => until(database, () => repository.unacknowledged === 0)))
-    const shown = shownBy(loads[0]?.repository)
+    // Once all is covered, the authority's log is at its end, and what the clients hold together is all there is.
+    await Promise.all(loads.map(({ database, repository }) => until(database, () => repository.unacknowledged === 0)))
+    const all = Math.max(...loads.map(({ repository }) => repository.pipeline.log.next))
     const fresh = new Client(port, tally, ledger)
     loads.push(fresh)
     await fresh.open('Fresh')
-    await until(fresh.database, () => holdsAll(fresh.repository, ledger) && shownBy(fresh.repository) === shown)
+    const made = new Set(loads.flatMap(({ repository }) => [...idsOf(repository)])).size
+    const isLevel = ({ pipeline }: Repository): boolean => pipeline.commits.size === made && pipeline.log.next >= all
+    await Promise.all(loads.map(({ database, repository }) => until(database, () => isLevel(repository))))
     for (const id of ledger) if (!fresh.repository.pipeline.commits.has(id)) lost.add(id)
-    const converged = loads.every(({ repository }) => shownBy(repository) === shown)
+    const [shown, ...others] = loads.map(({ repository }) => shownBy(repository))
+    const converged = others.every((other) => other === shown)
     for (const { refused } of loads) for (const error of refused) oddities.push(String(error))
     return { kills, acked: ledger.size, ackedLost: lost.size, seed, converged, torn: disk.torn, oddities }
   } finally {
@@ -99,3 +105,75 @@ export const killServer = async (kills: number, seed: string): Promise<Outcome> 
     await rm(folder, { recursive: true, force: true })
   }
 }
+
+/** The log of the repository as it lies on the disk while no process has it. */
+class Disk {
+  readonly #file: string
+  readonly #ids = new Set<string>()
+  #good = 0
+  #fingerprint = ''
+  /** How often the log ended within a frame. */
+  torn = 0
+
+  constructor(file: string) {
+    this.#file = file
+  }
+
+  /** The ids of all commits in it. What was whole at the last reading must not have changed. */
+  async read(oddities: string[]): Promise<ReadonlySet<string>> {
+    const bytes = await readFile(this.#file).catch(() => Buffer.alloc(0))
+    if (this.#good > 0 && fingerprintOf(bytes.subarray(0, this.#good)) !== this.#fingerprint) {
+      oddities.push(`the first ${this.#good} bytes of the log changed`)
+      this.#ids.clear()
+      this.#good = 0
+    }
+    const { frames, good, damage, torn } = scan(bytes, this.#good)
+    for (const { from, to } of damage) oddities.push(`the log is damaged from ${from} to ${to}`)
+    for (const { kind, payload } of frames) {
+      const commit = kind === frameKinds.commit ? readCommit(payload, runtime.hash) : undefined
+      if (commit === undefined) continue
+      if ('id' in commit) this.#ids.add(commit.id)
+      else oddities.push(`the log holds a commit that is ${commit.code}`)
+    }
+    if (torn) this.torn++
+    this.#good = good
+    this.#fingerprint = fingerprintOf(bytes.subarray(0, good))
+    return this.#ids
+  }
+}
+
+const fingerprintOf = (bytes: Uint8Array): string => hash('sha256', bytes, 'hex')
+
+/** Opened as a plain replica, so that opening covers nothing that was not covered before. */
+const openFolder = async (folder: string): Promise<{ database: Database; repository: Repository }> => {
+  const database = new Database({
+    schemas: [Card],
+    runtime,
+    storage: async () => ({ files: nodeFiles(folder), keys: memoryKeys(), mode: 'node', lasting: true }),
+  })
+  const repository = database.repository(path)
+  await repository.ready
+  return { database, repository }
+}
+
+function* idsOf({ pipeline }: Repository): Generator<string> {
+  for (let index = 0; ; index++) {
+    const commit = pipeline.commits.at(index)
+    if (commit === undefined) return
+    yield commit.id
+  }
+}
+
+const shownBy = (repository: Repository): string =>
+  JSON.stringify((repository.query(Card).current ?? []).map((card) => [keyOf(card), card]).sort())
+
+const until = (database: Database, holds: () => boolean): Promise<void> =>
+  new Promise((resolve) => {
+    const stop = database.onStatus(() => look())
+    const look = (): void => {
+      if (!holds()) return
+      stop()
+      resolve()
+    }
+    look()
+  })

@@ -47,7 +47,9 @@ export interface Report {
   readonly bytesWire: number
   readonly messages: number
   readonly usPerEdit: number
+  /** The first ten refusals and oddities that a replica told of; how many there were beyond. */
   readonly incidents: readonly string[]
+  readonly moreIncidents: number
 }
 
 const path = '/page/trace'
@@ -118,7 +120,8 @@ export const replay = async (trace: Trace, options: ReplayOptions = {}): Promise
       bytesWire: town.meter.bytes,
       messages: town.meter.messages,
       usPerEdit: Math.round((seconds * 1e7) / Math.max(1, edits)) / 10,
-      incidents: town.incidents,
+      incidents: town.incidents.slice(0, 10),
+      moreIncidents: Math.max(0, town.incidents.length - 10),
     }
   } finally {
     await town.end()
@@ -276,8 +279,9 @@ class Made {
       await writer.repository.pipeline.receive(this, { certificates, commits, entries: [] })
       writer.page ??= pageOf(writer)
     }
-    const heads = headsOf(writer)
-    return heads.length === version.length && heads.every((id) => version.includes(id))
+    // Its heads are of the version, so it holds no more; the version is there, so it holds no less.
+    const graph = graphOf(writer)
+    return headsOf(writer).every((id) => version.includes(id)) && version.every((id) => graph?.indexOf(id) !== undefined)
   }
 }
 

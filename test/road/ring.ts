@@ -1,7 +1,19 @@
 /** Several replicas of one app in this process: an authority and clients over loopback socket.io, real signatures, files in memory. */
 import { createServer, type Server } from 'node:http'
 import type { AddressInfo } from 'node:net'
-import { anonymous, boolean, Database, type Files, map, number, order, schema, set, string, text } from '@weft-db/engine'
+import {
+  anonymous,
+  boolean,
+  Database,
+  type Files,
+  map,
+  number,
+  order,
+  schema,
+  set,
+  string,
+  text,
+} from '@weft-db/engine'
 import { memoryKeys, nodeRuntime } from '@weft-db/runtime/node'
 import { socketIoTransport } from '@weft-db/socketio/client'
 import { socketIoAcceptor } from '@weft-db/socketio/server'

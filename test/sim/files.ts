@@ -114,6 +114,11 @@ export class Disk {
     return stored
   }
 
+  /** As `stored`, one file and no copy; undefined when it is not there. */
+  storedFile(name: string): Uint8Array | undefined {
+    return this.#durable.get(name)?.durable.view
+  }
+
   create(name: string): Inode {
     const inode = new Inode()
     this.#changeNames({ kind: 'link', name, inode })

@@ -30,6 +30,8 @@ export type PlanEvent =
   | { at: number; kind: 'drift'; node: string; drift: number }
   /** The system forgets clean pages. */
   | { at: number; kind: 'dropCache'; node: string }
+  /** The disk has room for so many more bytes only. */
+  | { at: number; kind: 'fill'; node: string; room: number; lasts: number }
   /** A bit of the disk flips, or everything is gone. They hit only the node that `destroys` names. */
   | { at: number; kind: 'rot'; node: string }
   | { at: number; kind: 'wipe'; node: string; off: number }
@@ -146,6 +148,8 @@ export interface PlanSizes {
   readonly realSignatures: number
   /** Share of the seeds in which one disk rots or is wiped. */
   readonly destruction: number
+  /** The nodes, the server first; drawn unless given. */
+  readonly names?: readonly string[]
 }
 
 export const usualSizes: PlanSizes = { duration: 20_000, realSignatures: 0.05, destruction: 0.1 }
@@ -154,7 +158,8 @@ export const usualSizes: PlanSizes = { duration: 20_000, realSignatures: 0.05, d
 export const planOf = (seed: string, sizes: PlanSizes = usualSizes): Plan => {
   const stream = new Stream(seed, 'plan')
   const { duration } = sizes
-  const names = ['server', ...['ada', 'bob', 'cai', 'dee', 'eve', 'fay', 'gus'].slice(0, 1 + stream.int(7))]
+  const drawn = ['server', ...['ada', 'bob', 'cai', 'dee', 'eve', 'fay', 'gus'].slice(0, 1 + stream.int(7))]
+  const names = sizes.names ?? drawn
   const nodes = names.map((name) =>
     nodeOf(new Stream(seed, `plan/${name}`), name, name === 'server' ? 'server' : 'browser'),
   )

@@ -20,6 +20,7 @@ export class Stage {
   readonly plan: Plan
   readonly world: World
   readonly network: Network
+  readonly signatures: Signatures
   readonly devices: ReadonlyMap<string, Device>
   #cast: Cast | undefined
 
@@ -27,8 +28,10 @@ export class Stage {
     this.plan = plan
     this.world = new World(plan.seed, options)
     this.network = new Network(this.world, plan.network)
-    const signatures = new Signatures(plan.signatures, this.world.stream('signatures'))
-    this.devices = new Map(plan.nodes.map((node) => [node.name, new Device(this.world, node.name, signatures, node)]))
+    this.signatures = new Signatures(plan.signatures, this.world.stream('signatures'))
+    this.devices = new Map(
+      plan.nodes.map((node) => [node.name, new Device(this.world, node.name, this.signatures, node)]),
+    )
   }
 
   device(name: string): Device {
@@ -100,6 +103,13 @@ export class Stage {
     } else if (event.kind === 'freeze') {
       device.freeze()
       this.world.at(event.lasts, `${device.name} thaws`, () => device.thaw())
+    } else if (event.kind === 'fill') {
+      const { disk } = device
+      const { capacity } = disk.faults
+      disk.faults = { ...disk.faults, capacity: Math.min(capacity ?? Number.POSITIVE_INFINITY, disk.used + event.room) }
+      this.world.at(event.lasts, `${device.name} has room again`, () => {
+        disk.faults = { ...disk.faults, capacity }
+      })
     } else if (event.kind === 'jump') device.clock.jump(event.by)
     else if (event.kind === 'drift') device.clock.setDrift(event.drift)
     else if (event.kind === 'rot') device.disk.rot()

@@ -15,7 +15,7 @@ import { compareBytes, concatBytes, encodeUtf8, equalBytes, fromHex, toHex, utf8
 import { decode, encode, type Plain } from '../bytes/cbor.ts'
 import { limits } from '../bytes/limits.ts'
 import { isRefusal, type Refusal, refusal } from '../bytes/refusal.ts'
-import { decodeOperations, encodeOperations, type Operation } from './operation.ts'
+import { decodeOperations, encodeOperations, type Operation, splicedLength } from './operation.ts'
 
 export type Hash = (bytes: Uint8Array) => Uint8Array
 
@@ -106,7 +106,10 @@ export interface UnsignedCommit {
 
 const encodePosition = (position: Position): Plain => [position.epoch, position.n, fromHex(position.hash)]
 
-/** Makes a commit's bytes, all but the signature; its id is known from here on. */
+/**
+ * Makes a commit's bytes, all but the signature; its id is known from here on. Throws a TypeError on what `readCommit` would refuse for
+ * anything but its size, since such a commit would end its author's chain: a caller never lets it come to that.
+ */
 export const composeCommit = (fields: Header, drafts: readonly Draft[], hash: Hash): UnsignedCommit => {
   const parts = drafts.map((draft) => {
     const { ops, content } = encodeOperations(draft.operations)
@@ -129,7 +132,15 @@ export const composeCommit = (fields: Header, drafts: readonly Draft[], hash: Ha
     new Map(),
   ])
   const changes = drafts.map(({ key, parents, schema, operations }) => ({ key, parents, schema, operations, erased: false }))
-  return { id: toHex(hash(header)), header, parts, fields, changes }
+  const commit = { id: toHex(hash(header)), header, parts, fields, changes }
+  if (sizeOf(commit) <= limits.commitBytes) mustBeReadable(commit)
+  return commit
+}
+
+const mustBeReadable = ({ header, parts, changes }: UnsignedCommit): void => {
+  const refused = [readHeader(header), ...parts.map((part) => readChange(...part))].find(isRefusal)
+  if (refused !== undefined) throw new TypeError(`a commit that is ${refused.code}: ${refused.about}`)
+  if (new Set(changes.map(({ key }) => key)).size < changes.length) throw new TypeError('two changes of one item in a commit')
 }
 
 const changeHash = (part: readonly [Uint8Array, Uint8Array, Uint8Array], hash: Hash): Uint8Array =>
@@ -180,7 +191,8 @@ const readHeader = (bytes: Uint8Array): { header: Header; hashes: readonly Uint8
   const root = readPosition(policy[0])
   const authority = policy[1] === null ? null : readPosition(policy[1])
   if (root === undefined || authority === undefined || !isCount(flags, 1) || !(ext instanceof Map)) return malformed
-  if (!Array.isArray(hashes) || hashes.length === 0 || hashes.length > limits.changes) return malformed
+  if (!Array.isArray(hashes) || hashes.length === 0) return malformed
+  if (hashes.length > limits.changes) return refusal('TooMany', `${hashes.length} of ${limits.changes} changes`)
   for (const hash of hashes as readonly Plain[]) if (!isBytes(hash, 32)) return malformed
   return {
     header: {
@@ -229,7 +241,7 @@ const readChange = (
     written = third[1]
   }
   const operations = decodeOperations(second, written)
-  if (operations === undefined) return malformed
+  if (isRefusal(operations)) return operations
   return {
     key,
     parents: (parents as readonly Uint8Array[]).map(toHex),
@@ -272,6 +284,9 @@ export const readCommit = (bytes: Uint8Array, hash: Hash): Commit | Refusal => {
     if (size > limits.commitBytes) return refusal('TooLarge', 'commit')
     const change = readChange(identity, ops, whole ? content : undefined)
     if (isRefusal(change)) return change
+    // What was erased took at least a byte a unit.
+    if (!whole) size += splicedLength(change.operations)
+    if (size > limits.commitBytes) return refusal('TooLarge', 'commit')
     if (keys.has(change.key)) return malformed
     keys.add(change.key)
     changes.push(change)

@@ -11,11 +11,14 @@
  *               | ["", 6]                          touch (create, restore)
  *               | ["", 7]                          delete
  *     tag       = [commit id, index of the operation that added the element]
+ *
+ * A field's name has at most 64 characters, positions and lengths are UTF-16 units below 2^32. What is spliced in is at most as long as
+ * a commit has bytes, in all of a change too: otherwise a few bytes whose content is erased would replay as gigabytes.
  */
-import { isWellFormed, utf8Length } from '../bytes/bytes.ts'
+import { fromHex, toHex, utf8Length } from '../bytes/bytes.ts'
 import type { Plain } from '../bytes/cbor.ts'
-import { fromHex, toHex } from '../bytes/bytes.ts'
 import { limits } from '../bytes/limits.ts'
+import { type Refusal, refusal } from '../bytes/refusal.ts'
 import type { Scalar } from '../schema/field.ts'
 
 /** Names one element of a set, or one entry of a map: `commit id (hex) : index of its operation`. */
@@ -89,14 +92,29 @@ const decodeTags = (plain: Plain | undefined): Tag[] | undefined => {
   return tags
 }
 
-const isCount = (value: Plain | undefined): value is number => typeof value === 'number' && Number.isInteger(value) && value >= 0
+const most = 0xffff_ffff
+const longestField = 64
+
+const isCount = (value: Plain | undefined): value is number =>
+  typeof value === 'number' && Number.isInteger(value) && value >= 0 && value <= most
+
+/** UTF-16 units that the operations splice in, as they say themselves, erased or not. */
+export const splicedLength = (operations: readonly Operation[]): number =>
+  operations.reduce((sum, operation) => sum + (operation.kind === 'splice' ? operation.length : 0), 0)
 
 /**
- * Reads the operations of a change. `content` is undefined when it was erased. Undefined when the shape is not the one above, or
- * the content does not fit the operations.
+ * Reads the operations of a change. `content` is undefined when it was erased. `Malformed` when the shape is not the one above, or the
+ * content does not fit the operations.
  */
-export const decodeOperations = (ops: Plain, content: Plain | undefined): Operation[] | undefined => {
-  if (!Array.isArray(ops) || ops.length > limits.operations) return undefined
+export const decodeOperations = (ops: Plain, content: Plain | undefined): Operation[] | Refusal => {
+  if (Array.isArray(ops) && ops.length > limits.operations) return refusal('TooMany', `${ops.length} of ${limits.operations} operations`)
+  const operations = readOperations(ops, content)
+  if (operations === undefined) return refusal('Malformed', 'operations')
+  return splicedLength(operations) > limits.commitBytes ? refusal('TooLarge', 'spliced text') : operations
+}
+
+const readOperations = (ops: Plain, content: Plain | undefined): Operation[] | undefined => {
+  if (!Array.isArray(ops)) return undefined
   if (content !== undefined && !Array.isArray(content)) return undefined
   const written = content as readonly Plain[] | undefined
   let next = 0
@@ -104,7 +122,7 @@ export const decodeOperations = (ops: Plain, content: Plain | undefined): Operat
   for (const op of ops as readonly Plain[]) {
     if (!Array.isArray(op)) return undefined
     const [field, kind, ...rest] = op as readonly Plain[]
-    if (typeof field !== 'string' || field.length > 64) return undefined
+    if (typeof field !== 'string' || field.length > longestField) return undefined
     if ((field === '') !== (kind === 6 || kind === 7)) return undefined
     const expected = kind === 2 || kind === 4 ? 1 : kind === 5 ? 3 : 0
     if (rest.length !== expected) return undefined
@@ -134,7 +152,7 @@ export const decodeOperations = (ops: Plain, content: Plain | undefined): Operat
       let insert: string | undefined = ''
       if (length > 0) {
         const value = written?.[next++]
-        if (written !== undefined && (typeof value !== 'string' || value.length !== length || !isWellFormed(value))) return undefined
+        if (written !== undefined && (typeof value !== 'string' || value.length !== length)) return undefined
         insert = typeof value === 'string' ? value : undefined
       }
       operations.push({ kind: 'splice', field, at, remove, length, insert })

@@ -2,7 +2,7 @@
  * The graph of one item: the counted changes of one key under one schema. Nodes are numbered in the order they were counted here,
  * so parents have smaller numbers; nothing that is the same everywhere may depend on the numbers.
  */
-import type { Operation } from '../commit/operation.ts'
+import type { Operation, Tag } from '../commit/operation.ts'
 
 export interface Node {
   readonly index: number
@@ -13,18 +13,39 @@ export interface Node {
   readonly operations: readonly Operation[]
   /** The author's position in the repository's authority log, -1 for none: what the author could have seen as void. */
   readonly seen: number
+  /** Dead for everyone and always: the rules refuse it, or another change of its atomic commit. */
+  refused: boolean
   /** The change cannot be applied to the value it names, by the rules of its format: dead for everyone and always. */
   inapplicable: boolean
+  /** Tags that it removes and that the value it names does not hold: as if it did not name them. */
+  ignored: ReadonlySet<Tag> | undefined
   /** Position of the authority's entry that voided the change, undefined while it stands. */
   voided: number | undefined
 }
 
+export type NewNode = Omit<Node, 'index' | 'refused' | 'inapplicable' | 'ignored' | 'voided'>
+
+/** Stands alone before it is added: a question, not a part of a graph. */
+export const nodeOf = (change: NewNode, index: number): Node => ({
+  ...change,
+  index,
+  refused: false,
+  inapplicable: false,
+  ignored: undefined,
+  voided: undefined,
+})
+
 export class ItemGraph {
   readonly nodes: Node[] = []
   readonly #byId = new Map<string, number>()
-  #heads: number[] = []
+  readonly #heads: number[] = []
+  /** Where in `#heads` a head stands. */
+  readonly #places = new Map<number, number>()
+  /** The walk that reached a node last. */
+  #reached = new Uint32Array(64)
+  #walk = 0
 
-  /** Changes without children. */
+  /** Changes without children, in no order. The array moves with the graph: copy it to keep it. */
   get heads(): readonly number[] {
     return this.#heads
   }
@@ -39,27 +60,73 @@ export class ItemGraph {
     return this.#byId.get(id)
   }
 
-  add(change: Omit<Node, 'index' | 'inapplicable' | 'voided'>): Node {
-    const node: Node = { ...change, index: this.nodes.length, inapplicable: false, voided: undefined }
+  add(change: NewNode): Node {
+    const node = nodeOf(change, this.nodes.length)
     this.nodes.push(node)
     this.#byId.set(node.id, node.index)
-    this.#heads = this.#heads.filter((head) => !node.parents.includes(head))
+    for (const parent of node.parents) this.#cover(parent)
+    this.#places.set(node.index, this.#heads.length)
     this.#heads.push(node.index)
     return node
   }
 
+  #cover(head: number): void {
+    const place = this.#places.get(head)
+    const last = this.#heads.at(-1)
+    if (place === undefined || last === undefined) return
+    this.#heads[place] = last
+    this.#places.set(last, place)
+    this.#heads.pop()
+    this.#places.delete(head)
+  }
+
   /** Whether `a` is in the causal past of `b` (and not `b` itself). */
   isAncestor(a: number, b: number): boolean {
-    if (a >= b) return false
-    const stack = [...this.node(b).parents]
-    const seen = new Set<number>()
-    for (let next = stack.pop(); next !== undefined; next = stack.pop()) {
-      if (next === a) return true
-      if (next < a || seen.has(next)) continue
-      seen.add(next)
-      stack.push(...this.node(next).parents)
+    return this.ancestorsAmong(new Set([a]), [b]).size > 0
+  }
+
+  /** Those candidates that are in the causal past of some node of `of`; a node is not in its own past. */
+  ancestorsAmong(candidates: ReadonlySet<number>, of: Iterable<number>): Set<number> {
+    const found = new Set<number>()
+    let oldest = Number.POSITIVE_INFINITY
+    for (const candidate of candidates) oldest = Math.min(oldest, candidate)
+    const walk = this.#startWalk()
+    const open: number[] = []
+    const reach = (index: number): void => {
+      for (const parent of this.node(index).parents) {
+        if (parent < oldest || this.#reached[parent] === walk) continue
+        this.#reached[parent] = walk
+        if (candidates.has(parent)) found.add(parent)
+        open.push(parent)
+      }
     }
-    return false
+    let newest = -1
+    for (const start of of) {
+      newest = Math.max(newest, start)
+      reach(start)
+    }
+    // The newest node of all is in nobody's past.
+    const most = candidates.size - (candidates.has(newest) ? 1 : 0)
+    while (found.size < most) {
+      const next = open.pop()
+      if (next === undefined) break
+      reach(next)
+    }
+    return found
+  }
+
+  #startWalk(): number {
+    if (this.#reached.length < this.nodes.length) {
+      const larger = new Uint32Array(2 * this.nodes.length)
+      larger.set(this.#reached)
+      this.#reached = larger
+    }
+    this.#walk = (this.#walk + 1) >>> 0
+    if (this.#walk === 0) {
+      this.#reached.fill(0)
+      this.#walk = 1
+    }
+    return this.#walk
   }
 
   /** The nodes in the causal past of `to` (heads included) that are not in that of `from`, ascending. */

@@ -3,9 +3,9 @@
  * the other is applied where its authors made it. Nothing is kept but caches, keyed by heads and by what counted as dead.
  */
 import type { Refusal } from '../bytes/refusal.ts'
-import { ItemGraph, type Node } from '../graph/item.ts'
+import { ItemGraph, type NewNode, type Node, nodeOf } from '../graph/item.ts'
 import type { Schema } from '../schema/schema.ts'
-import { applyOperations, checkChange, emptyState, type ItemState, ropeOf, splicesOf, withText } from './state.ts'
+import { applyMerged, emptyState, type ItemState, judge, ropeOf, splicedFields, splicesOf, withText } from './state.ts'
 import { diffText } from './diff.ts'
 import type { Splice } from './splice.ts'
 import { type TextHistory, transform } from './walker.ts'
@@ -14,7 +14,7 @@ import { type TextHistory, transform } from './walker.ts'
 type View = number
 const now: View = Number.POSITIVE_INFINITY
 
-const cachedVersions = 8
+const cachedVersions = 32
 
 /** How an item got from one value to the next, for editors: per text field the splices in sequence. */
 export interface Advance {
@@ -24,8 +24,12 @@ export interface Advance {
 
 interface Version {
   readonly heads: readonly number[]
+  /** The first so many nodes are in it, and no others. */
+  readonly nodes: number
   readonly state: ItemState
 }
+
+const nothing: Version = { heads: [], nodes: 0, state: emptyState }
 
 export class MergedItem {
   readonly key: string
@@ -33,10 +37,12 @@ export class MergedItem {
   readonly graph = new ItemGraph()
   readonly #textFields: readonly string[]
   readonly #cache = new Map<string, ItemState>()
-  /** Positions of the verdicts on this item, ascending, and the changes they voided, ascending. */
-  readonly #voidedAt: number[] = []
-  readonly #voided: number[] = []
-  #current: Version = { heads: [], state: emptyState }
+  /** Voided nodes, ascending, and the last position of a verdict. */
+  #voided: readonly number[] = []
+  #lastVerdict = -1
+  /** Values given out since the last verdict. */
+  #given = new WeakSet<ItemState>()
+  #current = nothing
 
   constructor(key: string, schema: Schema) {
     this.key = key
@@ -46,45 +52,63 @@ export class MergedItem {
 
   /**
    * Counts one more change, whose parents are all here. A change that cannot be applied to what its author saw is dead from the
-   * start; the refusal says why.
+   * start; the refusal says why. `refused`: it is dead for another reason.
    */
-  count(change: Parameters<ItemGraph['add']>[0], alreadyDead = false): { node: Node; refusal: Refusal | undefined } {
-    const { heads } = this.graph
-    const linear = sameSet(change.parents, heads) && sameSet(this.#current.heads, heads)
+  count(change: NewNode, refused = false): { node: Node; refusal: Refusal | undefined } {
+    const isCurrent = this.#current.nodes === this.graph.nodes.length && sameSet(change.parents, this.graph.heads)
     const view = this.#viewOf(change.seen)
-    const before = linear && view === now ? this.#current.state : this.#stateAt(change.parents, view)
+    const before = isCurrent && view === now ? this.#current.state : this.#stateAt(change.parents, view)
     const node = this.graph.add(change)
-    const refused = checkChange(before, node, this.schema)
-    node.inapplicable = refused !== undefined || alreadyDead
-    const after = this.#apply(before, node)
-    if (linear && view === now) this.#current = { heads: [node.index], state: after }
+    node.refused = refused
+    const judgement = this.#judge(before, node)
+    const after = refused ? before : judgement.after
+    if (isCurrent && view === now) this.#current = { heads: [node.index], nodes: this.graph.nodes.length, state: after }
     else this.#remember([node.index], view, after)
-    return { node, refusal: refused }
+    return { node, refusal: judgement.refusal }
+  }
+
+  #judge(before: ItemState, node: Node): ReturnType<typeof judge> {
+    const judgement = judge(before, node, this.graph, this.schema)
+    node.inapplicable = judgement.refusal !== undefined
+    node.ignored = judgement.ignored
+    return judgement
   }
 
   /** Whether the change could be applied to the value at `parents`. Changes nothing. */
-  check(change: Parameters<ItemGraph['add']>[0]): Refusal | undefined {
+  check(change: NewNode): Refusal | undefined {
     const before = this.#stateAt(change.parents, this.#viewOf(change.seen))
-    const node: Node = { ...change, index: this.graph.nodes.length, inapplicable: false, voided: undefined }
-    return checkChange(before, node, this.schema)
+    return judge(before, nodeOf(change, this.graph.nodes.length), this.graph, this.schema).refusal
   }
 
-  /** Marks a change as voided by the authority's entry at `position`. Its effect goes; what was built on it stays. */
+  /**
+   * Marks a change as voided by the authority's entry at `position`. Its effect goes; what was built on it stays. Changes whose
+   * authors had seen the verdict are judged anew when they were counted before it came.
+   */
   void(index: number, position: number): void {
     const node = this.graph.node(index)
-    if (node.voided !== undefined) return
+    if (node.voided !== undefined && node.voided <= position) return
     node.voided = position
-    this.#voidedAt.push(position)
-    this.#voidedAt.sort((a, b) => a - b)
-    this.#voided.push(index)
-    this.#voided.sort((a, b) => a - b)
+    this.#lastVerdict = Math.max(this.#lastVerdict, position)
+    if (!this.#voided.includes(index)) this.#voided = [...this.#voided, index].sort((a, b) => a - b)
     this.#cache.clear()
-    this.#current = { heads: [], state: emptyState }
+    this.#given = new WeakSet()
+    this.#current = nothing
+    const below = new Set([index])
+    for (let later = index + 1; later < this.graph.nodes.length; later++) {
+      const author = this.graph.node(later)
+      if (!author.parents.some((parent) => below.has(parent))) continue
+      below.add(later)
+      if (author.seen >= position) this.#judge(this.#stateAt(author.parents, this.#viewOf(author.seen)), author)
+    }
+    // Values of versions that were judged after they were cached are stale.
+    this.#cache.clear()
   }
 
   /** The value everyone sees now. */
   value(): ItemState {
-    return this.#advance().state
+    const { state } = this.#advance()
+    this.#given.add(state)
+    return state
   }
 
   /** The heads whose merge is the value. */
@@ -94,13 +118,14 @@ export class MergedItem {
 
   /** From an older value, at `heads`, to the one now. */
   since(heads: readonly number[], older: ItemState): Advance {
+    // Across a verdict the two values do not share a history without the dead change; then the texts themselves are compared.
+    const isShared = older === emptyState || this.#given.has(older)
     const state = this.value()
     const texts = new Map<string, readonly Splice[]>()
     for (const field of this.#textFields) {
       const [before, after] = [ropeOf(older, field), ropeOf(state, field)]
       if (before === after) continue
-      // After a verdict the two values do not share a history without the dead change; then the texts themselves are compared.
-      const splices = this.#voidedAt.length > 0 ? diffText(before.toString(), after.toString()) : transform(this.#history(field, now), heads, this.heads)
+      const splices = isShared ? transform(this.#history(field, now), heads, this.heads) : diffText(before.toString(), after.toString())
       if (splices.length > 0) texts.set(field, splices)
     }
     return { state, texts }
@@ -112,60 +137,38 @@ export class MergedItem {
   }
 
   #advance(): Version {
-    const { heads } = this.graph
-    if (sameSet(heads, this.#current.heads)) return this.#current
+    const { nodes } = this.graph
     const from = this.#current
-    const state = from.heads.length === 0 ? this.#stateAt(heads, now) : this.#merge(from.state, from.heads, heads, now)
-    this.#current = { heads: [...heads], state }
+    if (from.nodes === nodes.length) return from
+    const heads = [...this.graph.heads]
+    const state = this.#merge(from.state, from.heads, heads, now, nodes.slice(from.nodes))
+    this.#current = { heads, nodes: nodes.length, state }
     return this.#current
   }
 
   /** Verdicts an author had not seen are as if not made; with none in question all views are the same one. */
   #viewOf(seen: number): View {
-    const last = this.#voidedAt.at(-1)
-    return last === undefined || last <= seen ? now : seen
-  }
-
-  #isDead(node: Node, view: View): boolean {
-    return node.inapplicable || (node.voided !== undefined && node.voided <= view)
-  }
-
-  #apply(before: ItemState, node: Node): ItemState {
-    if (node.inapplicable) return before
-    let state = applyOperations(before, node, this.graph, this.schema, true)
-    for (const field of this.#textFields) state = withText(state, field, splicesOf(node, field))
-    return state
+    return this.#lastVerdict <= seen ? now : seen
   }
 
   #stateAt(heads: readonly number[], view: View): ItemState {
-    const made = new Map<string, ItemState>()
-    const known = (version: readonly number[]): ItemState | undefined => {
-      if (version.length === 0) return emptyState
-      if (view === now && sameSet(version, this.#current.heads)) return this.#current.state
-      const name = nameOf(version, view)
-      return made.get(name) ?? this.#cache.get(name)
+    // A value that is known, of a version in the past of this one: what lies between is merged in one go.
+    let from = heads
+    let known = this.#known(from, view)
+    while (known === undefined) {
+      const last = Math.max(...from)
+      from = from.length === 1 ? this.graph.node(last).parents : [last]
+      known = this.#known(from, view)
     }
-    const stack: (readonly number[])[] = [heads]
-    for (let version = stack.at(-1); version !== undefined; version = stack.at(-1)) {
-      if (known(version) !== undefined) {
-        stack.pop()
-        continue
-      }
-      const last = Math.max(...version)
-      const node = this.graph.node(last)
-      const from = version.length === 1 ? node.parents : [last]
-      const before = known(from)
-      if (before === undefined) {
-        stack.push(from)
-        continue
-      }
-      const dead = this.#isDead(node, view)
-      const state = version.length > 1 ? this.#merge(before, from, version, view) : dead ? before : this.#apply(before, node)
-      made.set(nameOf(version, view), state)
-    }
-    const state = known(heads) ?? emptyState
-    this.#remember(heads, view, state)
+    const state = from === heads ? known : this.#merge(known, from, heads, view, undefined)
+    if (heads.length > 0) this.#remember(heads, view, state)
     return state
+  }
+
+  #known(heads: readonly number[], view: View): ItemState | undefined {
+    if (heads.length === 0) return emptyState
+    if (view === now && sameSet(heads, this.#current.heads)) return this.#current.state
+    return this.#cache.get(nameOf(heads, view))
   }
 
   #remember(heads: readonly number[], view: View, state: ItemState): void {
@@ -175,43 +178,47 @@ export class MergedItem {
     if (this.#cache.size > cachedVersions) for (const oldest of this.#cache.keys()) return void this.#cache.delete(oldest)
   }
 
-  /** `state`, which is the value at `from`, taken on to the value at `from` joined with `to`. */
-  #merge(state: ItemState, from: readonly number[], to: readonly number[], view: View): ItemState {
-    const added = this.graph.difference(from, to)
-    let merged = state
+  /** `state`, which is the value at `from`, taken on to the value at `from` joined with `to`. `between`: what that adds. */
+  #merge(state: ItemState, from: readonly number[], to: readonly number[], view: View, between: readonly Node[] | undefined): ItemState {
+    const added = between ?? this.graph.difference(from, to).map((index) => this.graph.node(index))
+    const alive = added.filter((node) => !isNever(node) && !isVoided(node, view))
+    let merged = applyMerged(state, from, added, alive, this.graph)
     const texts = new Set<string>()
-    for (const index of added) {
-      const node = this.graph.node(index)
-      for (const operation of node.operations) if (operation.kind === 'splice') texts.add(operation.field)
-      if (!this.#isDead(node, view)) merged = applyOperations(merged, node, this.graph, this.schema, false)
-    }
+    for (const node of added) for (const field of splicedFields(node)) texts.add(field)
     for (const field of this.#textFields) {
       if (texts.has(field)) merged = withText(merged, field, transform(this.#history(field, view), from, to))
     }
     return merged
   }
 
+  /** What never counted for anybody is an event without splices; what was voided is dead to those who know. */
   #history(field: string, view: View): TextHistory {
     const { graph } = this
+    const isDead = (node: Node): boolean => !isNever(node) && isVoided(node, view)
     return {
       parents: (event) => graph.node(event).parents,
       splices: (event) => {
         const node = graph.node(event)
-        return node.inapplicable ? [] : splicesOf(node, field)
+        return isNever(node) ? [] : splicesOf(node, field)
       },
       tieBreak: (event) => graph.node(event).id,
-      dead: (event) => this.#isDead(graph.node(event), view),
-      // What is inapplicable has no splices for anybody, so only verdicts matter here.
-      deadEvents: this.#voided.filter((index) => this.#isDead(graph.node(index), view)),
-      deadTo: (event, author) => this.#isDead(graph.node(event), this.#viewOf(graph.node(author).seen)),
+      dead: (event) => isDead(graph.node(event)),
+      deadTo: (event, author) => isVoided(graph.node(event), graph.node(author).seen),
+      deadEvents: this.#voided.filter((index) => isDead(graph.node(index))),
     }
   }
 }
+
+const isNever = (node: Node): boolean => node.refused || node.inapplicable
+
+const isVoided = (node: Node, view: View): boolean => node.voided !== undefined && node.voided <= view
 
 const nameOf = (heads: readonly number[], view: View): string => `${view}|${heads.length === 1 ? heads[0] : heads.toSorted((a, b) => a - b).join()}`
 
 const sameSet = (a: readonly number[], b: readonly number[]): boolean => {
   if (a.length !== b.length) return false
   if (a.length === 1) return a[0] === b[0]
-  return a.every((index) => b.includes(index))
+  if (a.length <= 16) return a.every((index) => b.includes(index))
+  const members = new Set(b)
+  return a.every((index) => members.has(index))
 }

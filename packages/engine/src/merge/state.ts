@@ -22,6 +22,7 @@ export interface Register {
 export interface Elements {
   readonly kind: 'elements'
   readonly byTag: ReadonlyMap<Tag, Scalar>
+  readonly size: number
 }
 
 export interface Entry {
@@ -36,6 +37,7 @@ export interface Entries {
   readonly kind: 'entries'
   /** Per key the puts that no later one replaced; the one with the latest stamp is the value. */
   readonly byKey: ReadonlyMap<string, readonly Entry[]>
+  readonly size: number
 }
 
 export interface TextState {
@@ -79,126 +81,289 @@ export const splicesOf = (node: Node, field: string): Splice[] => {
   return splices
 }
 
+/** Beside its strings, what an element, an entry or a register counts for in an item's size. */
+const itemOverhead = 64
+
+const unitsOf = (value: Scalar): number => (typeof value === 'string' ? value.length : 0)
+
 /**
- * Whether a change can be applied to the value its author saw: every field is in the schema and of the operation's kind, every value is
- * accepted, every splice is inside the text, and the item stays within its limit. A pure function of the change and its past.
+ * An item's size, of which `limits.itemBytes` is the most: UTF-16 units of its texts, strings and keys, and 64 for each value that
+ * is not text. Concurrent changes may take it beyond; then only what makes it smaller can be applied.
  */
-export const checkChange = (before: ItemState, node: Node, schema: Schema): Refusal | undefined => {
-  const bad = (about: string) => refusal('Inapplicable', about)
-  const texts = new Map<string, Splice[]>()
+export const sizeOf = (state: ItemState): number => {
+  let size = 0
+  for (const field of state.fields.values()) {
+    if (field.kind === 'text') size += field.rope.length
+    else if (field.kind === 'register') size += itemOverhead + unitsOf(field.value)
+    else size += field.size
+  }
+  return size
+}
+
+/** The key that the entry of that tag was put under, if there is such an entry in the field and its content is not erased. */
+const keyOf = (graph: ItemGraph, field: string, tag: Tag): string | undefined => {
+  const index = graph.indexOf(tag.slice(0, 64))
+  const put = index === undefined ? undefined : graph.node(index).operations[Number(tag.slice(65))]
+  return put?.kind === 'put' && put.field === field ? put.entry?.[0] : undefined
+}
+
+/** Tags that the change removes and that the value it names does not hold, undefined for none. */
+const ignoredTags = (before: ItemState, node: Node, graph: ItemGraph): ReadonlySet<Tag> | undefined => {
+  let ignored: Set<Tag> | undefined
+  for (const operation of node.operations) {
+    if (operation.kind !== 'remove' && operation.kind !== 'drop') continue
+    const held = before.fields.get(operation.field)
+    for (const tag of operation.tags) {
+      const isHeld =
+        operation.kind === 'remove'
+          ? held?.kind === 'elements' && held.byTag.has(tag)
+          : held?.kind === 'entries' && entriesOfTag(held, graph, operation.field, tag).some((entry) => entry.tag === tag)
+      if (isHeld) continue
+      ignored ??= new Set()
+      ignored.add(tag)
+    }
+  }
+  return ignored
+}
+
+const entriesOfTag = (held: Entries, graph: ItemGraph, field: string, tag: Tag): readonly Entry[] => {
+  const key = keyOf(graph, field, tag)
+  return key === undefined ? [] : (held.byKey.get(key) ?? [])
+}
+
+const checkFields = (node: Node, schema: Schema): Refusal | undefined => {
   for (const operation of node.operations) {
     if (operation.kind === 'touch' || operation.kind === 'delete') continue
     const field = fieldNamed(schema, operation.field)
-    if (field === undefined) return bad(operation.field)
+    const bad = refusal('Inapplicable', operation.field)
+    if (field === undefined) return bad
     switch (operation.kind) {
       case 'assign':
-        if (!isScalar(field) || (operation.value !== undefined && !field.accepts(operation.value))) return bad(operation.field)
+        if (!isScalar(field) || (operation.value !== undefined && !field.accepts(operation.value))) return bad
         break
       case 'add':
-        if (field.kind !== 'set' || (operation.value !== undefined && !field.element.accepts(operation.value))) return bad(operation.field)
+        if (field.kind !== 'set' || (operation.value !== undefined && !field.element.accepts(operation.value))) return bad
         break
       case 'put':
-        if (field.kind !== 'map' || (operation.entry !== undefined && !field.element.accepts(operation.entry[1]))) {
-          return bad(operation.field)
-        }
+        if (field.kind !== 'map' || (operation.entry !== undefined && !field.element.accepts(operation.entry[1]))) return bad
         break
       case 'remove':
-        if (field.kind !== 'set') return bad(operation.field)
+        if (field.kind !== 'set') return bad
         break
       case 'drop':
-        if (field.kind !== 'map') return bad(operation.field)
+        if (field.kind !== 'map') return bad
         break
-      case 'splice': {
-        if (field.kind !== 'text') return bad(operation.field)
-        if (!texts.has(operation.field)) texts.set(operation.field, splicesOf(node, operation.field))
-      }
+      case 'splice':
+        if (field.kind !== 'text') return bad
     }
-  }
-  for (const [field, splices] of texts) {
-    const after = applySplices(ropeOf(before, field), splices)
-    if (after === undefined || after.length > limits.itemBytes) return bad(field)
   }
   return undefined
 }
 
+/** What becomes of a change, from the value its author saw. */
+export interface Judgement {
+  readonly refusal: Refusal | undefined
+  readonly ignored: ReadonlySet<Tag> | undefined
+  /** The value with the change; without it when it is refused. */
+  readonly after: ItemState
+}
+
 /**
- * `state` with the operations of one more change, all but its text. `linear`: the state is exactly the value the author saw, so that
- * everything in it is in the change's past.
+ * Whether a change can be applied to `before`, the value its author saw: every field is in the schema and of the operation's kind, every
+ * value is accepted, every splice is inside the text, and the item does not grow beyond its limit. A pure function of the change and
+ * its past.
  */
-export const applyOperations = (state: ItemState, node: Node, graph: ItemGraph, schema: Schema, linear: boolean): ItemState => {
-  if (node.operations.length === 0) return state
-  const covers = (index: number): boolean => linear || graph.isAncestor(index, node.index)
-  const fields = new Map(state.fields)
-  const elements = new Map<string, Map<Tag, Scalar>>()
-  const entries = new Map<string, Map<string, readonly Entry[]>>()
-  const elementsOf = (field: string): Map<Tag, Scalar> => {
-    const open = elements.get(field)
-    if (open !== undefined) return open
-    const held = fields.get(field)
-    const copy = new Map(held?.kind === 'elements' ? held.byTag : [])
-    elements.set(field, copy)
-    return copy
+export const judge = (before: ItemState, node: Node, graph: ItemGraph, schema: Schema): Judgement => {
+  const no = (why: Refusal): Judgement => ({ refusal: why, ignored: undefined, after: before })
+  const bad = checkFields(node, schema)
+  if (bad !== undefined) return no(bad)
+  const ignored = ignoredTags(before, node, graph)
+  let after = applyAlone(before, { ...node, ignored }, graph)
+  for (const field of splicedFields(node)) {
+    const rope = applySplices(ropeOf(before, field), splicesOf(node, field))
+    if (rope === undefined) return no(refusal('Inapplicable', field))
+    after = { presence: after.presence, fields: new Map(after.fields).set(field, { kind: 'text', rope }) }
   }
-  const entriesOf = (field: string): Map<string, readonly Entry[]> => {
-    const open = entries.get(field)
-    if (open !== undefined) return open
-    const held = fields.get(field)
-    const copy = new Map(held?.kind === 'entries' ? held.byKey : [])
-    entries.set(field, copy)
-    return copy
+  if (sizeOf(after) > limits.itemBytes && sizeOf(after) > sizeOf(before)) return no(refusal('Inapplicable', 'more than an item holds'))
+  return { refusal: undefined, ignored, after }
+}
+
+/** The text fields that a change edits. */
+export const splicedFields = (node: Node): ReadonlySet<string> =>
+  new Set(node.operations.flatMap((operation) => (operation.kind === 'splice' ? [operation.field] : [])))
+
+/** A state that is being made: fields are copied when first written. */
+class Making {
+  readonly fields: Map<string, FieldState>
+  readonly #elements = new Map<string, { byTag: Map<Tag, Scalar>; size: number }>()
+  readonly #entries = new Map<string, { byKey: Map<string, readonly Entry[]>; size: number }>()
+
+  constructor(state: ItemState) {
+    this.fields = new Map(state.fields)
   }
-  let touched = false
-  let deleted = false
-  for (const [position, operation] of node.operations.entries()) {
-    if (operation.kind === 'delete') {
-      deleted = true
-      continue
+
+  assign(field: string, node: Node, value: Scalar): void {
+    const held = this.fields.get(field)
+    // Of one change the last assignment counts.
+    if (held?.kind === 'register' && held.id !== node.id && !isLater(node, held)) return
+    this.fields.set(field, { kind: 'register', clock: node.clock, id: node.id, value })
+  }
+
+  add(field: string, tag: Tag, value: Scalar): void {
+    const elements = this.#elementsOf(field)
+    elements.byTag.set(tag, value)
+    elements.size += itemOverhead + unitsOf(value)
+  }
+
+  remove(field: string, tag: Tag): void {
+    const elements = this.#elementsOf(field)
+    const value = elements.byTag.get(tag)
+    if (value === undefined) return
+    elements.byTag.delete(tag)
+    elements.size -= itemOverhead + unitsOf(value)
+  }
+
+  /** Puts an entry beside those under its key that `keeps` says stay. */
+  put(field: string, key: string, entry: Entry | undefined, keeps: (entry: Entry) => boolean): void {
+    const entries = this.#entriesOf(field)
+    const held = entries.byKey.get(key) ?? []
+    const kept = held.filter(keeps)
+    for (const one of held) if (!keeps(one)) entries.size -= entrySize(key, one)
+    if (entry !== undefined) {
+      kept.push(entry)
+      entries.size += entrySize(key, entry)
     }
-    touched = true
+    if (kept.length === 0) entries.byKey.delete(key)
+    else entries.byKey.set(key, kept)
+  }
+
+  /** Nodes of the entries under a key. */
+  nodesOf(field: string, key: string): Set<number> {
+    return new Set(this.#entriesOf(field).byKey.get(key)?.map((entry) => entry.node))
+  }
+
+  finish(presence: readonly number[]): ItemState {
+    for (const [field, { byTag, size }] of this.#elements) this.fields.set(field, { kind: 'elements', byTag, size })
+    for (const [field, { byKey, size }] of this.#entries) this.fields.set(field, { kind: 'entries', byKey, size })
+    return { presence, fields: this.fields }
+  }
+
+  #elementsOf(field: string) {
+    const open = this.#elements.get(field)
+    if (open !== undefined) return open
+    const held = this.fields.get(field)
+    const copy = held?.kind === 'elements' ? { byTag: new Map(held.byTag), size: held.size } : { byTag: new Map<Tag, Scalar>(), size: 0 }
+    this.#elements.set(field, copy)
+    return copy
+  }
+
+  #entriesOf(field: string) {
+    const open = this.#entries.get(field)
+    if (open !== undefined) return open
+    const held = this.fields.get(field)
+    const copy =
+      held?.kind === 'entries' ? { byKey: new Map(held.byKey), size: held.size } : { byKey: new Map<string, readonly Entry[]>(), size: 0 }
+    this.#entries.set(field, copy)
+    return copy
+  }
+}
+
+const entrySize = (key: string, entry: Entry): number => itemOverhead + key.length + unitsOf(entry.value)
+
+const deletes = (node: Node): boolean => node.operations.some((operation) => operation.kind === 'delete')
+
+/** Applies a change's operations, all but text and presence. `put` enters an entry. */
+const applyTo = (
+  making: Making,
+  node: Node,
+  graph: ItemGraph,
+  put: (field: string, key: string, entry: Entry) => void,
+): void => {
+  for (const [position, operation] of node.operations.entries()) {
     switch (operation.kind) {
-      case 'assign': {
-        const held = fields.get(operation.field)
-        const field = fieldNamed(schema, operation.field)
-        const stamp = { clock: node.clock, id: node.id }
-        if (field === undefined || !isScalar(field)) break
-        if (held?.kind === 'register' && !isLater(stamp, held)) break
-        if (operation.value !== undefined) fields.set(operation.field, { kind: 'register', ...stamp, value: operation.value })
+      case 'assign':
+        if (operation.value !== undefined) making.assign(operation.field, node, operation.value)
         break
-      }
       case 'add':
-        if (operation.value !== undefined) elementsOf(operation.field).set(tagOf(node.id, position), operation.value)
+        if (operation.value !== undefined) making.add(operation.field, tagOf(node.id, position), operation.value)
         break
       case 'remove':
-        for (const tag of operation.tags) elementsOf(operation.field).delete(tag)
+        for (const tag of operation.tags) if (node.ignored?.has(tag) !== true) making.remove(operation.field, tag)
         break
       case 'put': {
         if (operation.entry === undefined) break
         const [key, value] = operation.entry
-        const byKey = entriesOf(operation.field)
-        const beside = (byKey.get(key) ?? []).filter((entry) => !covers(entry.node))
-        const tag = tagOf(node.id, position)
-        byKey.set(key, [...beside, { node: node.index, tag, clock: node.clock, id: node.id, value }])
+        put(operation.field, key, { node: node.index, tag: tagOf(node.id, position), clock: node.clock, id: node.id, value })
         break
       }
-      case 'drop': {
-        const byKey = entriesOf(operation.field)
-        const tags = new Set(operation.tags)
-        for (const [key, held] of byKey) {
-          const rest = held.filter((entry) => !tags.has(entry.tag))
-          if (rest.length === 0) byKey.delete(key)
-          else if (rest.length < held.length) byKey.set(key, rest)
+      case 'drop':
+        for (const tag of operation.tags) {
+          const key = node.ignored?.has(tag) === true ? undefined : keyOf(graph, operation.field, tag)
+          if (key !== undefined) making.put(operation.field, key, undefined, (entry) => entry.tag !== tag)
         }
-      }
     }
   }
-  for (const [field, byTag] of elements) fields.set(field, { kind: 'elements', byTag })
-  for (const [field, byKey] of entries) fields.set(field, { kind: 'entries', byKey })
-  let { presence } = state
-  if (touched || deleted) {
-    presence = linear ? [] : presence.filter((index) => !covers(index))
-    if (touched && !deleted) presence = [...presence, node.index]
+}
+
+/** `state`, exactly the value the author saw, with the operations of the change, all but its text. */
+export const applyAlone = (state: ItemState, node: Node, graph: ItemGraph): ItemState => {
+  if (node.operations.length === 0) return state
+  const making = new Making(state)
+  applyTo(making, node, graph, (field, key, entry) => making.put(field, key, entry, () => false))
+  return making.finish(deletes(node) ? [] : [node.index])
+}
+
+/**
+ * `state`, the value at `from`, with the operations of the changes `added`, all but their text: everything that a version holds beyond
+ * `from`, ascending; `alive` are those that are not dead.
+ */
+export const applyMerged = (
+  state: ItemState,
+  from: readonly number[],
+  added: readonly Node[],
+  alive: readonly Node[],
+  graph: ItemGraph,
+): ItemState => {
+  const effective = alive.filter((node) => node.operations.length > 0)
+  if (effective.length === 0) return state
+  const making = new Making(state)
+  const puts = new Map<string, Map<string, number[]>>()
+  for (const node of effective) {
+    applyTo(making, node, graph, (field, key, entry) => {
+      making.put(field, key, entry, (other) => other.node !== node.index)
+      const byKey = puts.get(field) ?? new Map<string, number[]>()
+      puts.set(field, byKey.set(key, [...(byKey.get(key) ?? []), node.index]))
+    })
   }
-  return { presence, fields }
+  // A put hides the puts under its key that are in its past, also when it was dropped itself.
+  for (const [field, byKey] of puts) {
+    for (const [key, nodes] of byKey) {
+      const hidden = graph.ancestorsAmong(making.nodesOf(field, key), nodes)
+      if (hidden.size > 0) making.put(field, key, undefined, (entry) => !hidden.has(entry.node))
+    }
+  }
+  return making.finish(mergedPresence(state.presence, from, added, effective, graph))
+}
+
+/** The edits that no later one covers, of those in `presence` and the new ones. */
+const mergedPresence = (
+  presence: readonly number[],
+  from: readonly number[],
+  added: readonly Node[],
+  effective: readonly Node[],
+  graph: ItemGraph,
+): number[] => {
+  const isEffective = new Set(effective.map((node) => node.index))
+  const covered = new Set<number>()
+  for (const node of added.toReversed()) {
+    if (isEffective.has(node.index) || covered.has(node.index)) for (const parent of node.parents) covered.add(parent)
+  }
+  // Heads of `from` are covered only by children among the added; what lies deeper is looked for.
+  const heads = new Set(from)
+  const deeper = new Set(presence.filter((index) => !heads.has(index) && !covered.has(index)))
+  if (deeper.size > 0) for (const index of graph.ancestorsAmong(deeper, covered)) covered.add(index)
+  const edits = effective.filter((node) => !deletes(node)).map((node) => node.index)
+  return [...presence, ...edits].filter((index) => !covered.has(index))
 }
 
 export const withText = (state: ItemState, field: string, splices: readonly Splice[]): ItemState => {

@@ -298,6 +298,8 @@ export class Database {
       return
     }
     for (const connection of this.#connections) if (this.#maySubscribe(connection)) connection.subscribe(repository)
+    // What was stored before a crash and not yet covered: its authors wait for it.
+    this.#authority?.cover(repository)
   }
 
   readonly #opening = new Set<Repository>()
@@ -463,6 +465,8 @@ export class Database {
     if (peer?.isAuthority === true) {
       this.#cancelConnecting?.()
       this.#setConnection('online')
+      // The authority's time is known now, by which clocks are judged.
+      for (const repository of this.#repositories.values()) repository.reconsider()
       this.#offerLogin(connection)
     }
     this.#subscribeAll(connection)
@@ -506,6 +510,7 @@ export class Database {
     const pending = this.#pendingLogin
     this.#pendingLogin = undefined
     for (const connection of this.#connections) this.#subscribeAll(connection)
+    for (const repository of this.#repositories.values()) repository.identityChanged()
     this.#tell()
     pending?.resolve()
   }

@@ -246,11 +246,11 @@ export class Repository {
       }
       const taken = this.#take()
       if (taken.length > limits.changes || taken.some(({ pieces }) => pieces.length > 1)) throw this.#tooLarge(taken)
-      const commits = this.#commit(
-        taken.map(({ live, pieces }) => ({ live, operations: pieces[0] ?? [] })),
-        true,
-      )
-      if (commits === undefined) throw this.#tooLarge(taken)
+      // What was put in and taken out again leaves nothing to commit, and a commit without a change is malformed.
+      if (taken.length > 0) {
+        const edits = taken.map(({ live, pieces }) => ({ live, operations: pieces[0] ?? [] }))
+        if (this.#commit(edits, true) === undefined) throw this.#tooLarge(taken)
+      }
     } catch (error) {
       for (const live of this.#dirty) live.discard()
       throw error
@@ -510,7 +510,10 @@ export class Repository {
   }
 
   #canCommit(): boolean {
-    return this.pipeline.isOpen && !this.#closed && this.#host.identity !== undefined && this.#host.root.position !== null
+    const { identity, certificates, root } = this.#host
+    if (!this.pipeline.isOpen || this.#closed || identity === undefined || root.position === null) return false
+    // Rules judge the owner whom the certificate names: before it is here, this replica would judge otherwise than all others.
+    return certificates.get(identity.session) !== undefined
   }
 
   #scheduleCapture(): void {

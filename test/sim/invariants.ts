@@ -1,0 +1,500 @@
+/**
+ * What must hold in every world, whatever happens in it (numbers as in RELIABILITY.md 4.3):
+ *
+ * After every event:
+ *    2  what a replica acknowledged is stored on its disk; what the authority acknowledged is stored there under a stored checkpoint
+ *    3  a commit that became durable has the id and the changes its bytes say, its signature, and everything it builds on before it;
+ *       its chain has no gap and its clock is later; the same for the authority's entries
+ *    4  pools are within their limits
+ *    5  an edit is seen where it was made until it stands in a commit, and what was once read is not unread
+ *    8  no rejection is unhandled (the world itself looks)
+ *    -  a commit or an entry leaves a node only when it is stored there; the authority never shows two entries for one place; no two
+ *       filters have one salt
+ * Every 64th event, and at every boot after a crash: 2 again, on what a crash would leave, for all that was ever durable.
+ *
+ * When everything is healed, within `calmLimit`, and again after all have been killed and started, within `restartLimit`:
+ *    9  all replicas hold the same commits and entries and show the same values, which are those of the oracle
+ *   10  everything acknowledged is everywhere; every promise of a running process is kept, or refused with a reason
+ *   11  in the next minute nothing travels but beats, and nothing is written
+ *   13  the whole history delivered again changes nothing
+ *   14  opening a log twice gives the same bytes, and leaves no torn tail
+ */
+import { type Commit, isRefusal, limits, liveOf } from '@weft-db/engine'
+import { decode } from '../../packages/engine/src/bytes/cbor.ts'
+import { equalBytes } from '../../packages/engine/src/bytes/bytes.ts'
+import { signedBytes } from '../../packages/engine/src/commit/commit.ts'
+import { hits } from '../../packages/engine/src/sync/filter.ts'
+import { decodeMessage } from '../../packages/engine/src/sync/message.ts'
+import type { Coverage } from './coverage.ts'
+import type { Disk } from './files.ts'
+import { type CardValue, valuesOf } from './oracle.ts'
+import { judge, readStoredEntry, sha256, Shelf } from './shelf.ts'
+import type { Stage } from './stage.ts'
+import { boardPath, Card, isGuest } from './worlds/card.ts'
+import type { Ledger } from './worlds/ledger.ts'
+import type { Player } from './worlds/player.ts'
+
+const hex = (bytes: Uint8Array): string => Buffer.from(bytes).toString('hex')
+
+/** The file of the board's log. */
+export const boardLog = `${hex(sha256(Buffer.from(boardPath)))}.log`
+
+interface Looked {
+  run: number
+  commits: number
+  entries: number
+  /** Marks that were read, by item. */
+  readonly read: Map<string, Set<string>>
+  /** Items whose drafts were dirty after the event before. */
+  dirty: boolean
+}
+
+export class Invariants {
+  readonly #stage: Stage
+  readonly #players: ReadonlyMap<string, Player>
+  readonly #ledger: Ledger
+  readonly #coverage: Coverage
+  readonly #shelves = new Map<string, Shelf>()
+  readonly #looked = new Map<string, Looked>()
+  /** Commits that were ever durable on a node. */
+  readonly #durable = new Map<string, Map<string, Commit>>()
+  /** The authority's entries by place, whoever showed them. */
+  readonly #entries = new Map<number, string>()
+  readonly #salts = new Set<string>()
+  readonly #sessionKeys = new Map<string, Uint8Array>()
+  readonly #owners = new Map<string, string>()
+  /** While nothing but beats may travel. */
+  idle = false
+  #offence: string | undefined
+
+  constructor(stage: Stage, players: ReadonlyMap<string, Player>, ledger: Ledger, coverage: Coverage) {
+    this.#stage = stage
+    this.#players = players
+    this.#ledger = ledger
+    this.#coverage = coverage
+    for (const [name, device] of stage.devices) this.#shelves.set(name, new Shelf(device.disk, boardLog))
+  }
+
+  /** Remembers the first law that was broken where nothing can be thrown. */
+  broken(what: string): void {
+    this.#offence ??= what
+  }
+
+  #shelf(name: string): Shelf {
+    const shelf = this.#shelves.get(name)
+    if (shelf === undefined) throw new Error(`no node ${name}`)
+    return shelf
+  }
+
+  #durableOf(name: string): Map<string, Commit> {
+    const known = this.#durable.get(name) ?? new Map<string, Commit>()
+    this.#durable.set(name, known)
+    return known
+  }
+
+  // What travels.
+
+  /** A message leaves an honest node. */
+  sent(from: string, to: string, message: Uint8Array): void {
+    const frame = decode(message)
+    if (isRefusal(frame) || !Array.isArray(frame)) return this.broken(`${from} sent what nobody can read`)
+    const [, kind, , body] = frame as readonly unknown[]
+    if (this.idle && kind !== 5) {
+      const about = kind === 7 && Array.isArray(body) ? `sync message ${String(body[0])}` : JSON.stringify(frame)
+      this.broken(`${from} had more to say to ${to} than a beat: frame ${String(kind)}, ${about}`)
+    }
+    if (kind !== 7) return
+    if (from !== 'server' && to !== 'server') this.#coverage.saw('direct channel used')
+    const read = decodeMessage(body as Parameters<typeof decodeMessage>[0])
+    if (isRefusal(read)) return this.broken(`${from} sent a sync message that is ${read.code}`)
+    if (read.kind === 'push') {
+      for (const bytes of read.commits) {
+        const found = judge(bytes)
+        if (found === undefined || !found.honest) return this.broken(`${from} sent a commit that is none`)
+        if (!this.#shelf(from).has(found.id)) return this.broken(`${from} sent ${found.id} before it was stored`)
+      }
+    } else if (read.kind === 'entries') {
+      for (const bytes of read.entries) {
+        const entry = readStoredEntry(bytes)
+        if (entry === undefined) return this.broken(`${from} sent an entry that is none`)
+        if (!this.#shelf(from).hasEntry(entry.id)) return this.broken(`${from} sent entry ${entry.n} before it was stored`)
+        this.#place(entry.n, entry.id)
+      }
+    } else if (read.kind === 'filter') {
+      if (read.round > 1) this.#coverage.saw('second round of a reconciliation')
+      if (read.filter.bits.length === 0) this.#coverage.saw('exact filter')
+      const salt = hex(read.filter.salt)
+      if (this.#salts.has(salt)) this.broken(`${from} used the salt ${salt} of an older filter`)
+      this.#salts.add(salt)
+      this.#falseHits(from, to, read.filter)
+    } else if (read.kind === 'rest') this.#coverage.saw('rest without progress')
+  }
+
+  #falseHits(from: string, to: string, filter: Parameters<typeof hits>[0]): void {
+    const sender = this.#players.get(from)?.board
+    const other = this.#players.get(to)?.board
+    if (sender === undefined || other === undefined) return
+    for (const { id } of other.pipeline.commits.heads()) {
+      if (!sender.pipeline.commits.has(id) && hits(filter, id, sha256)) this.#coverage.saw('Bloom false positive')
+    }
+  }
+
+  #place(n: number, id: string): void {
+    const known = this.#entries.get(n)
+    if (known === undefined) this.#entries.set(n, id)
+    else if (known !== id) this.broken(`the authority wrote two entries at place ${n}`)
+  }
+
+  // After an event.
+
+  afterEvent(): void {
+    this.#ledger.note()
+    for (const { node, level, ids } of this.#ledger.fresh.splice(0)) {
+      for (const id of ids) {
+        if (!this.#shelf(node).has(id) && level === 'local') throw new Error(`acked lost: ${node} acknowledged ${id} unstored`)
+        if (level === 'local') continue
+        const server = this.#shelf('server')
+        if (!server.has(id)) throw new Error(`acked lost: the authority acknowledged ${id} to ${node} unstored`)
+        if (!server.covers(id)) throw new Error(`acked lost: no stored checkpoint covers ${id}, acknowledged to ${node}`)
+      }
+    }
+    for (const player of this.#players.values()) this.#look(player)
+    const lost = this.#ledger.lostMark()
+    if (lost !== undefined) throw new Error(`an edit is gone: ${lost}`)
+    if (this.#offence !== undefined) throw new Error(this.#offence)
+  }
+
+  #look(player: Player): void {
+    const { board, database } = player
+    if (board === undefined || database === undefined || !board.pipeline.isOpen) return
+    const { pipeline, counting } = board
+    let looked = this.#looked.get(player.name)
+    if (looked === undefined || looked.run !== player.run) {
+      looked = { run: player.run, commits: 0, entries: 0, read: new Map(), dirty: false }
+      this.#looked.set(player.name, looked)
+    }
+    if (pipeline.commits.size < looked.commits) throw new Error(`${player.name} holds fewer commits than before`)
+    const grew = pipeline.commits.size > looked.commits
+    const durable = this.#durableOf(player.name)
+    for (; looked.commits < pipeline.commits.size; looked.commits++) {
+      const commit = pipeline.commits.at(looked.commits)
+      if (commit === undefined) throw new Error(`${player.name} has no commit at ${looked.commits}`)
+      if (!durable.has(commit.id) || looked.run > 1) this.#judgeCommit(player, commit, looked.commits)
+      durable.set(commit.id, commit)
+    }
+    for (; looked.entries < pipeline.durableEntries; looked.entries++) {
+      const entry = pipeline.log.entries[looked.entries]
+      if (entry === undefined) throw new Error(`${player.name} has no entry at ${looked.entries}`)
+      if (!this.#shelf(player.name).hasEntry(entry.id)) throw new Error(`${player.name} holds entry ${entry.n} unstored`)
+      this.#place(entry.n, entry.id)
+      this.#judgeEntry(player, looked.entries)
+      if (player.isAuthority && this.#storageFailed) {
+        this.#storageFailed = false
+        this.#coverage.saw('checkpoint after a storage failure')
+      }
+    }
+    if (pipeline.pending.commits > limits.pendingCommits || pipeline.pending.bytes > limits.pendingBytes) {
+      throw new Error(`${player.name} keeps ${pipeline.pending.commits} commits that wait for parents`)
+    }
+    if (counting.waiting.size > limits.heldChanges) throw new Error(`${player.name} holds ${counting.waiting.size} changes`)
+    if (pipeline.pending.commits > 0) this.#coverage.saw('orphan pool used')
+    if (player.isAuthority && board.problem !== undefined) {
+      if (!this.#storageFailed) this.#coverage.saw('storing failed at the authority')
+      this.#storageFailed = true
+    }
+    if (grew) for (const { why } of counting.waiting.values()) if (why.code === 'ClockAhead') this.#coverage.saw('clock ahead holds a change')
+    this.#read(player, looked, grew)
+  }
+
+  #storageFailed = false
+
+  /** Reads what the app reads. */
+  #read(player: Player, looked: Looked, grew: boolean): void {
+    let dirty = false
+    for (const [key, item] of player.items) {
+      const live = liveOf(item)
+      if (!live.draft.isEmpty) dirty = true
+      if (!grew) continue
+      const heads = live.merged.heads.length
+      if (heads > 1) this.#coverage.saw('more than one head')
+      if (heads > limits.parents) this.#coverage.saw('more than 16 heads')
+      const votes = live.state.fields.get('votes')
+      const now = new Set<string>()
+      if (votes?.kind === 'entries') for (const vote of votes.byKey.keys()) if (vote.startsWith('e')) now.add(vote)
+      for (const vote of looked.read.get(key) ?? []) {
+        if (!now.has(vote)) throw new Error(`${player.name} read ${vote} of ${key} and reads it no more`)
+      }
+      looked.read.set(key, now)
+    }
+    if (grew && dirty && looked.dirty) this.#coverage.saw('remote commit under a dirty draft')
+    looked.dirty = dirty
+  }
+
+  #judgeCommit(player: Player, commit: Commit, place: number): void {
+    const bad = (what: string): never => {
+      throw new Error(`${player.name} admitted ${commit.id}: ${what}`)
+    }
+    const found = judge(commit.bytes)
+    if (found === undefined || found.id !== commit.id || !found.honest) return bad('its bytes say otherwise')
+    const commits = this.#players.get(player.name)?.board?.pipeline.commits
+    if (commits === undefined) return
+    const earlier = (id: string): Commit => {
+      const index = commits.indexOf(id)
+      const parent = commits.at(index)
+      if (parent === undefined || index >= place) return bad(`${id} is not before it`)
+      return parent
+    }
+    if (commit.prev === null ? commit.seq !== 0 : earlier(commit.prev).seq + 1 !== commit.seq) bad('a gap in its chain')
+    const before = commit.changes.flatMap((change) => change.parents.map(earlier))
+    if (commit.prev !== null) {
+      const prev = earlier(commit.prev)
+      if (prev.chain !== commit.chain) bad('it follows another chain')
+      before.push(prev)
+    }
+    for (const one of before) {
+      if (one.clock >= commit.clock) bad(`its clock is not later than that of ${one.id}`)
+      if (before.length > 0 && (one.policy.authority?.n ?? -1) > (commit.policy.authority?.n ?? -1)) bad('its policy goes back')
+    }
+    this.#judgeSignature(player, commit, bad)
+    const tied = this.#clocks.get(commit.clock)
+    if (tied !== undefined && tied.id !== commit.id) {
+      if (tied.changes.some((change) => commit.changes.some((other) => other.key === change.key))) {
+        this.#coverage.saw('equal clocks at one item')
+      }
+    } else this.#clocks.set(commit.clock, commit)
+  }
+
+  readonly #clocks = new Map<number, Commit>()
+  readonly #verified = new Set<string>()
+
+  #judgeSignature(player: Player, commit: Commit, bad: (what: string) => never): void {
+    const certificate = player.database?.certificates.get(commit.session)
+    if (certificate !== undefined) {
+      if (hex(sha256(certificate.publicKey)) !== commit.session) bad('a certificate of another session')
+      this.#sessionKeys.set(commit.session, certificate.publicKey)
+      this.#owners.set(commit.session, certificate.owner)
+    }
+    const name = `${commit.id}${hex(commit.signature)}`
+    const key = this.#sessionKeys.get(commit.session)
+    // Its author may admit a commit before the first certificate comes; whoever admits it next has one.
+    if (key === undefined || this.#verified.has(name)) return
+    if (!this.#stage.signatures.verify(key, signedBytes(commit.id), commit.signature)) bad('nobody signed it')
+    this.#verified.add(name)
+  }
+
+  #judgeEntry(player: Player, index: number): void {
+    const log = player.board?.pipeline.log
+    const [entry, prev] = [log?.entries[index], log?.entries[index - 1]]
+    if (entry === undefined) return
+    if (entry.n !== index || entry.prev !== (prev?.id ?? null)) throw new Error(`${player.name}: entry ${index} follows nothing`)
+    if (entry.id !== hex(sha256(entry.body))) throw new Error(`${player.name}: entry ${index} is not what its id says`)
+    if (player.isAuthority && entry.statement.kind === 'checkpoint') {
+      for (const { id } of entry.statement.moved) {
+        if (!this.#shelf('server').has(id)) throw new Error(`a checkpoint covers ${id}, which is not stored`)
+      }
+    }
+    const key = player.database?.root.key(entry.signer)
+    const body = this.#entryMessage(entry.body)
+    if (key === undefined || !this.#stage.signatures.verify(key, body, entry.signature)) {
+      throw new Error(`${player.name}: nobody signed entry ${index}`)
+    }
+  }
+
+  #entryMessage(body: Uint8Array): Uint8Array {
+    return Buffer.concat([Buffer.from('weft/entry/1\0'), sha256(body)])
+  }
+
+  // What a crash leaves.
+
+  /** A process begins on a disk: after a crash, or the first. */
+  booted(player: Player): void {
+    const shelf = this.#shelf(player.name)
+    shelf.reset()
+    this.#mustHold(player.name, shelf.refresh(), 'at boot')
+  }
+
+  /** What would be left if the power failed now. */
+  afterCrash(): void {
+    for (const [name, device] of this.#stage.devices) {
+      const clone: Disk = device.disk.clone()
+      clone.crash()
+      this.#mustHold(name, new Shelf(clone, boardLog).refresh(), 'after a crash now')
+    }
+  }
+
+  #mustHold(name: string, shelf: Shelf, when: string): void {
+    const missing = (id: string, what: string): void => {
+      if (!shelf.commits.has(id)) this.broken(`acked lost: ${name} has lost ${id}, ${what}, ${when}`)
+    }
+    for (const id of this.#durableOf(name).keys()) missing(id, 'which was durable')
+    for (const id of this.#ledger.local.get(name) ?? []) missing(id, 'which it acknowledged')
+    if (name !== 'server') return
+    for (const id of this.#ledger.authority) {
+      missing(id, 'which the authority acknowledged')
+      if (!shelf.covers(id)) this.broken(`acked lost: the checkpoint that covers ${id} is lost ${when}`)
+    }
+  }
+
+  // When all is quiet.
+
+  /** Why the world is not quiet yet; undefined when it is. */
+  unrest(): string | undefined {
+    const server = this.#players.get('server')?.board
+    if (server === undefined || !server.pipeline.isOpen) return 'the authority is not open'
+    const { commits, log } = server.pipeline
+    for (const player of this.#players.values()) {
+      const { board, database, name } = player
+      if (board === undefined || database === undefined || !board.pipeline.isOpen) return `${name} is not open`
+      if (!player.isAuthority && database.session === undefined) return `${name} is not logged in`
+      if (!board.pipeline.isIdle) return `${name} is storing`
+      if (board.problem !== undefined) return `${name} cannot store: ${board.problem.code}`
+      if (board.unsaved > 0) return `${name} has ${board.unsaved} unsaved, ${dirtyOf(player)}`
+      if (board.pipeline.commits.size !== commits.size) return `${name} holds ${board.pipeline.commits.size} of ${commits.size} commits`
+      if (board.pipeline.log.entries.length !== log.entries.length) {
+        return `${name} holds ${board.pipeline.log.entries.length} of ${log.entries.length} entries`
+      }
+      if (board.unacknowledged > 0) return `${name} has ${board.unacknowledged} commits that no checkpoint covers`
+    }
+    const [waiting] = this.#ledger.waiting
+    if (waiting !== undefined) return `${waiting.player.name} still waits for saved(${waiting.level})`
+    return undefined
+  }
+
+  /** What is held and does not count yet, if anything is. */
+  get held(): string | undefined {
+    for (const { name, board } of this.#players.values()) {
+      for (const { why } of board?.counting.waiting.values() ?? []) return `${name} holds a change: ${why.code} ${why.about}`
+    }
+    return undefined
+  }
+
+  /** Same commits, same entries, same values, and those of the oracle. */
+  mustAgree(): void {
+    const server = this.#players.get('server')?.board
+    if (server === undefined) throw new Error('the authority is not open')
+    const all = commitsOf(server)
+    const ids = all.map(({ id }) => id).sort()
+    const entries = server.pipeline.log.entries.map(({ id }) => id).join()
+    for (const { name, board } of this.#players.values()) {
+      if (board === undefined) throw new Error(`${name} is not open`)
+      const held = commitsOf(board).map(({ id }) => id).sort()
+      if (held.join() !== ids.join()) throw new Error(`${name} and the authority hold different commits`)
+      if (board.pipeline.log.entries.map(({ id }) => id).join() !== entries) throw new Error(`${name} holds other entries`)
+    }
+    for (const [name, wanted] of [...this.#ledger.local, ['server', this.#ledger.authority] as const]) {
+      for (const id of wanted) if (!ids.includes(id)) throw new Error(`acked lost: ${id}, acknowledged by ${name}, is nowhere`)
+    }
+    if (this.held !== undefined) return
+    this.#mustShow(all)
+  }
+
+  #mustShow(all: readonly Commit[]): void {
+    for (const player of this.#players.values()) {
+      for (const { session } of all) {
+        const owner = player.database?.certificates.get(session)?.owner
+        if (owner !== undefined) this.#owners.set(session, owner)
+      }
+    }
+    const isDead = (commit: Commit): boolean => isGuest(this.#owners.get(commit.session) ?? '')
+    this.#coverage.saw('dead change', all.filter(isDead).length)
+    const expected = valuesOf(all, isDead)
+    this.#countShapes(all)
+    const right = print(expected)
+    for (const { name, board } of this.#players.values()) {
+      if (board === undefined) continue
+      const shown = new Map<string, CardValue>()
+      for (const key of [...expected.keys()].sort()) shown.set(key, valueIn(board, key))
+      const found = print(shown)
+      if (found !== right) throw new Error(`${name} shows other values than the oracle: ${difference(found, right)}`)
+      for (const [key, { present, fields }] of expected) {
+        const item = board.item(Card, key)
+        if ((item !== null && item !== undefined) !== present) throw new Error(`${name}: whether ${key} is there`)
+        if (item && JSON.stringify(item) !== JSON.stringify(asJson(fields))) {
+          throw new Error(`${name} reads ${key} as ${JSON.stringify(item)} instead of ${JSON.stringify(asJson(fields))}`)
+        }
+      }
+    }
+  }
+
+  #countShapes(all: readonly Commit[]): void {
+    const byItem = new Map<string, { commit: Commit; parents: readonly string[]; types: boolean; deletes: boolean }[]>()
+    for (const commit of all) {
+      for (const { key, parents, operations } of commit.changes) {
+        const types = operations.some(({ kind }) => kind === 'splice')
+        const deletes = operations.some(({ kind }) => kind === 'delete')
+        byItem.set(key, [...(byItem.get(key) ?? []), { commit, parents, types, deletes }])
+      }
+    }
+    for (const changes of byItem.values()) {
+      const byParents = new Map<string, (typeof changes)[number]>()
+      for (const change of changes) {
+        const beside = byParents.get(change.parents.join())
+        if (beside !== undefined && beside.types && change.types) this.#coverage.saw('text typed at once by two')
+        if (beside !== undefined && beside.deletes !== change.deletes) this.#coverage.saw('edit beside a deletion')
+        byParents.set(change.parents.join(), change)
+      }
+    }
+  }
+
+  /** What must not change when everything is delivered again. */
+  standing(player: Player): string {
+    const { board } = player
+    if (board === undefined) return ''
+    const keys = [...board.counting.items.keys()].sort()
+    const values = keys.map((key) => [key, valueIn(board, key)])
+    const size = this.#stage.device(player.name).disk.storedFile(boardLog)?.length
+    return JSON.stringify([commitsOf(board).map(({ id }) => id), board.pipeline.log.entries.length, size, values])
+  }
+}
+
+type Board = NonNullable<Player['board']>
+
+export const commitsOf = ({ pipeline }: Board): Commit[] =>
+  Array.from({ length: pipeline.commits.size }, (_, index) => pipeline.commits.at(index)).filter((one) => one !== undefined)
+
+/** The merged value of an item, in the oracle's shape. */
+const valueIn = (board: Board, key: string): CardValue => {
+  const fields: Record<string, unknown> = {}
+  const [item] = board.counting.items.get(key)?.values() ?? []
+  const state = item?.value()
+  for (const name of Card.names) {
+    const field = Card.fields[name as keyof typeof Card.fields]
+    const held = state?.fields.get(name)
+    if (field.kind === 'text') fields[name] = held?.kind === 'text' ? held.rope.toString() : ''
+    else if (field.kind === 'set') {
+      const elements = held?.kind === 'elements' ? [...new Set(held.byTag.values())] : []
+      fields[name] = elements.sort((a, b) => (String(a) < String(b) ? -1 : 1))
+    } else if (field.kind === 'map') {
+      const entries = held?.kind === 'entries' ? [...held.byKey] : []
+      const shown = entries.map(([vote, puts]) => {
+        const latest = puts.reduce((a, b) => (b.clock > a.clock || (b.clock === a.clock && b.id > a.id) ? b : a))
+        return [vote, latest.value] as const
+      })
+      fields[name] = shown.sort(([a], [b]) => (a < b ? -1 : 1))
+    } else fields[name] = held?.kind === 'register' ? held.value : field.initial
+  }
+  return { present: state !== undefined && state.presence.length > 0, fields }
+}
+
+/** The items with drafts, as the app holds them. */
+const dirtyOf = ({ items }: Player): string =>
+  [...items].flatMap(([key, item]) => (liveOf(item).draft.isEmpty ? [] : [key])).join(' ')
+
+const print = (values: ReadonlyMap<string, CardValue>): string => JSON.stringify([...values])
+
+/** As the item itself prints. */
+const asJson = (fields: Readonly<Record<string, unknown>>): Record<string, unknown> => ({
+  ...fields,
+  due: typeof fields.due === 'number' ? new Date(fields.due) : null,
+  votes: Object.fromEntries(fields.votes as [string, unknown][]),
+})
+
+const difference = (found: string, right: string): string => {
+  let at = 0
+  while (at < found.length && found[at] === right[at]) at++
+  return `...${found.slice(Math.max(0, at - 60), at + 60)}... instead of ...${right.slice(Math.max(0, at - 20), at + 60)}...`
+}
+
+export const sameBytes = (left: Uint8Array | undefined, right: Uint8Array | undefined): boolean =>
+  left !== undefined && right !== undefined && equalBytes(left, right)
+

@@ -1,0 +1,48 @@
+/** The app of the simulated worlds: one schema with a field of every type, a rule that some may not write, and a login without a password. */
+import {
+  boolean,
+  date,
+  type Login,
+  map,
+  number,
+  order,
+  type Rule,
+  read,
+  refusal,
+  schema,
+  set,
+  string,
+  text,
+  write,
+} from '@weft-db/engine'
+
+export const Card = schema('card', 1, {
+  title: string({ max: 200 }),
+  done: boolean(),
+  points: number({ integer: true }),
+  due: date(),
+  tags: set(string()),
+  votes: map(number()),
+  notes: text(),
+  place: order(),
+})
+
+export const boardPath = '/board/one'
+
+/** Guests may read; what they write is signed, stored and forwarded like everything else, and dead. */
+export const rules: readonly Rule[] = [
+  read('/board/:id', ({ session }) => session !== undefined),
+  write('/board/:id', ({ owner }) => owner?.startsWith('member:') === true),
+]
+
+export const isGuest = (owner: string): boolean => owner.startsWith('guest:')
+
+/** The name of an account, for both sides. */
+export const account = (owner?: string): Login => ({
+  method: 'account',
+  credentials: owner ?? null,
+  check: async (credentials, session) =>
+    typeof credentials === 'string' && credentials !== ''
+      ? { owner: `${credentials}:${session}`, name: credentials }
+      : refusal('LoginRefused', 'an account is needed'),
+})

@@ -1,0 +1,192 @@
+/** Plays a script to its end: the faults, then calm, then everybody killed and started again, and the questions of `invariants.ts`. */
+import { StorageError } from '@weft-db/engine'
+import { encode } from '../../../packages/engine/src/bytes/cbor.ts'
+import { scan } from '../../../packages/engine/src/log/frame.ts'
+import { Journal } from '../../../packages/engine/src/replica/journal.ts'
+import { Coverage, type Sight } from '../coverage.ts'
+import { boardLog, commitsOf, Invariants, sameBytes } from '../invariants.ts'
+import { Stage } from '../stage.ts'
+import { Failure, type WorldOptions } from '../world.ts'
+import { Hostile } from './hostile.ts'
+import { Ledger } from './ledger.ts'
+import { Player } from './player.ts'
+import type { Script } from './script.ts'
+import { WatchedFiles } from './watched.ts'
+import { Work } from './work.ts'
+
+/** ms of virtual time. Calm takes this long where only patience tells that a peer is gone, and then a pause has to end. */
+export const calmLimit = 150_000
+export const restartLimit = 60_000
+const minute = 60_000
+/** Beats of one side in a minute, and one more for clocks that run fast. */
+const mostBeats = 6
+const day = 86_400_000
+
+export interface Played {
+  readonly events: number
+  readonly trace: string
+  readonly coverage: Coverage
+  /** Virtual ms until all was quiet, after the calm and after the restart. */
+  readonly quiet: readonly number[]
+}
+
+const sightOf: Readonly<Record<string, Sight>> = {
+  Gap: 'a gap noticed',
+  Malformed: 'a malformed message refused',
+  NotCanonical: 'a malformed message refused',
+  BadHash: 'altered content refused',
+  BadSignature: 'a forged signature refused',
+}
+
+export const play = async (script: Script, options: WorldOptions = {}): Promise<Played> => {
+  const stage = new Stage(script.plan, { stepLimit: 400_000, ...options })
+  const { world, network } = stage
+  const coverage = new Coverage()
+  const ledger = new Ledger(coverage)
+  const players = new Map<string, Player>()
+  const invariants = new Invariants(stage, players, ledger, coverage)
+  const work = new Work(script.plan.seed, ledger, coverage)
+  const hostiles = script.hostilities.map((one, index) => new Hostile(one, world.stream(`hostile/${index}`)))
+  let killing = false
+
+  for (const device of stage.devices.values()) {
+    const player = new Player(device, network, script, {
+      incident: (_player, { code, about }) => {
+        const sight = sightOf[code]
+        if (sight !== undefined) coverage.saw(sight)
+        if (code === 'BadSignature' && about.length === 64) coverage.saw('a forged entry refused')
+        if (code === 'Inapplicable' || code === 'LogForked' || code === 'ChainForked') {
+          invariants.broken(`${device.name} reports ${code} (${about}) among honest replicas`)
+        }
+      },
+      booted: (one) => invariants.booted(one),
+      ended: ({ board }) => {
+        if (board !== undefined && !board.pipeline.isIdle && !killing) coverage.saw('crash with work under way')
+      },
+      failed: (_player, error) => {
+        if (!(error instanceof StorageError)) throw error
+        coverage.saw('opening failed')
+      },
+      watch: (files) => new WatchedFiles(files, coverage),
+    })
+    players.set(device.name, player)
+  }
+  network.wire = (from, to, message) => {
+    invariants.sent(from, to, message)
+    return hostiles.reduce<readonly Uint8Array[]>(
+      (messages, hostile) => messages.flatMap((one) => hostile.pass(from, to, one)),
+      [message],
+    )
+  }
+  const playerOn = (name: string): Player => {
+    const player = players.get(name)
+    if (player === undefined) throw new Error(`no player ${name}`)
+    return player
+  }
+  world.check('after the event', () => invariants.afterEvent())
+  world.check('after a crash', () => invariants.afterCrash(), 64)
+
+  const played = (quiet: readonly number[] = []): Played => ({
+    events: world.steps,
+    trace: world.traceHash(),
+    coverage,
+    quiet,
+  })
+  const judge = (what: string, run: () => void): void => {
+    try {
+      run()
+    } catch (error) {
+      throw new Failure(`${what}: ${error instanceof Error ? error.message : String(error)}`, world, error)
+    }
+  }
+
+  stage.open({
+    boot: (device) => playerOn(device.name).boot(),
+    edit: (device, item, draw) => work.edit(playerOn(device.name), item, draw),
+  })
+  if ((await world.run(script.plan.duration)) === 'step') return played()
+
+  // Everything heals; what runs goes on running.
+  for (const hostile of hostiles) hostile.active = false
+  stage.calm()
+  for (const { from, to } of script.hostilities) network.breakLinks(from, to)
+  const quiet: number[] = []
+  const settle = async (limit: number, what: string): Promise<boolean> => {
+    const from = world.now
+    const ended = await world.run(from + limit, () => invariants.unrest() === undefined)
+    if (ended === 'step') return false
+    if (ended === 'time') throw new Failure(`${what}: not quiet after ${limit / 1000} s: ${invariants.unrest()}`, world)
+    quiet.push(world.now - from)
+    // What comes behind the last event, such as an answer to it.
+    if ((await world.run(world.now + 3_000)) === 'step') return false
+    judge(what, () => invariants.mustAgree())
+    return true
+  }
+  if (!(await settle(calmLimit, 'after the calm'))) return played()
+
+  // A clock that was ahead holds changes; time passes.
+  if (invariants.held !== undefined) for (const device of stage.devices.values()) device.clock.jump(3 * day)
+  killing = true
+  for (const device of stage.devices.values()) {
+    device.crash({ cache: 'lost', lock: 'released' })
+    playerOn(device.name).boot()
+  }
+  killing = false
+  if (!(await settle(restartLimit, 'after a restart of all'))) return played(quiet)
+  judge('after a restart of all', () => {
+    if (invariants.held !== undefined) throw new Error(invariants.held)
+  })
+
+  // Nothing to say but that everybody is there.
+  invariants.idle = true
+  const before = new Map([...players.keys()].flatMap((from) => [...players.keys()].map((to) => [`${from}>${to}`, network.traffic(from, to).messages])))
+  if ((await world.run(world.now + minute)) === 'step') return played(quiet)
+  invariants.idle = false
+  judge('in the minute after', () => {
+    for (const from of players.keys()) {
+      for (const to of players.keys()) {
+        const sent = network.traffic(from, to).messages - (before.get(`${from}>${to}`) ?? 0)
+        if (sent > mostBeats) throw new Error(`${from} sent ${sent} messages to ${to}`)
+      }
+    }
+  })
+
+  // The whole history again.
+  const server = playerOn('server').board
+  if (server === undefined) throw new Failure('the authority is gone', world)
+  const commits = commitsOf(server).map(({ bytes }) => bytes)
+  const entries = server.pipeline.log.entries.map(({ bytes }) => bytes)
+  for (const player of players.values()) {
+    const standing = invariants.standing(player)
+    const done = { is: false }
+    const received = player.board?.pipeline.receive({}, { certificates: [], commits, entries })
+    received?.then(() => {
+      done.is = true
+    })
+    if ((await world.run(world.now + minute, () => done.is)) === 'step') return played(quiet)
+    judge('delivered again', () => {
+      if (!done.is) throw new Error(`${player.name} is not through with it`)
+      if (invariants.standing(player) !== standing) throw new Error(`${player.name} changed`)
+    })
+  }
+
+  // The logs, opened twice.
+  for (const device of stage.devices.values()) {
+    device.crash({ cache: 'lost', lock: 'released' })
+    const clone = device.disk.clone()
+    const openings: (Uint8Array | undefined)[] = []
+    for (let round = 0; round < 2; round++) {
+      const { journal } = await Journal.open(clone.files(), boardLog, { header: encode([]), onIncident: () => undefined })
+      await journal.close()
+      clone.crash()
+      openings.push(clone.storedFile(boardLog)?.slice())
+    }
+    judge('opened twice', () => {
+      const [once, twice] = openings
+      if (!sameBytes(once, twice)) throw new Error(`the log of ${device.name} is not the same`)
+      if (!sameBytes(once, device.disk.storedFile(boardLog))) throw new Error(`opening changed the log of ${device.name}`)
+      if (once !== undefined && scan(once).torn) throw new Error(`the log of ${device.name} has a torn tail`)
+    })
+  }
+  return played(quiet)
+}

@@ -1,0 +1,69 @@
+/**
+ * What takes hours, as whole runs of the tools: `npm run soak [-- --shard i/n]`. Shard i of n takes every n-th job, so that several machines
+ * share the work. Prints each job's own output and how it ended; fails when one of them does.
+ */
+import { spawn } from 'node:child_process'
+import { existsSync } from 'node:fs'
+import { fileURLToPath } from 'node:url'
+import { parseArgs } from 'node:util'
+
+interface Job {
+  readonly name: string
+  readonly script: string
+  readonly options: readonly string[]
+}
+
+const root = fileURLToPath(new URL('..', import.meta.url))
+
+/** Seeds of one simulation job, so that no job is much longer than the others. */
+const seedsPerJob = 500
+const simulations = Array.from(
+  { length: 8 },
+  (_, index): Job => ({
+    name: `simulation ${index + 1}`,
+    script: 'test/sim/main.ts',
+    options: ['--from', String(1 + index * seedsPerJob), '--seeds', String(seedsPerJob), '--no-mutants', '--json'],
+  }),
+)
+
+/** The traces of josephg/editing-traces, commit by commit, where they are laid beside the repository. */
+const traces = ['automerge-paper', 'friendsforever'].flatMap((name): Job[] => {
+  const file = `../shared/data/${name}.json.gz`
+  if (!existsSync(new URL(file, `file://${root}`))) return []
+  return [
+    { name: `replay ${name}`, script: 'test/replay/main.ts', options: [file, '--transport', 'socketio', '--json'] },
+  ]
+})
+
+const jobs: readonly Job[] = [
+  ...traces,
+  { name: 'mutants', script: 'test/sim/main.ts', options: ['--seeds', '20', '--mutants', '--json'] },
+  { name: 'kills', script: 'test/crash/main.ts', options: ['--kills', '500', '--json'] },
+  ...simulations,
+]
+
+const run = (job: Job): Promise<boolean> =>
+  new Promise((resolve, reject) => {
+    const flags = ['--import', 'tsx', '--conditions=weft-source', job.script, ...job.options]
+    const child = spawn(process.execPath, flags, { cwd: root, stdio: 'inherit' })
+    child.once('error', reject)
+    child.once('exit', (code) => resolve(code === 0))
+  })
+
+const { values } = parseArgs({ options: { shard: { type: 'string', default: '1/1' } } })
+const [index = 1, count = 1] = values.shard.split('/').map(Number)
+if (!(Number.isInteger(index) && Number.isInteger(count) && index >= 1 && index <= count)) {
+  console.error('--shard takes i/n, for example 1/4')
+  process.exit(2)
+}
+const mine = jobs.filter((_, place) => place % count === index - 1)
+let failed = 0
+for (const job of mine) {
+  const began = performance.now()
+  console.log(`# ${job.name}`)
+  const passed = await run(job)
+  if (!passed) failed++
+  console.log(`# ${job.name}: ${passed ? 'ok' : 'FAILED'} in ${((performance.now() - began) / 1000).toFixed(1)} s`)
+}
+console.log(`${mine.length - failed} passed, ${failed} failed`)
+process.exit(failed === 0 ? 0 : 1)
