@@ -40,7 +40,11 @@ const longest = 60
 
 const runtime = nodeRuntime()
 
-export const killServer = async (kills: number, seed: string): Promise<Outcome> => {
+export const killServer = async (
+  kills: number,
+  seed: string,
+  onKill: (kill: number, acked: number) => void = () => undefined,
+): Promise<Outcome> => {
   const random = new Stream(seed, 'kill')
   const folder = await mkdtemp(join(tmpdir(), 'weft-kill-'))
   const store = join(folder, 'store')
@@ -72,6 +76,7 @@ export const killServer = async (kills: number, seed: string): Promise<Outcome> 
         await tally.after(aim < 0.55 ? 'stored' : 'acknowledged', count)
       }
       await killed()
+      onKill(kill, ledger.size)
       if (kill < kills) server = new ServerProcess(store, port)
     }
     await Promise.all(loads.map((client) => client.stop()))

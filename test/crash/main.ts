@@ -17,8 +17,11 @@ if (!Number.isInteger(kills) || kills < 1) {
   process.exit(2)
 }
 const began = performance.now()
-const { acked, ackedLost, converged, torn, oddities } = await killServer(kills, seed)
-const seconds = Math.round((performance.now() - began) / 100) / 10
+const since = (): number => Math.round((performance.now() - began) / 100) / 10
+const { acked, ackedLost, converged, torn, oddities } = await killServer(kills, seed, (kill, acked) => {
+  if (kill % 10 === 0) console.error(`${kill} kills, ${acked} commits acknowledged, ${since()} s`)
+})
+const seconds = since()
 if (values.json) console.log(JSON.stringify({ kills, acked, ackedLost, seed, converged, torn, seconds, oddities }))
 else {
   console.log(

@@ -11,13 +11,14 @@ import type { BrowserContext, Page } from 'playwright-core'
 import { afterAll, describe, expect, test } from 'vitest'
 import { Host } from './host.ts'
 import type {} from './page/contracts.ts'
-import { openProfile } from './stage.ts'
+import { openPlain, openProfile } from './stage.ts'
 
 const host = await Host.start()
 const directory = await mkdtemp(join(tmpdir(), 'weft-contracts-'))
-let profile = await openProfile(directory)
+let profile = await openProfile(join(directory, 'watched'))
+const plain = await openPlain(join(directory, 'plain'), `${host.url}/#serve`)
 afterAll(async () => {
-  await profile.close()
+  await Promise.all([profile.close(), plain.close()])
   await host.end()
   await rm(directory, { recursive: true, force: true })
 })
@@ -56,7 +57,7 @@ const run = (name: string): Promise<string | undefined> => page.evaluate((one) =
 describe('in Chromium', () => {
   for (const name of names.filter((one) => !one.startsWith('planted'))) {
     test(name, async () => {
-      const failure = await run(name)
+      const failure = await (name.startsWith('socket.io') ? host.run(name) : run(name))
       if (failure !== undefined) throw new Error(failure)
     })
   }
@@ -64,10 +65,9 @@ describe('in Chromium', () => {
 
 describe('the runner in the page', () => {
   test('reports every planted failure with what was wrong, and nothing else', async () => {
-    const told = await Promise.all(
-      names.filter((name) => name.startsWith('planted')).map(async (name) => [name, (await run(name)) ?? 'passed']),
-    )
-    expect(Object.fromEntries(told)).toEqual({
+    const told: Record<string, string> = {}
+    for (const name of names) if (name.startsWith('planted')) told[name] = (await run(name)) ?? 'passed'
+    expect(told).toEqual({
       'planted > wrong value': expect.stringContaining('to deeply equal'),
       'planted > wrong promise': expect.stringContaining('instead of rejecting'),
       'planted > wrong throw': expect.stringContaining('to throw an error'),
@@ -176,7 +176,7 @@ describe('a journal over IndexedDB keeps what append resolved for', () => {
     const gone = new Promise<void>((resolve) => void profile.once('close', () => resolve()))
     process.kill(main.id, 'SIGKILL')
     await gone
-    profile = await openProfile(directory)
+    profile = await openProfile(join(directory, 'watched'))
     await offerNode(profile)
     await allOf('killed', acknowledged)
   })

@@ -17,7 +17,7 @@ const vitestInPage: Plugin = {
   setup(bundling) {
     const require = createRequire(createRequire(import.meta.url).resolve('vitest/package.json'))
     bundling.onResolve({ filter: /^vitest$/ }, () => ({ path: standIn }))
-    bundling.onResolve({ filter: /^@vitest\/expect$/ }, ({ path }) => ({ path: require.resolve(path) }))
+    bundling.onResolve({ filter: /^vitest-assertions$/ }, () => ({ path: require.resolve('@vitest/expect') }))
   },
 }
 
@@ -36,14 +36,42 @@ const bundle = async (): Promise<string> => {
   return outputFiles[0]?.text ?? ''
 }
 
+/** Cases for a page that asks for its work, in the order they are asked for. */
+class Work {
+  readonly #told = new Map<string, (failure: string | undefined) => void>()
+  readonly #open: string[] = []
+  #idle: ((name: string) => void) | undefined
+
+  do(name: string): Promise<string | undefined> {
+    return new Promise((resolve) => {
+      this.#told.set(name, resolve)
+      if (this.#idle === undefined) this.#open.push(name)
+      else this.#idle(name)
+      this.#idle = undefined
+    })
+  }
+
+  async next(): Promise<string> {
+    return this.#open.shift() ?? new Promise((resolve) => {
+      this.#idle = resolve
+    })
+  }
+
+  told({ name, failure }: { name: string; failure?: string }): void {
+    this.#told.get(name)?.(failure)
+  }
+}
+
 export class Host {
   readonly url: string
   readonly #server: Server
   readonly #pairs: Acceptor[]
+  readonly #work: Work
 
-  private constructor(server: Server, pairs: Acceptor[]) {
+  private constructor(server: Server, pairs: Acceptor[], work: Work) {
     this.#server = server
     this.#pairs = pairs
+    this.#work = work
     // 'localhost' is a secure context whatever the scheme, and an origin other than the acceptors' 127.0.0.1.
     this.url = `http://localhost:${portOf(server)}`
   }
@@ -51,13 +79,19 @@ export class Host {
   static async start(): Promise<Host> {
     const script = await bundle()
     const pairs: Acceptor[] = []
+    const work = new Work()
     const server = createServer((request, response) => {
-      answer(request, response, script, pairs).catch((problem: unknown) => {
+      answer(request, response, script, pairs, work).catch((problem: unknown) => {
         response.writeHead(500).end(String(problem))
       })
     })
     await listening(server, 0, 'localhost')
-    return new Host(server, pairs)
+    return new Host(server, pairs, work)
+  }
+
+  /** Has the page at `#serve` run a case; resolves with its failure. */
+  run(name: string): Promise<string | undefined> {
+    return this.#work.do(name)
   }
 
   async end(): Promise<void> {
@@ -72,6 +106,7 @@ const answer = async (
   response: ServerResponse,
   script: string,
   pairs: Acceptor[],
+  work: Work,
 ): Promise<void> => {
   const { pathname, searchParams } = new URL(request.url ?? '/', 'http://localhost')
   const [, first = '', number = '', what = ''] = pathname.split('/')
@@ -81,6 +116,11 @@ const answer = async (
   } else if (first === 'page.js') {
     response.setHeader('content-type', 'text/javascript; charset=utf-8')
     response.end(script)
+  } else if (first === 'next') {
+    response.end(await work.next())
+  } else if (first === 'told') {
+    work.told(JSON.parse((await bodyOf(request)).toString()))
+    response.end()
   } else if (first === 'pair' && number === '') {
     const made = await Acceptor.open(`http://${request.headers.host}`)
     response.end(JSON.stringify({ pair: pairs.push(made) - 1, port: made.port }))
@@ -89,9 +129,7 @@ const answer = async (
     if (pair === undefined) response.writeHead(404).end()
     else if (what === 'tidings') pair.tell(response)
     else if (what === 'orders') {
-      const parts: Buffer[] = []
-      for await (const part of request) parts.push(part)
-      response.end(JSON.stringify(pair.obey(Buffer.concat(parts), Number(searchParams.get('channel')))))
+      response.end(JSON.stringify(pair.obey(await bodyOf(request), Number(searchParams.get('channel')))))
     } else {
       if (what === 'leave') await pair.leave()
       else if (what === 'come-back') await pair.comeBack()
@@ -101,6 +139,12 @@ const answer = async (
       response.end()
     }
   }
+}
+
+const bodyOf = async (request: IncomingMessage): Promise<Buffer> => {
+  const parts: Buffer[] = []
+  for await (const part of request) parts.push(part)
+  return Buffer.concat(parts)
 }
 
 /** A Socket.IO acceptor behind a line that can be held, and the page at the other end of it all. */

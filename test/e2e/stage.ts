@@ -96,3 +96,15 @@ export const joinBoard = async (page: Page, url: string, name: string): Promise<
   await page.getByTestId('join').click()
   await page.getByTestId('status-line').waitFor()
 }
+
+/** A browser that nothing looks into: with the debugger on, each frame of a WebSocket is told of, and a flood of them is slow. */
+export const openPlain = async (directory: string, url: string): Promise<{ close: () => Promise<void> }> => {
+  const child = spawn(await executable, [...flags, '--headless', `--user-data-dir=${directory}`, url], { stdio: 'ignore' })
+  const ended = new Promise<void>((resolve) => void child.once('exit', () => resolve()))
+  return {
+    close: async () => {
+      child.kill('SIGTERM')
+      await ended
+    },
+  }
+}

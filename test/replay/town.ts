@@ -1,7 +1,7 @@
 /** An authority and its clients in this process, joined by memory or by loopback socket.io, with every byte between them counted. */
 import { createServer, type Server } from 'node:http'
 import type { AddressInfo } from 'node:net'
-import { anonymous, Database, type Files, type KeyStore, schema, text, type Transport } from '@weft-db/engine'
+import { anonymous, Database, type Files, type KeyStore, type Runtime, schema, type SigningKey, text, type Transport } from '@weft-db/engine'
 import { memoryKeys, nodeRuntime } from '@weft-db/runtime/node'
 import { socketIoTransport } from '@weft-db/socketio/client'
 import { socketIoAcceptor } from '@weft-db/socketio/server'
@@ -94,25 +94,32 @@ export class Gate implements Transport {
 }
 
 export class Town {
-  readonly runtime = nodeRuntime()
+  readonly runtime: Runtime
+  /** The authority's. */
+  readonly key: SigningKey
   readonly meter = new Meter()
   readonly authority: Database
   /** Refusals and oddities that any replica told of. */
   readonly incidents: string[] = []
   readonly #line: Line
+  readonly #runtimeOf: (name: string) => Runtime
   readonly #open = new Set<Database>()
 
-  private constructor(line: Line, files: Files, key: Awaited<ReturnType<Town['runtime']['generateKey']>>) {
+  private constructor(line: Line, files: Files, key: SigningKey, runtimeOf: (name: string) => Runtime) {
     this.#line = line
+    this.#runtimeOf = runtimeOf
+    this.runtime = runtimeOf('town')
+    this.key = key
     this.authority = this.#start('authority', { files, keys: memoryKeys() }, line.acceptor, {
       authority: key,
       logins: [anonymous()],
     })
   }
 
-  static async open(medium: Medium, files: Files): Promise<Town> {
+  /** `runtimeOf` gives each replica its own runtime by its name; Node's unless told. */
+  static async open(medium: Medium, files: Files, runtimeOf: (name: string) => Runtime = nodeRuntime): Promise<Town> {
     const line = medium === 'memory' ? memoryLine() : await socketLine()
-    const town = new Town(line, files, await nodeRuntime().generateKey())
+    const town = new Town(line, files, await runtimeOf('key').generateKey(), runtimeOf)
     await town.authority.opened
     return town
   }
@@ -120,7 +127,7 @@ export class Town {
   #start(name: string, { files, keys }: Place, transport: Transport, more: object = {}): Database {
     const replica = new Database({
       schemas: [Page],
-      runtime: this.runtime,
+      runtime: this.#runtimeOf(name),
       storage: async () => ({ files, keys, mode: 'memory', lasting: true }),
       transports: [this.meter.transport(transport)],
       ...more,
@@ -138,13 +145,13 @@ export class Town {
   }
 
   /** A client that was certified and is away until the gate opens. */
-  async leave(name: string): Promise<{ readonly replica: Database; readonly gate: Gate }> {
+  async leave(name: string): Promise<{ readonly replica: Database; readonly gate: Gate; readonly keys: KeyStore }> {
     const place = { files: memoryFiles(), keys: memoryKeys() }
     await this.close(await this.join(name, place))
     const gate = new Gate(this.#line.dial())
     const replica = this.#start(name, place, gate)
     await replica.opened
-    return { replica, gate }
+    return { replica, gate, keys: place.keys }
   }
 
   async close(replica: Database): Promise<void> {

@@ -4,7 +4,7 @@
  * then is stored.
  */
 import { createServer } from 'node:http'
-import { anonymous, Database, type Incident, type Login, type Rule, type Schema } from '@weft-db/engine'
+import { anonymous, Database, type Incident, type Login, type Rule, refusal, type Schema } from '@weft-db/engine'
 import { memoryKeys, nodeRuntime } from '@weft-db/runtime/node'
 import { socketIoAcceptor } from '@weft-db/socketio/server'
 import { nodeFiles } from '@weft-db/storage/node'
@@ -74,6 +74,7 @@ export const serve = async (options: ServeOptions): Promise<Server> => {
     transports: [
       socketIoAcceptor(http, {
         onError: (error) => incidents.fault(error),
+        onCutOff: (reason, remote) => database.incident(refusal('Malformed', `${remote}: ${reason}`)),
         ...(options.origins !== undefined && { origins: options.origins }),
       }),
     ],

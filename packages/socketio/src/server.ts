@@ -35,6 +35,8 @@ export interface AcceptorOptions {
   readonly addressOf?: (request: IncomingMessage) => string
   /** A listener threw, or Socket.IO did; `console.error` by default. */
   readonly onError?: (error: unknown) => void
+  /** A peer was cut off for breaking the protocol or its limits, before the engine saw anything of it. */
+  readonly onCutOff?: (reason: string, remote: string) => void
 }
 
 /** The packet header and the engine's framing beside a message, bytes. */
@@ -60,10 +62,12 @@ export const socketIoAcceptor = (httpServer: HttpServer | HttpsServer, options: 
     channels.set(tcp, channel)
     tcp.once('close', () => channels.delete(tcp))
     socket.on('error', (error) => {
+      options.onCutOff?.(reasonOf('malformed', error), channel.remote)
       channel.close(reasonOf('malformed', error))
       tcp.destroy()
     })
     socket.on('disconnect', (reason, cause) => {
+      if (isWebsocketOffence(cause)) options.onCutOff?.(reasonOf(reason, cause), channel.remote)
       channel.ended(reasonOf(reason, cause))
       part(tcp)
     })
@@ -222,6 +226,13 @@ const answerPingsWhileRead = ({ request }: { request: IncomingMessage }): void =
   websocket.on('ping', () => {
     if (tcp.writableLength > limits.channelHighWater + 2 * limits.frameBytes) tcp.destroy()
   })
+}
+
+/** Whether the peer broke RFC 6455 or the limit of a message, as against a connection that was lost. */
+const isWebsocketOffence = (cause: unknown): boolean => {
+  const beneath: unknown = cause instanceof Error ? Reflect.get(cause, 'description') : undefined
+  const code: unknown = beneath instanceof Error ? Reflect.get(beneath, 'code') : undefined
+  return typeof code === 'string' && code.startsWith('WS_ERR_')
 }
 
 /** Leaves a closed connection a little time, then cuts it. */

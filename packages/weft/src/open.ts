@@ -41,7 +41,9 @@ const findStore = async (name: string): Promise<Storage> => {
     }
     return inMemory(`${mostTabs} tabs have this app open`)
   } catch (error) {
-    return inMemory(error instanceof Error ? error.message : String(error))
+    // What the browser itself said is nearer to the cause than our sentence about disks.
+    const cause = error instanceof Error && error.cause instanceof Error ? error.cause : error
+    return inMemory(cause instanceof Error ? cause.message : String(cause))
   }
 }
 

@@ -11,8 +11,8 @@ import { type Answer, Cutter, frame, type Opened, orders, tidings } from '../wir
 // The suite compares bytes by the one function of Node's Buffer.
 const compare = (one: Uint8Array, other: Uint8Array): number => {
   if (one.length !== other.length) return one.length - other.length
-  const at = one.findIndex((byte, index) => byte !== other[index])
-  return at === -1 ? 0 : (one[at] ?? 0) - (other[at] ?? 0)
+  for (let at = 0; at < one.length; at++) if (one[at] !== other[at]) return (one[at] ?? 0) - (other[at] ?? 0)
+  return 0
 }
 Object.assign(globalThis, { Buffer: { compare } })
 

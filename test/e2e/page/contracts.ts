@@ -90,6 +90,15 @@ describe('keys: indexeddb of a browser', () => {
 
 transportContract('socket.io from a page', fromPage)
 
+/** Runs what the server of this page asks for, one case after another. */
+const serve = async (): Promise<void> => {
+  for (;;) {
+    const name = await (await fetch('/next')).text()
+    await fetch('/told', { method: 'POST', body: JSON.stringify({ name, failure: await runCase(name) }) })
+  }
+}
+if (location.hash === '#serve') void serve()
+
 // Cases that must not pass, or nothing here means anything.
 describe('planted', () => {
   test('wrong value', () => expect([1, 2]).toEqual([1, 3]))

@@ -2,7 +2,7 @@
  * Stands for `vitest` where a suite runs inside a page: it collects cases and runs one by its name. The assertions are Vitest's own. What
  * a case throws, and whatever else the page throws meanwhile, is its failure; the time limit is that of who asks.
  */
-import { chai, JestAsymmetricMatchers, JestChaiExpect, JestExtend } from '@vitest/expect'
+import { chai, JestAsymmetricMatchers, JestChaiExpect, JestExtend } from 'vitest-assertions'
 
 chai.use(JestExtend)
 chai.use(JestChaiExpect)
@@ -20,10 +20,12 @@ interface Suite {
 const cases = new Map<string, { readonly suites: readonly Suite[]; readonly body: Step }>()
 let open: readonly Suite[] = []
 
-export const describe = (name: string, ...rest: readonly [Step] | readonly [object, Step]): void => {
+export const describe = (name: string, ...rest: readonly [Step | { readonly timeout: number }, Step?]): void => {
   const outside = open
   open = [...outside, { name, before: [], after: [] }]
-  rest.at(-1)?.call(undefined)
+  const [options, body] = rest
+  if (typeof options === 'function') options()
+  else body?.()
   open = outside
 }
 
@@ -59,7 +61,8 @@ export const runCase = async (name: string): Promise<string | undefined> => {
   if (found === undefined) return `there is no case ${name}`
   const failures: string[] = []
   const stray = (event: ErrorEvent | PromiseRejectionEvent): void => {
-    failures.push(`while it ran: ${told('reason' in event ? event.reason : (event.error ?? event.message))}`)
+    const reason: unknown = 'reason' in event ? event.reason : (event.error ?? event.message)
+    if (!(reason instanceof Last)) failures.push(told(reason))
   }
   addEventListener('error', stray)
   addEventListener('unhandledrejection', stray)
@@ -73,9 +76,24 @@ export const runCase = async (name: string): Promise<string | undefined> => {
   const after = found.suites.flatMap((suite) => suite.after).reverse()
   await attempt([...found.suites.flatMap((suite) => suite.before), found.body])
   for (const step of after) await attempt([step])
-  // An unhandled rejection is told of after the microtasks of the task that it happened in.
-  await new Promise(requestAnimationFrame)
+  await strayTold()
   removeEventListener('error', stray)
   removeEventListener('unhandledrejection', stray)
   return failures.length === 0 ? undefined : failures.join('\n')
 }
+
+/** Unhandled rejections are told of later, in their order: when one made now has come, all before it have. */
+const strayTold = async (): Promise<void> => {
+  const last = new Last()
+  await new Promise<void>((resolve) => {
+    const hear = (event: PromiseRejectionEvent): void => {
+      if (event.reason !== last) return
+      event.preventDefault()
+      removeEventListener('unhandledrejection', hear)
+      resolve()
+    }
+    addEventListener('unhandledrejection', hear)
+    void Promise.reject(last)
+  })
+}
+class Last extends Error {}

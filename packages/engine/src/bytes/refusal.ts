@@ -79,6 +79,8 @@ export const catalogue = {
     'Run that command; make a new key if somebody may have read this one.',
   ],
   BadKey: ['The file does not hold a P-256 private key in PKCS#8 PEM.', 'Put the right file back.'],
+  SigningFailed: ['The session key could not sign.', 'It is tried again by itself; log in anew if that does not help.'],
+  Unexpected: ['Something failed that should not.', 'Report it with the error that is named.'],
   KeyMissing: [
     'The key file is gone, and without it nothing can follow the logs that exist.',
     'Put it back; or move the data folder away to found a new network.',
@@ -107,7 +109,17 @@ export const catalogue = {
   TooMany: ['A limit on how many was reached.', 'Wait, or ask for less at once.'],
   Silent: ['The peer has not been heard for too long.', 'The channel is closed and opened again.'],
   UnknownRepository: ['There is no such repository, or you may not read it.', 'Check the path and your rights.'],
+  Fault: ['The program failed at this.', 'Report it, with what the incident says.'],
   // use of the API
+  BadItemKey: [
+    'The key cannot name an item here.',
+    'Use 1 to 256 bytes of UTF-8, and in one transaction a key for one item only.',
+  ],
+  NotReady: [
+    'Nothing can be committed yet.',
+    'Await the ready of the repository and the login, or edit without a transaction: that is kept until then.',
+  ],
+  ListenerThrew: ['A listener of the app threw.', 'Look at the error that is named; the other listeners were told.'],
   BadPath: ["The path is not a repository's.", 'Use /type/name, for example /board/roadmap.'],
   BadSchema: ['The schema cannot be used.', 'See the reason given.'],
   ItemDeleted: ['The item is deleted.', 'Restore it first: repository.restore(item).'],

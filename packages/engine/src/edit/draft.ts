@@ -47,22 +47,24 @@ export class Draft {
     return this.#refused
   }
 
+  /** What is pending revives an item that another replica deleted meanwhile. */
   isPresent(state: ItemState): boolean {
-    return this.#presence === undefined ? isPresent(state) : this.#presence === 'touch'
+    return this.#presence === undefined ? isPresent(state) || !this.isEmpty : this.#presence === 'touch'
   }
 
   touch(): void {
     this.#presence = 'touch'
   }
 
+  /** What is pending stays and is written before the deletion, so that a restored item has it. */
   delete(): void {
-    this.discard()
     this.#presence = 'delete'
   }
 
-  /** Forgets everything pending, refused values too. */
-  discard(): void {
+  /** Forgets everything pending, and refused values but those. */
+  discard(refused: ReadonlyMap<string, RefusedValue> = new Map()): void {
     for (const pending of [this.#assigned, this.#refused, this.#texts, this.#added, this.#removed, this.#put, this.#dropped]) pending.clear()
+    for (const [name, value] of refused) this.#refused.set(name, value)
     this.#presence = undefined
   }
 
@@ -78,7 +80,7 @@ export class Draft {
     const field = this.#fieldOf(name)
     if (!isScalar(field)) throw new TypeError(`${name} is not assigned: use its methods`)
     const stored = field.toStored(value)
-    if (stored === undefined || !field.accepts(stored)) {
+    if (stored === undefined || !field.accepts(stored) || isTooLong(stored)) {
       this.#refused.set(name, { value, refusal: refusal('BadValue', `${this.schema.name}.${name}`) })
       return
     }
@@ -97,24 +99,37 @@ export class Draft {
     return values
   }
 
+  /** Whether the set holds the stored value; does not cost the size of the set. */
+  holds(name: string, stored: Scalar, state: ItemState): boolean {
+    if (this.#added.get(name)?.has(stored) === true) return true
+    const removed = this.#removed.get(name)
+    return tagsOf(state.fields.get(name), stored).some((tag) => removed?.has(tag) !== true)
+  }
+
   add(name: string, value: unknown, state: ItemState): boolean {
     const stored = this.#element(name, 'set', value)
-    if (stored === undefined || this.elements(name, state).has(stored)) return false
+    if (stored === undefined || this.holds(name, stored, state)) return false
     entryOf(this.#added, name, () => new Set<Scalar>()).add(stored)
     return true
   }
 
   remove(name: string, value: unknown, state: ItemState): boolean {
     const stored = this.#element(name, 'set', value)
-    if (stored === undefined || !this.elements(name, state).has(stored)) return false
+    if (stored === undefined || !this.holds(name, stored, state)) return false
     const added = this.#added.get(name)
     if (added?.delete(stored) === true && added.size === 0) this.#added.delete(name)
-    const held = state.fields.get(name)
-    if (held?.kind !== 'elements') return true
-    for (const [tag, element] of held.byTag) {
-      if (element === stored) entryOf(this.#removed, name, () => new Set<Tag>()).add(tag)
-    }
+    for (const tag of tagsOf(state.fields.get(name), stored)) entryOf(this.#removed, name, () => new Set<Tag>()).add(tag)
     return true
+  }
+
+  /** The value of one entry. */
+  entry(name: string, key: string, state: ItemState): Scalar | undefined {
+    const pending = this.#put.get(name)?.get(key)
+    if (pending !== undefined) return pending
+    const held = state.fields.get(name)
+    const puts = held?.kind === 'entries' ? (held.byKey.get(key) ?? []) : []
+    const dropped = this.#dropped.get(name)
+    return winner(dropped === undefined ? puts : puts.filter((one) => !dropped.has(one.tag)))?.value
   }
 
   entries(name: string, state: ItemState): Map<string, Scalar> {
@@ -191,10 +206,9 @@ export class Draft {
    */
   take(state: ItemState): Operation[] {
     const operations: Operation[] = []
-    if (this.#presence === 'delete') {
-      if (isPresent(state)) operations.push({ kind: 'delete' })
-    } else if (this.#presence === 'touch') operations.push({ kind: 'touch' })
+    const presence = this.#presence
     this.#presence = undefined
+    if (presence === 'touch') operations.push({ kind: 'touch' })
     for (const [field, value] of this.#assigned) operations.push({ kind: 'assign', field, value })
     this.#assigned.clear()
     for (const [field, tags] of this.#removed) operations.push({ kind: 'remove', field, tags: [...tags].filter(isHeldIn(state.fields.get(field))) })
@@ -211,6 +225,8 @@ export class Draft {
       }
     }
     this.#texts.clear()
+    // Last, so that no piece of a long change comes after it and brings the item back.
+    if (presence === 'delete' && (isPresent(state) || operations.length > 0)) operations.push({ kind: 'delete' })
     return operations.filter((operation) => (operation.kind !== 'remove' && operation.kind !== 'drop') || operation.tags.length > 0)
   }
 
@@ -224,7 +240,7 @@ export class Draft {
     const field = this.#fieldOf(name)
     if (field.kind !== kind) throw new TypeError(`${name} is not a ${kind}`)
     const stored = field.element.toStored(value)
-    if (stored !== undefined && field.element.accepts(stored)) {
+    if (stored !== undefined && field.element.accepts(stored) && !isTooLong(stored)) {
       this.#refused.delete(name)
       return stored
     }
@@ -233,7 +249,25 @@ export class Draft {
   }
 }
 
-const entryOf = <Value>(map: Map<string, Value>, name: string, make: () => Value): Value => {
+/** What no commit has room for, whatever the field allows. */
+const isTooLong = (stored: Scalar): boolean => typeof stored === 'string' && utf8Length(stored) > limits.commitBytes / 2
+
+const indexes = new WeakMap<ReadonlyMap<Tag, Scalar>, ReadonlyMap<Scalar, readonly Tag[]>>()
+
+/** The tags of a value in a set. Values of states never change, so the index of one is made once. */
+const tagsOf = (held: FieldState | undefined, stored: Scalar): readonly Tag[] => {
+  if (held?.kind !== 'elements') return []
+  let index = indexes.get(held.byTag)
+  if (index === undefined) {
+    const made = new Map<Scalar, Tag[]>()
+    for (const [tag, value] of held.byTag) entryOf(made, value, () => []).push(tag)
+    index = made
+    indexes.set(held.byTag, made)
+  }
+  return index.get(stored) ?? []
+}
+
+const entryOf = <Key, Value>(map: Map<Key, Value>, name: Key, make: () => Value): Value => {
   const held = map.get(name)
   if (held !== undefined) return held
   const made = make()

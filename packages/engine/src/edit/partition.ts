@@ -8,9 +8,12 @@ import type { Operation } from '../commit/operation.ts'
 /** Estimated bytes of one piece. Four of the longest strings a field takes still fit a commit. */
 const pieceBytes = 96 * 1024
 const pieceOperations = 4_096
+/** Most tags in one operation. */
+const mostTags = 1_024
 /** Longest insertion in one operation, UTF-16 units, at most three bytes each. */
 const longestInsert = 24 * 1024
 
+/** About what an operation takes in a commit. */
 const bytesOf = (operation: Operation): number => {
   switch (operation.kind) {
     case 'assign':
@@ -36,6 +39,12 @@ const cutAt = (text: string, room: number): number => {
 }
 
 function* cut(operation: Operation): Generator<Operation> {
+  if ((operation.kind === 'remove' || operation.kind === 'drop') && operation.tags.length > mostTags) {
+    for (let from = 0; from < operation.tags.length; from += mostTags) {
+      yield { ...operation, tags: operation.tags.slice(from, from + mostTags) }
+    }
+    return
+  }
   if (operation.kind !== 'splice' || operation.insert === undefined || operation.insert.length <= longestInsert) {
     yield operation
     return
@@ -70,3 +79,6 @@ export const partition = (operations: readonly Operation[]): Operation[][] => {
   if (piece.length > 0) pieces.push(piece)
   return pieces
 }
+
+/** About what the operations of one piece take in a commit, bytes. */
+export const weightOf = (operations: readonly Operation[]): number => operations.reduce((sum, operation) => sum + bytesOf(operation), 0)

@@ -114,7 +114,8 @@ export class Counting {
       const node = { id: commit.id, clock: commit.clock, parents, operations: change.operations, seen }
       return [{ item, node, refused: this.#rules.authorize(commit, change) }]
     })
-    const broken = commit.atomic
+    // A change without siblings is checked when it counts.
+    const broken = commit.atomic && prepared.length > 1
       ? prepared.map(({ item, node, refused }) => refused ?? item.check(node)).find((one) => one !== undefined)
       : undefined
     for (const { item, node, refused } of prepared) {

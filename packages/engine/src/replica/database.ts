@@ -106,6 +106,8 @@ export class Database {
   #connection: Status['connection'] = 'connecting'
   #cancelConnecting: (() => void) | undefined
   #refused: Refusal | undefined
+  /** What a peer refused last, and the repository it was about. */
+  #peerProblem: { readonly why: Refusal; readonly path: string | undefined } | undefined
   #status: Status | undefined
   readonly #statusChanges: Readable = { subscribe: (listener) => this.onStatus(listener) }
   #telling = false
@@ -405,6 +407,8 @@ export class Database {
       incident: (why) => this.incident(why),
       level: (repository, peer) => {
         if (peer.isAuthority) repository.synced = true
+        // The authority holds all of it now, whatever it could not store before.
+        if (peer.isAuthority && this.#peerProblem?.path === repository.path) this.#peerProblem = undefined
         this.#tell()
       },
       closed: (connection) => {
@@ -537,7 +541,8 @@ export class Database {
       this.#loggedIn = this.#certificate !== undefined
       reject(new WeftError(why.code, why.about))
     }
-    this.#refused = why
+    // What others cannot keep or may not do is no problem of the authority's own.
+    if (this.#authority === undefined) this.#peerProblem = { why, path: about }
     this.#tell()
   }
 
@@ -546,14 +551,14 @@ export class Database {
   #setConnection(connection: Status['connection']): void {
     if (connection === this.#connection) return
     this.#connection = connection
-    if (connection === 'online') this.#refused = undefined
+    if (connection === 'online') this.#peerProblem = undefined
     this.#tell()
   }
 
   #makeStatus(): Status {
     let unsaved = 0
     let unacknowledged = 0
-    let problem = this.#refused
+    let problem = this.#refused ?? this.#peerProblem?.why
     for (const repository of this.#repositories.values()) {
       unsaved += repository.unsaved
       unacknowledged += repository.unacknowledged

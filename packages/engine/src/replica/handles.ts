@@ -1,5 +1,5 @@
 /** The text, set and map fields of a live item, as an app uses them. */
-import { utf8Length } from '../bytes/bytes.ts'
+import { isWellFormed, utf8Length } from '../bytes/bytes.ts'
 import { limits } from '../bytes/limits.ts'
 import { WeftError } from '../bytes/refusal.ts'
 import { diffText } from '../merge/diff.ts'
@@ -48,8 +48,8 @@ class Text implements TextHandle {
     const text = this.#live.text(this.#name)
     const inside = (place: number): boolean =>
       place > 0 && place < text.length && isHigh(text.unitAt(place - 1)) && isLow(text.unitAt(place))
-    let from = Math.min(Math.max(0, Math.trunc(at)), text.length)
-    let to = Math.min(Math.max(from, from + Math.trunc(remove)), text.length)
+    let from = Math.min(Math.max(0, Math.trunc(at) || 0), text.length)
+    let to = Math.min(Math.max(from, from + (Math.trunc(remove) || 0)), text.length)
     if (inside(from)) from--
     if (inside(to)) to++
     if (remove <= 0) to = from
@@ -89,7 +89,7 @@ class Elements<Value extends ScalarValue> implements SetHandle<Value> {
 
   has(value: Value): boolean {
     const stored = this.#element.toStored(value)
-    return stored !== undefined && this.#live.elements(this.#name).has(stored)
+    return stored !== undefined && this.#live.hasElement(this.#name, stored)
   }
 
   add(value: Value): void {
@@ -135,16 +135,16 @@ class Entries<Value extends ScalarValue> implements MapHandle<Value> {
   }
 
   has(key: string): boolean {
-    return this.#live.entries(this.#name).has(key)
+    return this.#live.entry(this.#name, key) !== undefined
   }
 
   get(key: string): Value | undefined {
-    const stored = this.#live.entries(this.#name).get(key)
+    const stored = this.#live.entry(this.#name, key)
     return stored === undefined ? undefined : this.#element.toValue(stored)
   }
 
   set(key: string, value: Value): void {
-    if (key === '' || utf8Length(key) > limits.nameBytes) throw new WeftError('BadValue', `the key "${key.slice(0, 32)}"`)
+    if (key === '' || !isWellFormed(key) || utf8Length(key) > limits.nameBytes) throw new WeftError('BadValue', `the key "${key.slice(0, 32)}"`)
     this.#live.edit(() => this.#live.draft.put(this.#name, key, value))
   }
 

@@ -7,11 +7,11 @@
  * A commit is durable here before any peer sees it, and nothing that could not be stored leaves a trace. One append is under way at a
  * time; what arrives meanwhile goes out with the next.
  */
-import { isRefusal, type Refusal, refusal, StorageError } from '../bytes/refusal.ts'
+import { isRefusal, type Refusal, refusal, StorageError, WeftError } from '../bytes/refusal.ts'
 import { limits } from '../bytes/limits.ts'
 import { encode } from '../bytes/cbor.ts'
 import { fromHex } from '../bytes/bytes.ts'
-import { type Commit, format, readCommit, signedBytes } from '../commit/commit.ts'
+import { type Commit, format, type Position, readCommit, signedBytes } from '../commit/commit.ts'
 import { Commits } from '../graph/commits.ts'
 import { AuthorityLog } from '../trust/authoritylog.ts'
 import { type Entry, readEntry } from '../trust/entry.ts'
@@ -40,6 +40,8 @@ export interface PipelineEvents {
   incident(why: Refusal): void
   /** Storing failed, or works again. */
   storage(problem: Refusal | undefined): void
+  /** What this replica made itself cannot stand: a fault, since it was made to fit. */
+  rejected(made: { readonly commit: Commit } | { readonly entry: Entry }, why: Refusal): void
 }
 
 type Work =
@@ -79,7 +81,8 @@ export class Pipeline {
   readonly #waiters = new Map<string, Set<string>>()
   #pendingBytes = 0
   #durableEntries = 0
-  #running = false
+  #running: Promise<void> | undefined
+  #closing = false
   #closed = false
   #retry = firstRetry
   #cancelRetry: (() => void) | undefined
@@ -107,8 +110,19 @@ export class Pipeline {
     return this.#durableEntries
   }
 
+  /** The newest entry that is durable here. A commit that cited one which is then not stored would be ahead of those after it. */
+  get position(): Position | null {
+    const last = this.log.entries[this.#durableEntries - 1]
+    return last === undefined ? null : { epoch: last.epoch, n: last.n, hash: last.id }
+  }
+
+  /** Whether a durable entry stands at the position. */
+  knows(position: Position | null): boolean {
+    return position === null || (position.n < this.#durableEntries && this.log.knows(position))
+  }
+
   get isOpen(): boolean {
-    return this.#journal !== undefined
+    return this.#journal !== undefined && !this.#closed
   }
 
   /** Opens the log and replays it. What this replica stored it verified before, so only structure and hashes are checked again. */
@@ -118,6 +132,10 @@ export class Pipeline {
     const header = encode([format, fromHex(network), this.path, this.#runtime.random(16)])
     const onIncident = (why: Refusal): void => this.#events.incident(why)
     const { journal, frames } = await Journal.open(files, name, { header, onIncident })
+    if (this.#closing) {
+      await journal.close()
+      throw new WeftError('Closed', this.path)
+    }
     const { hash } = this.#runtime
     for (const frame of frames) {
       if (frame.kind === frameKinds.certificate) {
@@ -129,7 +147,8 @@ export class Pipeline {
         }
       } else if (frame.kind === frameKinds.commit) {
         const commit = readCommit(frame.payload, hash)
-        const why = isRefusal(commit) ? commit : this.commits.check(commit)
+        if (!isRefusal(commit) && this.commits.get(commit.id) !== undefined) continue
+        const why = isRefusal(commit) ? commit : (this.#isForeign(commit) ?? this.commits.check(commit))
         if (isRefusal(commit) || why !== undefined) {
           this.#events.incident(why ?? refusal('Malformed', this.path))
           continue
@@ -139,44 +158,46 @@ export class Pipeline {
         this.#events.count(commit)
       } else if (frame.kind === frameKinds.entry) {
         const entry = readEntry(frame.payload, hash)
-        const why = isRefusal(entry) ? entry : this.log.check(entry, hash)
+        const foreign = !isRefusal(entry) && entry.network !== network ? refusal('WrongNetwork', entry.id) : undefined
+        const why = isRefusal(entry) ? entry : (foreign ?? this.log.check(entry, hash))
         if (isRefusal(entry) || (why !== undefined && why !== 'held')) {
           this.#events.incident(isRefusal(why) ? why : refusal('Malformed', this.path))
           continue
         }
         if (why === undefined) this.log.append(entry)
+        this.#durableEntries = this.log.entries.length
       }
     }
-    this.#durableEntries = this.log.entries.length
     this.#journal = journal
-    void this.#run()
+    this.#start()
   }
 
   /** Puts a signed local commit on the road. Its counting was done at capture. */
   submit(commit: Commit): void {
     this.#work.push({ kind: 'commit', commit, origin: 'local' })
-    void this.#run()
+    this.#start()
   }
 
   /** Puts an entry this replica signed as the authority on the road. */
   submitEntry(entry: Entry): void {
     this.#work.push({ kind: 'entry', entry, origin: 'local' })
-    void this.#run()
+    this.#start()
   }
 
   /** Whether nothing is on the road. */
   get isIdle(): boolean {
-    return this.#work.length === 0 && !this.#running
+    return this.#work.length === 0 && this.#running === undefined
   }
 
   /**
    * Checks what a channel brought, in the order size, guard, hashes, duplicate, certificate, signature, and puts the good on the road.
-   * Calls of one channel must be made one after the other, so that its order is kept. Resolves when all of it is durable, refused or
-   * waiting for parents.
+   * A channel makes its next call after `onRoad` of the last, so that its order is kept, and need not wait until that is stored: what comes
+   * in while one append is under way goes into the next. Resolves when all of it is durable, refused or waiting for parents.
    */
   async receive(
     origin: object,
     received: { certificates: readonly Uint8Array[]; commits: readonly Uint8Array[]; entries: readonly Uint8Array[] },
+    onRoad?: () => void,
   ): Promise<{ readonly ids: readonly string[]; readonly waiting: boolean }> {
     const refuse = (id: string, why: Refusal): void => this.#events.refused(origin, id, why)
     for (const bytes of received.certificates) {
@@ -212,15 +233,22 @@ export class Pipeline {
       }
     }
     await new Promise<void>((through) => {
+      if (this.#closing) return through()
       this.#work.push({ kind: 'mark', through })
-      void this.#run()
+      this.#start()
+      onRoad?.()
     })
     return { ids, waiting: ids.some((id) => this.#pending.has(id)) }
   }
 
-  #mayStand(commit: Commit): Refusal | undefined {
+  #isForeign(commit: Commit): Refusal | undefined {
     if (commit.network !== this.#root.network) return refusal('WrongNetwork', commit.id)
-    if (commit.repository !== this.path) return refusal('WrongRepository', commit.id)
+    return commit.repository === this.path ? undefined : refusal('WrongRepository', commit.id)
+  }
+
+  #mayStand(commit: Commit): Refusal | undefined {
+    const foreign = this.#isForeign(commit)
+    if (foreign !== undefined) return foreign
     const certificate = this.#certificates.get(commit.session)
     if (certificate === undefined) return refusal('UnknownSession', commit.session)
     if (this.#now !== undefined && certificate.expires < this.#now()) return refusal('CertificateExpired', commit.session)
@@ -243,13 +271,22 @@ export class Pipeline {
     return (await this.#runtime.verify(key, message, entry.signature)) ? entry : refusal('BadSignature', entry.id)
   }
 
-  async #run(): Promise<void> {
-    if (this.#running || this.#journal === undefined || this.#cancelRetry !== undefined) return
-    this.#running = true
-    try {
-      while (this.#work.length > 0 && !this.#closed) if (!(await this.#step(this.#journal))) break
-    } finally {
-      this.#running = false
+  /** Sets the road going, unless it goes, waits for its next try, or is closed. It never rejects. */
+  #start(): void {
+    if (this.#running !== undefined || this.#journal === undefined || this.#cancelRetry !== undefined || this.#closed) return
+    this.#running = this.#run(this.#journal).finally(() => {
+      this.#running = undefined
+      if (this.#work.length > 0 && !this.#closing) this.#start()
+    })
+  }
+
+  async #run(journal: Journal): Promise<void> {
+    for (let stores = true; stores && this.#work.length > 0; ) {
+      try {
+        stores = await this.#step(journal)
+      } catch (error) {
+        this.#events.incident(refusal('Unexpected', String(error)))
+      }
     }
   }
 
@@ -288,11 +325,11 @@ export class Pipeline {
     try {
       if (frames.length > 0) await journal.append(frames)
     } catch (error) {
-      if (!(error instanceof StorageError)) throw error
+      const why = error instanceof StorageError ? refusal(error.code, error.about) : refusal('DiskError', String(error))
       this.commits.rollback()
       this.log.truncate(this.#durableEntries)
       for (const session of certified) this.#certified.delete(session)
-      this.#storingFailed(refusal(error.code, error.about), staged, entries)
+      this.#storingFailed(why, staged, entries)
       for (const through of marks) through()
       return false
     }
@@ -302,14 +339,15 @@ export class Pipeline {
     }
     this.commits.settle()
     this.#durableEntries = this.log.entries.length
-    for (const { commit, origin } of staged) if (origin !== 'local') this.#events.count(commit)
-    if (staged.length > 0) this.#events.settled(staged)
-    if (entries.length > 0) {
+    try {
+      for (const { commit, origin } of staged) if (origin !== 'local') this.#events.count(commit)
+      if (staged.length > 0) this.#events.settled(staged)
       const byOrigin = new Map<Origin, Entry[]>()
       for (const { entry, origin } of entries) byOrigin.set(origin, [...(byOrigin.get(origin) ?? []), entry])
       for (const [origin, some] of byOrigin) this.#events.entries(some, origin)
+    } finally {
+      for (const through of marks) through()
     }
-    for (const through of marks) through()
     return true
   }
 
@@ -323,12 +361,14 @@ export class Pipeline {
       if (origin === 'local') kept.push({ kind: 'commit', commit, origin })
       else this.#events.refused(origin, commit.id, why)
     }
-    for (const { entry, origin } of entries) if (origin === 'local') kept.push({ kind: 'entry', entry, origin })
+    // Entries come once over a channel, and the next one needs them.
+    for (const { entry, origin } of entries) kept.push({ kind: 'entry', entry, origin })
     this.#work.unshift(...kept)
+    if (this.#closing) return
     this.#events.storage(why)
     this.#cancelRetry = this.#runtime.timer(this.#retry, () => {
       this.#cancelRetry = undefined
-      void this.#run()
+      this.#start()
     })
     this.#retry = Math.min(this.#retry * 2, lastRetry)
   }
@@ -337,8 +377,8 @@ export class Pipeline {
     const why = this.log.check(entry, this.#runtime.hash)
     if (why === 'held') return false
     if (why !== undefined) {
-      this.#events.refused(origin, '', why)
-      if (why.code === 'LogForked') this.#events.incident(why)
+      if (origin === 'local') this.#events.rejected({ entry }, why)
+      else this.#events.refused(origin, '', why)
       return false
     }
     this.log.append(entry)
@@ -358,7 +398,8 @@ export class Pipeline {
         continue
       }
       if (why !== undefined) {
-        this.#events.refused(origin, commit.id, why)
+        if (origin === 'local') this.#events.rejected({ commit }, why)
+        else this.#events.refused(origin, commit.id, why)
         continue
       }
       if (this.commits.stage(commit)) this.#events.incident(refusal('ChainForked', commit.chain))
@@ -396,9 +437,15 @@ export class Pipeline {
     return { commits: this.#pending.size, bytes: this.#pendingBytes }
   }
 
+  /** Stores what is on the road, if the disk takes it at once, and closes the log. */
   async close(): Promise<void> {
-    this.#closed = true
+    if (this.#closing) return
+    this.#closing = true
     this.#cancelRetry?.()
+    this.#cancelRetry = undefined
+    this.#start()
+    await this.#running
+    this.#closed = true
     for (const work of this.#work.splice(0)) if (work.kind === 'mark') work.through()
     await this.#journal?.close()
   }

@@ -231,8 +231,12 @@ export class Reconciler {
     // One after the other, so that what this channel brings is admitted in its order.
     this.#receiving = this.#receiving.then(async () => {
       if (this.#closed) return
-      const outcome = await this.repository.pipeline.receive(this, { commits, certificates, entries })
-      if (commits.length > 0 || certificates.length > 0) this.#take({ kind: 'settled', ...outcome })
+      await new Promise<void>((onRoad, fail) => {
+        const stored = this.repository.pipeline.receive(this, { commits, certificates, entries }, onRoad)
+        stored.then((outcome) => {
+          if (commits.length > 0 || certificates.length > 0) this.#take({ kind: 'settled', ...outcome })
+        }, fail)
+      })
     })
   }
 

@@ -107,7 +107,7 @@ export class Repository {
     this.counting = new Counting(
       {
         schema: (hash) => host.schema(hash),
-        policyKnown: (commit) => host.root.knows(commit.policy.root) && this.pipeline.log.knows(commit.policy.authority),
+        policyKnown: (commit) => host.root.knows(commit.policy.root) && this.pipeline.knows(commit.policy.authority),
         now: () => host.clock.now(),
         isOwn: (commit) => commit.session === host.identity?.session,
         authorize: (commit, change) => host.authorize(path, commit, change),
@@ -156,7 +156,10 @@ export class Repository {
     }
     for (const live of this.#live.values()) this.#stale.add(live)
     for (const entry of this.pipeline.log.entries) this.#applyEntry(entry)
+    // A commit may stand before the entry it cites.
+    this.counting.retry()
     this.#refresh()
+    this.#scheduleDue()
     this.#bumpAll()
     this.#markReady()
     this.#scheduleCapture()
@@ -619,7 +622,7 @@ export class Repository {
     }
     const { network, position } = root
     if (network === undefined || position === null) throw new Error('a commit is made after the network is known')
-    const policy: Policy = { root: position, authority: this.pipeline.log.position }
+    const policy: Policy = { root: position, authority: this.pipeline.position }
     const header = {
       network,
       repository: this.path,

@@ -2,6 +2,7 @@
 import type { Code } from '../bytes/refusal.ts'
 import { catalogue } from '../bytes/refusal.ts'
 import { liveOf } from './item.ts'
+import { reportRead } from './reads.ts'
 import type { LastChange, SavedState } from './live.ts'
 
 /**
@@ -18,6 +19,7 @@ export const lastChange = (item: object): LastChange | undefined => liveOf(item)
 
 /** Fields whose value the schema refused: kept in memory, left out of commits. */
 export const problemsOf = (item: object): Record<string, { code: Code; message: string }> => {
+  reportRead(liveOf(item))
   const problems: Record<string, { code: Code; message: string }> = {}
   for (const [field, { refusal }] of liveOf(item).draft.refused) {
     const [sentence, remedy] = catalogue[refusal.code]

@@ -2,6 +2,7 @@ import type { Code } from '../bytes/refusal.ts'
 import type { Head } from '../graph/commits.ts'
 import type { Filter } from './filter.ts'
 import type { Message, Name, Wanted } from './message.ts'
+import type { Recent } from './recent.ts'
 
 /** What the state machine of `step.ts` remembers, takes in and gives out. All of it is plain and read-only. */
 
@@ -129,7 +130,7 @@ export interface Session {
   readonly busy: boolean
   readonly fresh: readonly string[]
   /** Commits that this peer sent or was sent lately. */
-  readonly exchanged: ReadonlySet<string>
+  readonly exchanged: Recent
   /** Entries of the authority log that the peer has. */
   readonly logSent: number
   readonly sameEpoch: boolean

@@ -29,6 +29,7 @@ import type {
   Wanted,
 } from './message.ts'
 import { shortChain, shortId } from './message.ts'
+import { isRecent, withRecent } from './recent.ts'
 import type { Effect, Event, Session } from './session.ts'
 
 /**
@@ -72,7 +73,6 @@ const triesFromRest = 2
 const mostCredit = 8
 const creditEvery = 500
 const freshCommits = limits.pendingCommits
-const exchangedIds = 2_048
 const headsPerRound = 32 * limits.headsPerMessage
 
 const none = new Uint8Array(0)
@@ -104,7 +104,7 @@ export const start = (leads: boolean): Session => ({
   creditAt: 0,
   busy: true,
   fresh: [],
-  exchanged: new Set(),
+  exchanged: [],
   logSent: 0,
   sameEpoch: true,
   forkShown: false,
@@ -632,7 +632,7 @@ class Turn {
       this.#stir()
       return
     }
-    const unknown = ids.filter((id) => !this.session.exchanged.has(id))
+    const unknown = ids.filter((id) => !isRecent(this.session.exchanged, id))
     this.#set({ moved: true })
     if (!this.session.busy) this.#pushLive(unknown)
     else {
@@ -650,8 +650,7 @@ class Turn {
   }
 
   #exchanged(ids: readonly string[]): void {
-    const all = [...this.session.exchanged, ...ids]
-    this.#set({ exchanged: new Set(all.length > exchangedIds ? all.slice(-exchangedIds / 2) : all) })
+    this.#set({ exchanged: withRecent(this.session.exchanged, ids) })
   }
 
   #settled(ids: readonly string[], waiting: boolean): void {

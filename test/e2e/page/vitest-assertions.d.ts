@@ -1,5 +1,5 @@
-/** The part of Vitest's own assertions that the page puts together; the package is Vitest's dependency, not ours. */
-declare module '@vitest/expect' {
+/** The part of Vitest's own assertions that the page puts together; host.ts finds them where Vitest has them. */
+declare module 'vitest-assertions' {
   export const chai: {
     use(plugin: unknown): void
     readonly expect: (value: unknown, message?: string) => unknown

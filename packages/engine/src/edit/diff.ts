@@ -1,1 +1,0 @@
-export { diffText } from '../merge/diff.ts'

@@ -1,0 +1,93 @@
+/**
+ * npm run sim -- [--seeds 100] [--from 0] [--world name] [--json] [--mutants | --no-mutants] [--no-shrink] [--first]
+ * npm run sim -- --seed 0x1f [--world name] [--until step] [--log]
+ *
+ * Plays numbered seeds in the simulated worlds, after the regressions. With `--json` one object on standard output, and the mutants are
+ * judged too unless told otherwise. Ends with 1 when something failed.
+ */
+import { parseArgs } from 'node:util'
+import { judgeMutants, type Kill } from '../mutants/judge.ts'
+import { campaign, tryScript } from './campaign.ts'
+import { scriptOf, worldNames, worldOf } from './worlds/script.ts'
+
+const { values } = parseArgs({
+  options: {
+    seeds: { type: 'string', default: '100' },
+    from: { type: 'string', default: '0' },
+    seed: { type: 'string' },
+    world: { type: 'string' },
+    until: { type: 'string' },
+    log: { type: 'boolean', default: false },
+    json: { type: 'boolean', default: false },
+    mutants: { type: 'boolean', default: false },
+    'no-mutants': { type: 'boolean', default: false },
+    'no-shrink': { type: 'boolean', default: false },
+    first: { type: 'boolean', default: false },
+  },
+})
+
+const say = (line: string): void => void process.stderr.write(`${line}\n`)
+const print = (value: unknown): void => void process.stdout.write(`${JSON.stringify(value)}\n`)
+
+if (values.world !== undefined && !worldNames.includes(values.world)) {
+  say(`there is no world ${values.world}: ${worldNames.join(', ')}`)
+  process.exit(2)
+}
+
+/** One seed, to be looked at. */
+const replay = async (seed: string): Promise<number> => {
+  const number = Number(seed)
+  const world = values.world ?? (Number.isInteger(number) ? worldOf(number) : worldNames[0]) ?? ''
+  const result = await tryScript(scriptOf(seed, world), {
+    ...(values.until === undefined ? {} : { until: Number(values.until) }),
+    ...(values.log ? { log: say } : {}),
+  })
+  if ('message' in result) {
+    if (!values.log) for (const line of result.lines) say(line)
+    say(result.message)
+    if (values.json) print({ seed, world, failure: result.what })
+    return 1
+  }
+  const { events, trace, coverage } = result
+  if (values.json) print({ seed, world, events, trace, coverage })
+  else say(`${world} ${seed}: ${events} events, trace ${trace}`)
+  return 0
+}
+
+const run = async (): Promise<number> => {
+  const outcome = await campaign({
+    from: Number(values.from),
+    seeds: Number(values.seeds),
+    world: values.world,
+    first: values.first,
+    shrinks: values['no-shrink'] || values.first ? 0 : 3,
+    twice: 25,
+    report: say,
+  })
+  const { seeds, events, failed, coverage, traceStable, seconds } = outcome
+  const judged = values.mutants || (values.json && !values['no-mutants'])
+  const mutants: Record<string, Kill> = judged ? await judgeMutants({ report: say }) : {}
+  const survivors = Object.values(mutants).filter(({ killedBy }) => killedBy === null).length
+  const uncovered = coverage.missing
+  if (values.json) {
+    print({
+      seeds,
+      failures: failed.length,
+      events,
+      traceStable,
+      mutants,
+      uncovered,
+      failed: failed.map(({ seed, world, what }) => ({ seed, world, what })),
+      coverage,
+      seconds: Math.round(seconds),
+      eventsPerSecond: Math.round(events / seconds),
+    })
+  } else {
+    for (const [sight, times] of coverage.counts) say(`${String(times).padStart(9)} ${sight}`)
+    say(`${seeds} seeds, ${failed.length} failed, ${events} events in ${seconds.toFixed(1)} s`)
+  }
+  for (const sight of uncovered) say(`never seen: ${sight}`)
+  return failed.length + survivors > 0 || !traceStable ? 1 : 0
+}
+
+process.exitCode = values.seed === undefined ? await run() : await replay(values.seed)
