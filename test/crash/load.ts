@@ -31,6 +31,8 @@ export class Tally {
 }
 
 const sharedKey = 'shared'
+/** Commits of one writer that wait for the authority. */
+const mostOpen = 40
 
 export class Client {
   readonly database: Database
@@ -41,6 +43,10 @@ export class Client {
   /** Why a commit was refused: never expected. */
   readonly refused: unknown[] = []
   #running = false
+  #stop: () => void = () => undefined
+  readonly #stopped = new Promise<void>((resolve) => {
+    this.#stop = resolve
+  })
 
   constructor(port: number, tally: Tally, ledger: Set<string>) {
     const files = memoryFiles()
@@ -75,10 +81,12 @@ export class Client {
 
   async stop(): Promise<void> {
     this.#running = false
+    this.#stop()
     await Promise.all(this.#writers)
   }
 
   async #write(random: Stream): Promise<void> {
+    const open: Promise<void>[] = []
     let own = this.repository.create(Card, { title: random.label })
     for (let count = 0; this.#running; count++) {
       const choice = random.int(8)
@@ -94,7 +102,7 @@ export class Client {
       const { merged } = liveOf(item)
       const ids = merged.heads.map((index) => merged.graph.node(index).id)
       this.#tally.add('stored')
-      saved(item, 'authority').then(
+      const acknowledged = saved(item, 'authority').then(
         () => {
           for (const id of ids) this.#ledger.add(id)
           this.#tally.add('acknowledged')
@@ -103,6 +111,9 @@ export class Client {
           if (!(error instanceof WeftError && error.code === 'Closed')) this.refused.push(error)
         },
       )
+      open.push(acknowledged)
+      // While the server is away, writing goes on for a while.
+      if (open.length > mostOpen) await Promise.race([open.shift(), this.#stopped])
     }
   }
 }

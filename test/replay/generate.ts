@@ -4,18 +4,26 @@
  * of it is made by real replicas that are away from each other and pass commits and entries on through their pipelines; one seed gives one
  * history, down to the ids.
  */
-import { type Commit, type Database, isRefusal, readCommit, type Repository, type Runtime, saved } from '@weft-db/engine'
+import {
+  type Commit,
+  type Database,
+  isRefusal,
+  type Repository,
+  type Runtime,
+  readCommit,
+  saved,
+} from '@weft-db/engine'
 import { nodeRuntime } from '@weft-db/runtime/node'
 import { memoryFiles } from '@weft-db/storage/memory'
 import { toHex } from '../../packages/engine/src/bytes/bytes.ts'
 import { chainName, composeCommit, sealCommit, signedBytes } from '../../packages/engine/src/commit/commit.ts'
 import type { Operation } from '../../packages/engine/src/commit/operation.ts'
+import type { TextHistory } from '../../packages/engine/src/merge/text-history.ts'
 import { Authority } from '../../packages/engine/src/replica/authority.ts'
 import { Clock } from '../../packages/engine/src/replica/clock.ts'
-import type { TextHistory } from '../../packages/engine/src/merge/text-history.ts'
 import { until } from '../road/ring.ts'
-import { Signatures } from '../sim/signatures.ts'
 import { type Stream, stream } from '../sim/random.ts'
+import { Signatures } from '../sim/signatures.ts'
 import { Page, Town } from './town.ts'
 
 export const path = '/page/generated'
@@ -74,7 +82,11 @@ export class Player {
     return graph?.heads.map((index) => graph.node(index).id) ?? []
   }
 
-  async take(commits: readonly Commit[], certificates: readonly Uint8Array[], entries: readonly Uint8Array[] = []): Promise<void> {
+  async take(
+    commits: readonly Commit[],
+    certificates: readonly Uint8Array[],
+    entries: readonly Uint8Array[] = [],
+  ): Promise<void> {
     if (this.page !== undefined) await saved(this.page, 'local')
     await this.repository.pipeline.receive(this, { certificates, commits: commits.map(({ bytes }) => bytes), entries })
     this.entries += entries.length
@@ -101,7 +113,8 @@ class Forger {
     const { replica, repository, version } = this.#player
     const { identity, root, runtime } = replica
     const { network, position } = root
-    if (identity === undefined || network === undefined || position === null) throw new Error('the forger is not logged in')
+    if (identity === undefined || network === undefined || position === null)
+      throw new Error('the forger is not logged in')
     for (const id of version) this.#clock.see(repository.pipeline.commits.get(id)?.clock ?? 0)
     const schema = { name: Page.name, version: Page.version, hash: replica.schemaHash(Page) }
     const unsigned = composeCommit(
@@ -159,7 +172,11 @@ const editText = (page: NonNullable<Player['page']>, draws: Stream): void => {
 const authorsCount = 3
 
 /** Calls `use` with a history and the town it was made in, which ends afterwards. */
-export const withHistory = async (seed: string, steps: number, use: (made: Made, town: Town) => Promise<void>): Promise<void> => {
+export const withHistory = async (
+  seed: string,
+  steps: number,
+  use: (made: Made, town: Town) => Promise<void>,
+): Promise<void> => {
   const runtimeOf = seededRuntimes(seed)
   const town = await Town.open('memory', memoryFiles(), runtimeOf)
   try {
@@ -176,7 +193,8 @@ const makeHistory = async (
   runtimeOf: (name: string) => Runtime,
 ): Promise<Made> => {
   const authors: Player[] = []
-  for (let place = 0; place <= authorsCount; place++) authors.push(new Player((await town.leave(`author ${place}`)).replica))
+  for (let place = 0; place <= authorsCount; place++)
+    authors.push(new Player((await town.leave(`author ${place}`)).replica))
   const villain = authors.pop()
   if (villain === undefined) throw new Error('nobody forges')
   const forger = new Forger(villain, runtimeOf('forger'))
@@ -225,7 +243,14 @@ const makeHistory = async (
       if (!voided.has(victim.id)) {
         const n = desk.pipeline.log.entries.length
         const judge = new Authority(town.key, town.authority.runtime, town.authority.root, town.authority.clock)
-        judge.void(desk, { kind: 'verdict', commit: victim.id, key: null, code: 'NotAllowed', rule: 'a rule', reason: 'a reason' })
+        judge.void(desk, {
+          kind: 'verdict',
+          commit: victim.id,
+          key: null,
+          code: 'NotAllowed',
+          rule: 'a rule',
+          reason: 'a reason',
+        })
         await until([town.authority], () => desk.pipeline.durableEntries > n)
         voided.set(victim.id, n)
       }
@@ -303,7 +328,8 @@ export const readmit = async (made: Made, player: Player, draws: Stream): Promis
   }
   while (open.size > 0) {
     const ready = [...open].filter(
-      ({ prev, changes }) => (prev === null || given.has(prev)) && changes.every(({ parents }) => parents.every((id) => given.has(id))),
+      ({ prev, changes }) =>
+        (prev === null || given.has(prev)) && changes.every(({ parents }) => parents.every((id) => given.has(id))),
     )
     const next = draws.pick(ready)
     open.delete(next)
@@ -313,4 +339,3 @@ export const readmit = async (made: Made, player: Player, draws: Stream): Promis
   }
   await player.take(batch, made.certificates, made.entries.slice(player.entries))
 }
-

@@ -14,7 +14,11 @@ const { values, positionals } = parseArgs({
 const [file] = positionals
 const { transport = 'socketio' } = values
 const every = Number(values.every ?? 1)
-if (file === undefined || (transport !== 'memory' && transport !== 'socketio') || !(Number.isInteger(every) && every > 0)) {
+if (
+  file === undefined ||
+  (transport !== 'memory' && transport !== 'socketio') ||
+  !(Number.isInteger(every) && every > 0)
+) {
   console.error('npm run replay -- FILE [--transport memory|socketio] [--every N] [--json]')
   process.exit(2)
 }
@@ -27,11 +31,15 @@ try {
     files: nodeFiles(directory),
     onProgress: (step, of) => {
       const tenth = Math.floor((10 * step) / of)
-      if (tenth > told) console.error(`${(told = tenth)}0 % of ${of} commits`)
+      if (tenth === told) return
+      told = tenth
+      console.error(`${tenth}0 % of ${of} commits`)
     },
   })
   if (values.json) console.log(JSON.stringify(report))
-  else for (const [name, value] of Object.entries(report)) console.log(`${name.padEnd(18)}${Array.isArray(value) ? value.join('; ') : value}`)
+  else
+    for (const [name, value] of Object.entries(report))
+      console.log(`${name.padEnd(18)}${Array.isArray(value) ? value.join('; ') : value}`)
   if (!report.converged || !report.matchesEndContent || !report.exactParents) process.exitCode = 1
 } finally {
   await rm(directory, { recursive: true, force: true })

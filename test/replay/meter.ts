@@ -6,7 +6,10 @@ export class Meter {
   messages = 0
 
   transport(inner: Transport): Transport {
-    return { start: (onChannel) => inner.start((channel) => onChannel(this.#channel(channel))), stop: () => inner.stop() }
+    return {
+      start: (onChannel) => inner.start((channel) => onChannel(this.#channel(channel))),
+      stop: () => inner.stop(),
+    }
   }
 
   #channel(inner: Channel): Channel {

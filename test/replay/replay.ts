@@ -6,13 +6,23 @@
  * pipeline that takes what a channel brings, and its heads are compared with the transaction's parents. At the end all come back,
  * reconcile, and a new client clones.
  */
-import { type Commit, type Database, type Files, type Item, isRefusal, logName, readCommit, type Repository, saved } from '@weft-db/engine'
+import {
+  type Commit,
+  type Database,
+  type Files,
+  type Item,
+  isRefusal,
+  logName,
+  type Repository,
+  readCommit,
+  saved,
+} from '@weft-db/engine'
 import { memoryFiles } from '@weft-db/storage/memory'
+import { toHex } from '../../packages/engine/src/bytes/bytes.ts'
+import { Scanner } from '../../packages/engine/src/log/frame.ts'
 import { liveOf } from '../../packages/engine/src/replica/item.ts'
 import { frameKinds } from '../../packages/engine/src/replica/pipeline.ts'
-import { Scanner } from '../../packages/engine/src/log/frame.ts'
 import { fingerprint } from '../../packages/engine/src/sync/fingerprint.ts'
-import { toHex } from '../../packages/engine/src/bytes/bytes.ts'
 import { until } from '../road/ring.ts'
 import { type Medium, Page, Town } from './town.ts'
 import { hasPairs, type Patch, type Step, stepsOf, type Trace, unitsOf } from './trace.ts'
@@ -69,7 +79,8 @@ interface Writer {
   page: Live | undefined
 }
 
-const pageOf = ({ repository }: { readonly repository: Repository }): Live | undefined => repository.item(Page, key) ?? undefined
+const pageOf = ({ repository }: { readonly repository: Repository }): Live | undefined =>
+  repository.item(Page, key) ?? undefined
 
 /** Makes one commit of a step. */
 const write = (writer: Writer, patches: readonly Patch[], start: string, pairs: boolean): void => {
@@ -101,7 +112,9 @@ export const replay = async (trace: Trace, options: ReplayOptions = {}): Promise
     const seconds = (town.runtime.elapsed() - started) / 1000
     const repositories = outcome.replicas.map((replica) => replica.repository(path))
     const texts = repositories.map((repository) => pageOf({ repository })?.text.toString())
-    const prints = repositories.map((repository) => toHex(fingerprint(repository.pipeline.commits.heads(), town.runtime.hash)))
+    const prints = repositories.map((repository) =>
+      toHex(fingerprint(repository.pipeline.commits.heads(), town.runtime.hash)),
+    )
     await town.close(town.authority)
     const log = await readLog(files, town)
     const edits = trace.transactions.reduce((sum, { patches }) => sum + patches.length, 0)
@@ -164,7 +177,12 @@ interface Outcome {
 }
 
 /** Waits until all hold `count` commits, or until none has got a new one for as long as patience lasts. */
-const gathered = (town: Town, replicas: readonly Database[], count: number, { patience = 60_000 }: ReplayOptions): Promise<void> => {
+const gathered = (
+  town: Town,
+  replicas: readonly Database[],
+  count: number,
+  { patience = 60_000 }: ReplayOptions,
+): Promise<void> => {
   const repositories = replicas.map((replica) => replica.repository(path))
   const held = (): number => repositories.reduce((sum, { pipeline }) => sum + Math.min(count, pipeline.commits.size), 0)
   let over = false
@@ -173,7 +191,9 @@ const gathered = (town: Town, replicas: readonly Database[], count: number, { pa
     cancel = town.runtime.timer(patience, () => {
       const now = held()
       if (now > before) return watch(now)
-      town.incidents.push(`given up: ${repositories.map(({ pipeline }) => pipeline.commits.size).join(', ')} of ${count} commits`)
+      town.incidents.push(
+        `given up: ${repositories.map(({ pipeline }) => pipeline.commits.size).join(', ')} of ${count} commits`,
+      )
       over = true
       settle()
     })
@@ -187,7 +207,12 @@ const gathered = (town: Town, replicas: readonly Database[], count: number, { pa
   return Promise.race([all, stalled]).finally(() => cancel?.())
 }
 
-const sequential = async (town: Town, trace: Trace, steps: readonly Step[], options: ReplayOptions): Promise<Outcome> => {
+const sequential = async (
+  town: Town,
+  trace: Trace,
+  steps: readonly Step[],
+  options: ReplayOptions,
+): Promise<Outcome> => {
   const [author, reader] = [await town.join('author'), await town.join('reader')]
   const writer: Writer = { replica: author, repository: author.repository(path), page: undefined }
   await Promise.all([writer.repository.ready, reader.repository(path).ready])
@@ -207,7 +232,8 @@ const sequential = async (town: Town, trace: Trace, steps: readonly Step[], opti
     if (place % turn !== 0) continue
     await aTurn()
     options.onProgress?.(place, steps.length)
-    if (writer.repository.unsaved > mostUnsaved) await until([author], () => writer.repository.unsaved < mostUnsaved / 2)
+    if (writer.repository.unsaved > mostUnsaved)
+      await until([author], () => writer.repository.unsaved < mostUnsaved / 2)
   }
   const replicas = [author, reader, town.authority]
   await gathered(town, replicas, commits, options)
@@ -225,6 +251,8 @@ const headsOf = (writer: Writer): string[] => {
 class Made {
   readonly #town: Town
   readonly #authors = new Map<string, Writer>()
+  /** When each was made: parents before children. */
+  readonly #places = new Map<string, number>()
 
   constructor(town: Town) {
     this.#town = town
@@ -235,6 +263,7 @@ class Made {
   }
 
   add(id: string, author: Writer): void {
+    this.#places.set(id, this.#authors.size)
     this.#authors.set(id, author)
   }
 
@@ -260,8 +289,8 @@ class Made {
         if (this.#authors.get(parent) !== writer && commits.get(parent) === undefined) open.push(parent)
       }
     }
-    const order = new Map([...this.#authors.keys()].map((id, place) => [id, place]))
-    return found.size < 2 ? [...found.values()] : [...found.values()].sort((a, b) => (order.get(a.id) ?? 0) - (order.get(b.id) ?? 0))
+    const placeOf = ({ id }: Commit): number => this.#places.get(id) ?? 0
+    return [...found.values()].sort((a, b) => placeOf(a) - placeOf(b))
   }
 
   /** Gives a replica what it lacks of a version. Returns whether it holds the version's past, and nothing else, afterwards. */
@@ -281,13 +310,22 @@ class Made {
     }
     // Its heads are of the version, so it holds no more; the version is there, so it holds no less.
     const graph = graphOf(writer)
-    return headsOf(writer).every((id) => version.includes(id)) && version.every((id) => graph?.indexOf(id) !== undefined)
+    return (
+      headsOf(writer).every((id) => version.includes(id)) && version.every((id) => graph?.indexOf(id) !== undefined)
+    )
   }
 }
 
-const concurrent = async (town: Town, trace: Trace, steps: readonly Step[], options: ReplayOptions): Promise<Outcome> => {
+const concurrent = async (
+  town: Town,
+  trace: Trace,
+  steps: readonly Step[],
+  options: ReplayOptions,
+): Promise<Outcome> => {
   const agents = await Promise.all(Array.from({ length: trace.agents }, (_, agent) => town.leave(`agent ${agent}`)))
-  const writers = agents.map(({ replica }): Writer => ({ replica, repository: replica.repository(path), page: undefined }))
+  const writers = agents.map(
+    ({ replica }): Writer => ({ replica, repository: replica.repository(path), page: undefined }),
+  )
   await Promise.all(writers.map(({ repository }) => repository.ready))
   const pairs = hasPairs(trace)
   const made = new Made(town)
@@ -315,4 +353,3 @@ const concurrent = async (town: Town, trace: Trace, steps: readonly Step[], opti
   await gathered(town, [late], made.size, options)
   return { replicas: [...replicas, late], exactParents, commits: made.size }
 }
-

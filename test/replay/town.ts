@@ -1,7 +1,17 @@
 /** An authority and its clients in this process, joined by memory or by loopback socket.io, with every byte between them counted. */
 import { createServer, type Server } from 'node:http'
 import type { AddressInfo } from 'node:net'
-import { anonymous, Database, type Files, type KeyStore, type Runtime, schema, type SigningKey, text, type Transport } from '@weft-db/engine'
+import {
+  anonymous,
+  Database,
+  type Files,
+  type KeyStore,
+  type Runtime,
+  type SigningKey,
+  schema,
+  type Transport,
+  text,
+} from '@weft-db/engine'
 import { memoryKeys, nodeRuntime } from '@weft-db/runtime/node'
 import { socketIoTransport } from '@weft-db/socketio/client'
 import { socketIoAcceptor } from '@weft-db/socketio/server'

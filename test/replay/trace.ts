@@ -31,7 +31,11 @@ export interface TraceFile {
   readonly startContent?: string
   readonly endContent: string
   readonly numAgents?: number
-  readonly txns: readonly { readonly parents?: readonly number[]; readonly agent?: number; readonly patches: readonly Patch[] }[]
+  readonly txns: readonly {
+    readonly parents?: readonly number[]
+    readonly agent?: number
+    readonly patches: readonly Patch[]
+  }[]
 }
 
 export const traceOf = (name: string, file: TraceFile): Trace => {
@@ -71,7 +75,8 @@ export interface Step {
  */
 export const stepsOf = (trace: Trace, every = 1): Step[] => {
   const children = new Array<number>(trace.transactions.length).fill(0)
-  for (const { parents } of trace.transactions) for (const parent of parents) children[parent] = (children[parent] ?? 0) + 1
+  for (const { parents } of trace.transactions)
+    for (const parent of parents) children[parent] = (children[parent] ?? 0) + 1
   const steps: { parents: readonly number[]; agent: number; patches: Patch[] }[] = []
   const stepAt: number[] = []
   for (const { parents, agent, patches } of trace.transactions) {
@@ -94,7 +99,8 @@ const astral = /[\u{10000}-\u{10ffff}]/u
 
 /** Whether positions in the trace's texts differ between code points and UTF-16 units. */
 export const hasPairs = (trace: Trace): boolean =>
-  astral.test(trace.startContent) || trace.transactions.some(({ patches }) => patches.some(([, , insert]) => astral.test(insert)))
+  astral.test(trace.startContent) ||
+  trace.transactions.some(({ patches }) => patches.some(([, , insert]) => astral.test(insert)))
 
 /** The place of a code point in units, looking from unit `from`, which is at code point 0. */
 export const unitsOf = (text: string, points: number, from = 0): number => {

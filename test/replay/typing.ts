@@ -20,7 +20,24 @@ interface Event {
   readonly splices: readonly Splice[]
 }
 
-const words = ['warp', 'weft', 'loom', 'shuttle', 'thread', 'naïve', 'Größe', '織る', '🧵', '👩‍🚀', '🎏🎏', 'a', 'I', 'on', 'selvedge', 'heddle']
+const words = [
+  'warp',
+  'weft',
+  'loom',
+  'shuttle',
+  'thread',
+  'naïve',
+  'Größe',
+  '織る',
+  '🧵',
+  '👩‍🚀',
+  '🎏🎏',
+  'a',
+  'I',
+  'on',
+  'selvedge',
+  'heddle',
+]
 /** Each author writes after its own mark, so that authors are never at one place. */
 const marks = ['▲', '■', '●']
 
@@ -98,7 +115,7 @@ class Author {
   }
 }
 
-export const recordTyping = (seed: string, count: number, edits: number): TraceFile => {
+export const typedTrace = (seed: string, count: number, edits: number): TraceFile => {
   const draws = stream(seed, 'typing')
   const authors = Array.from({ length: count }, (_, agent) => new Author(draws.branch(`author ${agent}`)))
   const present = marks.slice(0, count)
@@ -129,7 +146,11 @@ export const recordTyping = (seed: string, count: number, edits: number): TraceF
   const endContent = naiveText(historyOf(events, true), heads)
   if (naiveText(historyOf(events, false), heads) !== endContent) throw new Error('two authors wrote at one place')
   if (count === 1) return { startContent: '', endContent, txns: patches.map((some) => ({ patches: some })) }
-  const txns = events.map((event, place) => ({ parents: event.parents, agent: event.agent, patches: patches[place] ?? [] }))
+  const txns = events.map((event, place) => ({
+    parents: event.parents,
+    agent: event.agent,
+    patches: patches[place] ?? [],
+  }))
   return { kind: 'concurrent', endContent, numAgents: count, txns }
 }
 
@@ -155,6 +176,6 @@ export const ownTraces = [
 if (process.argv[1] === fileURLToPath(import.meta.url)) {
   for (const { name, seed, authors, edits } of ownTraces) {
     const file = new URL(`./traces/${name}.json`, import.meta.url)
-    writeFileSync(file, `${JSON.stringify(recordTyping(seed, authors, edits))}\n`)
+    writeFileSync(file, `${JSON.stringify(typedTrace(seed, authors, edits))}\n`)
   }
 }

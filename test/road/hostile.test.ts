@@ -7,10 +7,11 @@ import {
   type Code,
   Database,
   type Incident,
+  type Login,
   limits,
   logName,
-  readCommit,
   type Repository,
+  readCommit,
   saved,
 } from '@weft-db/engine'
 import { memoryKeys } from '@weft-db/runtime/node'
@@ -19,7 +20,7 @@ import { socketIoTransport } from '@weft-db/socketio/client'
 import { memoryFiles } from '@weft-db/storage/memory'
 import { afterAll, afterEach, beforeAll, beforeEach, describe, expect, test } from 'vitest'
 import { equalBytes, toHex } from '../../packages/engine/src/bytes/bytes.ts'
-import { encode, type Plain } from '../../packages/engine/src/bytes/cbor.ts'
+import { encode } from '../../packages/engine/src/bytes/cbor.ts'
 import { isRefusal } from '../../packages/engine/src/bytes/refusal.ts'
 import { scan } from '../../packages/engine/src/log/frame.ts'
 import { frameKinds } from '../../packages/engine/src/replica/pipeline.ts'
@@ -38,18 +39,29 @@ let strangers: Stranger[]
 const incidents: Incident[] = []
 const listeners = new Set<() => void>()
 
+/** Logins as an app may have them: one whose store does not answer, one that has a bug. */
+const slow: Login = { method: 'slow', credentials: null, check: () => new Promise(() => undefined) }
+const faulty: Login = {
+  method: 'faulty',
+  credentials: null,
+  check: async () => {
+    throw new TypeError('a bug of the app')
+  },
+}
+
 beforeAll(async () => {
   folder = await mkdtemp(join(tmpdir(), 'weft-hostile-'))
   server = await serve({
     schemas: [Card],
     data: join(folder, 'store'),
     port: 0,
+    login: [anonymous(), slow, faulty],
     onIncident: (incident) => {
       incidents.push(incident)
       for (const listener of [...listeners]) listener()
     },
   })
-  ada = await join_('Ada')
+  ada = await joined('Ada')
   board = ada.repository(path)
   await board.ready
   await saved(board.create(Card, { title: 'first' }), 'authority')
@@ -71,7 +83,7 @@ afterEach(() => {
 })
 
 /** Not a stranger: a client as apps have it. */
-const join_ = async (name: string): Promise<Database> => {
+const joined = async (name: string): Promise<Database> => {
   const [files, keys] = [memoryFiles(), memoryKeys()]
   const client = new Database({
     schemas: [Card],
@@ -154,9 +166,8 @@ describe('bytes that are no frame', () => {
     'nesting without end': [
       'TooDeep',
       (stranger) => {
-        let nested: Plain = []
-        for (let depth = 0; depth < limits.depth + 4; depth++) nested = [nested]
-        stranger.sendParts(2, 'anonymous', nested)
+        // [2, 2, 'a', [[[...]]]], which `encode` would not write.
+        stranger.raw(new Uint8Array([0x84, 2, 2, 0x61, 0x61, ...Array(limits.depth + 4).fill(0x81), 0x80]))
       },
     ],
   }
@@ -234,7 +245,7 @@ describe('who has not proved a key', () => {
     const stranger = await met(Stranger.connect(url()))
     await refusedWith('Malformed', stranger, async () => {
       stranger.greet()
-      await stranger.prove({ certificate: randomBytes(40) })
+      await stranger.prove({ certificate: encode([1, 2]) })
     })
   })
 })
@@ -266,7 +277,7 @@ describe('who proved a key', () => {
 
   test('is refused entries of a root log of its own making', async () => {
     const stranger = await met(Stranger.proved(url()))
-    await refusedWith('Malformed', stranger, () => stranger.send({ kind: 'root', entries: [randomBytes(90)] }))
+    await refusedWith('Malformed', stranger, () => stranger.send({ kind: 'root', entries: [encode([1, 2])] }))
   })
 })
 
@@ -365,7 +376,10 @@ describe('commits', () => {
 
   /** How many right commits of a stranger the server took. */
   const rightOnes = new WeakMap<Stranger, number>()
-  const admitted = async (stranger: Stranger, commit: { readonly bytes: Uint8Array; readonly id: string }): Promise<void> => {
+  const admitted = async (
+    stranger: Stranger,
+    commit: { readonly bytes: Uint8Array; readonly id: string },
+  ): Promise<void> => {
     stranger.push(commit.bytes)
     await until([ada], () => board.pipeline.commits.has(commit.id))
     rightOnes.set(stranger, (rightOnes.get(stranger) ?? 0) + 1)
@@ -378,7 +392,10 @@ describe('commits', () => {
     const session = toHex(runtime.hash(key.publicKey))
     stranger.push(await stranger.commit(path, cardSchema, { header: { session }, signer: key }))
     await incident('UnknownSession')
-    await stranger.hears('sync', ({ message }) => Array.isArray(message) && message[0] === 7 && message[1] === 'UnknownSession')
+    await stranger.hears(
+      'sync',
+      ({ message }) => Array.isArray(message) && message[0] === 7 && message[1] === 'UnknownSession',
+    )
     expect(stranger.refusals).toEqual([])
     await goOn(before)
   })
@@ -409,7 +426,9 @@ describe('commits', () => {
     const held = board.pipeline.commits.get(commit.id)
     expect(held && equalBytes(held.bytes, commit.bytes)).toBe(true)
     expect(JSON.stringify(board.query(Card).current)).toBe(shown)
-    expect(server.database.repository(path).counting.item(commit.changes[0]?.key ?? '', unknownSchema.hash)).toBeUndefined()
+    expect(
+      server.database.repository(path).counting.item(commit.changes[0]?.key ?? '', unknownSchema.hash),
+    ).toBeUndefined()
     expect(incidents).toEqual([])
   })
 })
@@ -420,7 +439,7 @@ test('a channel is closed with the last of the offences that are allowed, and th
   for (let offence = 1; offence <= limits.offences; offence++) {
     expect(stranger.isClosed).toBe(false)
     stranger.sendParts(99)
-    await stranger.hears('refused', (_, nth) => nth === offence)
+    await stranger.hears('refused', () => stranger.refusals.length === offence)
   }
   await stranger.closed
   expect(stranger.refusals).toEqual(Array.from({ length: limits.offences }, () => 'UnknownMessage'))
@@ -430,11 +449,18 @@ test('a channel is closed with the last of the offences that are allowed, and th
   await until([ada], () => board.covers(commit.id))
 })
 
-test('who asks without reading is closed', async () => {
+test('a login that takes its time holds up nothing else, and is one at a time', async () => {
   const stranger = await met(Stranger.proved(url()))
-  const before = await stored()
-  const asked = stranger.askWithoutReading()
-  await stranger.closed
-  await asked
-  await goOn(before)
+  stranger.send({ kind: 'login', method: 'slow', credentials: null })
+  await refusedWith('TooMany', stranger, () => stranger.send({ kind: 'login', method: 'slow', credentials: null }))
+  await refusedWith('UnknownRepository', stranger, () => stranger.send({ kind: 'subscribe', tag: 0, path }))
+})
+
+test('a login of the app that throws is refused, and reported', async () => {
+  const stranger = await met(Stranger.proved(url()))
+  const fault = incident('Fault')
+  await refusedWith('LoginRefused', stranger, () =>
+    stranger.send({ kind: 'login', method: 'faulty', credentials: null }),
+  )
+  expect((await fault).about).toContain('faulty')
 })

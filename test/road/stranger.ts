@@ -3,10 +3,9 @@
  * Commits are composed directly, so that each can be wrong in one point.
  */
 import { randomBytes } from 'node:crypto'
-import { type Commit, readCommit, type Runtime, type SigningKey } from '@weft-db/engine'
+import type { Commit, Runtime, SigningKey } from '@weft-db/engine'
 import { nodeRuntime } from '@weft-db/runtime/node'
 import { io, type Socket } from 'socket.io-client'
-import { fromHex } from '../../packages/engine/src/bytes/bytes.ts'
 import { encode, type Plain } from '../../packages/engine/src/bytes/cbor.ts'
 import { isRefusal } from '../../packages/engine/src/bytes/refusal.ts'
 import {
@@ -18,9 +17,9 @@ import {
   signedBytes,
 } from '../../packages/engine/src/commit/commit.ts'
 import { decodeFrame, encodeFrame, type Frame } from '../../packages/engine/src/replica/wire.ts'
+import { fingerprintBytes } from '../../packages/engine/src/sync/fingerprint.ts'
 import { readEntry } from '../../packages/engine/src/trust/entry.ts'
 import { messageOf } from '../../packages/engine/src/trust/signed.ts'
-import type { Card } from './ring.ts'
 
 export const runtime: Runtime = nodeRuntime()
 const { hash } = runtime
@@ -40,6 +39,7 @@ export class Stranger {
   readonly #listeners = new Set<() => void>()
   #sent = 0
   #over = false
+  #fault: Error | undefined
 
   private constructor(url: string, key: SigningKey) {
     this.key = key
@@ -47,7 +47,12 @@ export class Stranger {
     this.#socket = io(url, { transports: ['websocket'], reconnection: false, forceNew: true })
     this.#socket.on('frame', (bytes: Uint8Array) => {
       const frame = decodeFrame(new Uint8Array(bytes), this.heard.length)
-      if (isRefusal(frame)) throw new Error(`the server sent a frame that is ${frame.code}`)
+      if (!('kind' in frame)) {
+        this.#fault ??= new Error(
+          `the server sent a frame that is ${frame.code} (${frame.about}), after ${this.heard.length}`,
+        )
+        return this.#look()
+      }
       this.heard.push(frame)
       this.#look()
     })
@@ -83,7 +88,7 @@ export class Stranger {
     stranger.certificate = (await stranger.hears('certified')).certificate
     stranger.send({ kind: 'subscribe', tag: 0, path })
     await stranger.hears('subscribe')
-    stranger.sync([0, randomBytes(32), 0, null, new Map()])
+    stranger.sync([0, new Uint8Array(fingerprintBytes), 0, null, new Map()])
     await stranger.hears('sync')
     return stranger
   }
@@ -129,9 +134,11 @@ export class Stranger {
     return new Promise((resolve, reject) => {
       const look = (): void => {
         const found = this.heard.find((frame): frame is Of<Kind> => frame.kind === kind && fits(frame as Of<Kind>))
-        if (found === undefined && !this.#over) return
+        if (found === undefined && !this.#over && this.#fault === undefined) return
         this.#listeners.delete(look)
-        if (found === undefined) reject(new Error(`closed without ${kind}; heard ${JSON.stringify(this.heard.slice(-3))}`))
+        if (this.#fault !== undefined) reject(this.#fault)
+        else if (found === undefined)
+          reject(new Error(`closed without ${kind}; heard ${JSON.stringify(this.heard.slice(-3))}`))
         else resolve(found)
       }
       this.#listeners.add(look)
@@ -171,12 +178,16 @@ export class Stranger {
       key: randomBytes(12).toString('hex'),
       parents: [],
       schema,
-      operations: [{ kind: 'create' }],
+      operations: [{ kind: 'touch' }],
       salt: randomBytes(12),
       ...change.draft,
     }
     const unsigned = composeCommit(header, [draft], hash)
     return sealCommit(unsigned, await (change.signer ?? this.key).sign(signedBytes(unsigned.id)))
+  }
+
+  get isClosed(): boolean {
+    return this.#over
   }
 
   close(): void {

@@ -23,6 +23,7 @@ export class Stage {
   readonly signatures: Signatures
   readonly devices: ReadonlyMap<string, Device>
   #cast: Cast | undefined
+  #calm = false
 
   constructor(plan: Plan, options?: WorldOptions) {
     this.plan = plan
@@ -55,6 +56,7 @@ export class Stage {
    * jump no more, processes thaw, devices that are off boot. A full disk has room again.
    */
   calm(): void {
+    this.#calm = true
     this.network.faults = {
       ...soundNetwork,
       least: this.plan.network.least,
@@ -108,7 +110,7 @@ export class Stage {
       const { capacity } = disk.faults
       disk.faults = { ...disk.faults, capacity: Math.min(capacity ?? Number.POSITIVE_INFINITY, disk.used + event.room) }
       this.world.at(event.lasts, `${device.name} has room again`, () => {
-        disk.faults = { ...disk.faults, capacity }
+        if (!this.#calm) disk.faults = { ...disk.faults, capacity }
       })
     } else if (event.kind === 'jump') device.clock.jump(event.by)
     else if (event.kind === 'drift') device.clock.setDrift(event.drift)

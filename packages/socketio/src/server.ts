@@ -67,7 +67,6 @@ export const socketIoAcceptor = (httpServer: HttpServer | HttpsServer, options: 
       tcp.destroy()
     })
     socket.on('disconnect', (reason, cause) => {
-      if (isWebsocketOffence(cause)) options.onCutOff?.(reasonOf(reason, cause), channel.remote)
       channel.ended(reasonOf(reason, cause))
       part(tcp)
     })
@@ -92,7 +91,16 @@ export const socketIoAcceptor = (httpServer: HttpServer | HttpsServer, options: 
         connectTimeout: 10_000,
         pingTimeout,
       })
-      io.engine.on('connection', answerPingsWhileRead)
+      io.engine.on('connection', ({ request }: { request: IncomingMessage }) => {
+        const websocket: unknown = Reflect.get(request, 'websocket')
+        if (!(websocket instanceof EventEmitter)) return
+        answerPingsWhileRead(websocket, request.socket)
+        websocket.on('error', (error: Error) => {
+          // These are of RFC 6455 and the longest message; others are of a connection that was lost.
+          const broken = 'code' in error && String(error.code).startsWith('WS_ERR_')
+          if (broken) options.onCutOff?.(reasonOf('malformed', error), nameOf(request.socket))
+        })
+      })
       io.on('connection', (socket) => {
         try {
           if (stopping) socket.request.socket.destroy()
@@ -197,7 +205,7 @@ class Door {
 const channelOver = (socket: Socket, tcp: TcpSocket, onError: (error: unknown) => void): SocketChannel => {
   const queue = new Queue()
   const channel = new SocketChannel({
-    remote: `${tcp.remoteAddress ?? 'unknown'}:${tcp.remotePort ?? 0}`,
+    remote: nameOf(tcp),
     initiator: false,
     write: (message) => void socket.emit(frameEvent, message),
     backlog: () => queue.bytes + tcp.writableLength,
@@ -219,21 +227,13 @@ const channelOver = (socket: Socket, tcp: TcpSocket, onError: (error: unknown) =
  * SECURITY: a websocket answers pings by itself, and whoever pings without reading would fill the memory with answers. Guarded by "pings
  * without reading" in transport.test.ts.
  */
-const answerPingsWhileRead = ({ request }: { request: IncomingMessage }): void => {
-  const tcp = request.socket
-  const websocket: unknown = Reflect.get(request, 'websocket')
-  if (!(websocket instanceof EventEmitter)) return
+const answerPingsWhileRead = (websocket: EventEmitter, tcp: TcpSocket): void => {
   websocket.on('ping', () => {
     if (tcp.writableLength > limits.channelHighWater + 2 * limits.frameBytes) tcp.destroy()
   })
 }
 
-/** Whether the peer broke RFC 6455 or the limit of a message, as against a connection that was lost. */
-const isWebsocketOffence = (cause: unknown): boolean => {
-  const beneath: unknown = cause instanceof Error ? Reflect.get(cause, 'description') : undefined
-  const code: unknown = beneath instanceof Error ? Reflect.get(beneath, 'code') : undefined
-  return typeof code === 'string' && code.startsWith('WS_ERR_')
-}
+const nameOf = (tcp: TcpSocket): string => `${tcp.remoteAddress ?? 'unknown'}:${tcp.remotePort ?? 0}`
 
 /** Leaves a closed connection a little time, then cuts it. */
 const part = (tcp: TcpSocket): void => {

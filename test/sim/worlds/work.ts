@@ -142,6 +142,9 @@ export class Work {
     if (board === undefined) return
     const others = [...player.items.values()].filter((other) => other !== item && board.item(Card, keyOf(other)) === other)
     const fails = stream.chance(0.3)
+    // What was edited before is in a commit of its own, and the promises about it speak of that one.
+    board.flush()
+    this.#ledger.note()
     try {
       board.transact(() => {
         item.points = stream.int(100)

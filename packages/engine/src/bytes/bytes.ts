@@ -4,10 +4,8 @@
  */
 
 const digits = '0123456789abcdef'
-const hexOfByte: readonly string[] = Array.from(
-  { length: 256 },
-  (_, byte) => `${digits[byte >> 4]}${digits[byte & 15]}`,
-)
+/** Character code of a hex digit. */
+const digitOf = (value: number): number => digits.charCodeAt(value)
 
 /** Value of a hex digit by character code; 255 is none. */
 const nibbleOfCode = new Uint8Array(128).fill(255)
@@ -50,7 +48,12 @@ export const concatBytes = (...parts: readonly Uint8Array[]): Uint8Array<ArrayBu
 /** Lower case, two digits a byte. */
 export const toHex = (bytes: Uint8Array): string => {
   let hex = ''
-  for (let i = 0; i < bytes.length; i++) hex += hexOfByte[bytes[i] ?? 0]
+  // Joined one by one, the digits stay a rope of 30 pieces, which takes ten times the memory and is slow as a key.
+  for (let from = 0; from < bytes.length; from += 64) {
+    const codes: number[] = []
+    for (const byte of bytes.subarray(from, from + 64)) codes.push(digitOf(byte >> 4), digitOf(byte & 15))
+    hex += String.fromCharCode(...codes)
+  }
   return hex
 }
 

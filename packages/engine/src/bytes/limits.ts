@@ -7,7 +7,7 @@ export const limits = {
   frameBytes: 1_048_576,
   /** A commit's header and changes together, bytes. */
   commitBytes: 262_144,
-  /** An item's materialised value, bytes of its text and entries. */
+  /** One text, set or map of an item: UTF-16 units of its text, strings and keys, and 8 for each element or entry. */
   itemBytes: 1_048_576,
   /** Parents of a change. More heads than this are joined by empty changes first. */
   parents: 16,
@@ -48,6 +48,12 @@ export const limits = {
   /** A channel whose unsent bytes pass the high mark is given nothing more until they fall below the low mark. */
   channelHighWater: 4_194_304,
   channelLowWater: 1_048_576,
+  /** Bytes from one channel that wait to be handled, verified or stored. Commits beyond it are refused, to be asked for again. */
+  channelQueue: 67_108_864,
+  /** The same before the peer proved who it is. */
+  strangerQueue: 2_097_152,
+  /** Messages to one peer that wait because it does not read. */
+  unsentMessages: 8_192,
   /** A certificate's longest life, ms: 30 days. */
   certificateLife: 2_592_000_000,
   /** Display name of a person, bytes of UTF-8. */

@@ -40,6 +40,7 @@ export const catalogue = {
     'The clock is not later than the clocks the commit builds on.',
     'Take the clock from the replica, not from the device.',
   ],
+  NotErased: ['The commit comes without content that the authority did not erase.', 'Fetch the whole commit from another peer.'],
   PolicyBack: ['The commit cites an older policy than the commits it builds on.', 'Cite the newest policy known.'],
   UnknownSession: [
     'No certificate is known for the session that signed.',
@@ -57,6 +58,7 @@ export const catalogue = {
     'It counts when that time has come; check the clock of the device that wrote it.',
   ],
   Inapplicable: ['The change cannot be applied to the value it names.', 'Nothing: the item goes on without it.'],
+  Receipted: ['A checkpoint covers the commit: the authority keeps it.', 'Correct it by a new commit.'],
   Voided: ['The authority voided the change.', 'See the rule and the reason; write it again if you may.'],
   // field values
   BadValue: ['The value does not fit its field.', "See the field's definition in the schema."],
@@ -80,7 +82,6 @@ export const catalogue = {
   ],
   BadKey: ['The file does not hold a P-256 private key in PKCS#8 PEM.', 'Put the right file back.'],
   SigningFailed: ['The session key could not sign.', 'It is tried again by itself; log in anew if that does not help.'],
-  Unexpected: ['Something failed that should not.', 'Report it with the error that is named.'],
   KeyMissing: [
     'The key file is gone, and without it nothing can follow the logs that exist.',
     'Put it back; or move the data folder away to found a new network.',

@@ -2,7 +2,7 @@
  * Edits of one item that no commit holds yet, kept over the item's value. When the value moves under them (a remote commit), texts are
  * rebased; everything else stands by itself: an assignment assigns, a removal names the elements it saw.
  */
-import { utf8Length } from '../bytes/bytes.ts'
+import { isWellFormed, utf8Length } from '../bytes/bytes.ts'
 import { type Refusal, refusal } from '../bytes/refusal.ts'
 import { limits } from '../bytes/limits.ts'
 import type { Operation, Tag } from '../commit/operation.ts'
@@ -49,7 +49,8 @@ export class Draft {
 
   /** What is pending revives an item that another replica deleted meanwhile. */
   isPresent(state: ItemState): boolean {
-    return this.#presence === undefined ? isPresent(state) || !this.isEmpty : this.#presence === 'touch'
+    if (this.#presence !== undefined) return this.#presence === 'touch'
+    return isPresent(state) || this.#operations(state).length > 0
   }
 
   touch(): void {
@@ -63,7 +64,7 @@ export class Draft {
 
   /** Forgets everything pending, and refused values but those. */
   discard(refused: ReadonlyMap<string, RefusedValue> = new Map()): void {
-    for (const pending of [this.#assigned, this.#refused, this.#texts, this.#added, this.#removed, this.#put, this.#dropped]) pending.clear()
+    for (const pending of [this.#assigned, this.#refused, this.#texts, this.#shown, this.#added, this.#removed, this.#put, this.#dropped]) pending.clear()
     for (const [name, value] of refused) this.#refused.set(name, value)
     this.#presence = undefined
   }
@@ -90,13 +91,14 @@ export class Draft {
     else this.#assigned.set(name, stored)
   }
 
+  /** In the order of the values: the order in which they came differs from replica to replica. */
   elements(name: string, state: ItemState): Set<Scalar> {
     const removed = this.#removed.get(name)
     const held = state.fields.get(name)
     const values = new Set<Scalar>()
     if (held?.kind === 'elements') for (const [tag, value] of held.byTag) if (removed?.has(tag) !== true) values.add(value)
     for (const value of this.#added.get(name) ?? []) values.add(value)
-    return values
+    return new Set([...values].sort(byValue))
   }
 
   /** Whether the set holds the stored value; does not cost the size of the set. */
@@ -132,6 +134,7 @@ export class Draft {
     return winner(dropped === undefined ? puts : puts.filter((one) => !dropped.has(one.tag)))?.value
   }
 
+  /** In the order of the keys. */
   entries(name: string, state: ItemState): Map<string, Scalar> {
     const dropped = this.#dropped.get(name)
     const held = state.fields.get(name)
@@ -143,13 +146,13 @@ export class Draft {
       }
     }
     for (const [key, value] of this.#put.get(name) ?? []) values.set(key, value)
-    return values
+    return new Map([...values].sort(([a], [b]) => byValue(a, b)))
   }
 
   put(name: string, key: string, value: unknown): boolean {
     const stored = this.#element(name, 'map', value)
-    if (stored === undefined || utf8Length(key) > limits.nameBytes) {
-      this.#refused.set(name, { value, refusal: refusal('BadValue', `${this.schema.name}.${name}[${key.slice(0, 64)}]`) })
+    if (stored === undefined || typeof key !== 'string' || !isWellFormed(key) || utf8Length(key) > limits.nameBytes) {
+      this.#refused.set(name, { value, refusal: refusal('BadValue', `${this.schema.name}.${name}[${String(key).slice(0, 64)}]`) })
       return false
     }
     entryOf(this.#put, name, () => new Map<string, Scalar>()).set(key, stored)
@@ -161,7 +164,8 @@ export class Draft {
     const wasPut = put?.delete(key) === true
     if (put?.size === 0) this.#put.delete(name)
     const held = state.fields.get(name)
-    const puts = held?.kind === 'entries' ? (held.byKey.get(key) ?? []) : []
+    const gone = this.#dropped.get(name)
+    const puts = (held?.kind === 'entries' ? (held.byKey.get(key) ?? []) : []).filter((one) => gone?.has(one.tag) !== true)
     if (puts.length === 0) return wasPut
     const dropped = entryOf(this.#dropped, name, () => new Set<Tag>())
     for (const one of puts) dropped.add(one.tag)
@@ -186,7 +190,7 @@ export class Draft {
     if (rope === undefined) throw new RangeError(`the splices do not fit the text of ${name}`)
     const pending = this.#texts.get(name)
     const delta = deltaOf(splices)
-    this.#texts.set(name, pending === undefined ? delta : compose(pending, delta))
+    this.#keep(name, pending === undefined ? delta : compose(pending, delta))
     this.#shown.set(name, { under: ropeOf(state, name), rope })
   }
 
@@ -197,37 +201,48 @@ export class Draft {
     const pending = this.#texts.get(name)
     if (pending === undefined) return [...remote]
     const under = deltaOf(remote)
-    this.#texts.set(name, rebase(pending, under, 'after'))
+    this.#keep(name, rebase(pending, under, 'after'))
+    this.#shown.delete(name)
     return splicesOf(rebase(under, pending, 'before'))
+  }
+
+  #keep(name: string, delta: Delta): void {
+    if (delta.length === 0) this.#texts.delete(name)
+    else this.#texts.set(name, delta)
   }
 
   /**
    * Takes out everything pending, as operations on `state`, the value under the draft.
    */
   take(state: ItemState): Operation[] {
-    const operations: Operation[] = []
-    const presence = this.#presence
+    const operations = this.#operations(state)
     this.#presence = undefined
-    if (presence === 'touch') operations.push({ kind: 'touch' })
+    for (const pending of [this.#assigned, this.#texts, this.#shown, this.#added, this.#removed, this.#put, this.#dropped]) pending.clear()
+    return operations
+  }
+
+  #operations(state: ItemState): Operation[] {
+    const operations: Operation[] = []
+    if (this.#presence === 'touch') operations.push({ kind: 'touch' })
     for (const [field, value] of this.#assigned) operations.push({ kind: 'assign', field, value })
-    this.#assigned.clear()
-    for (const [field, tags] of this.#removed) operations.push({ kind: 'remove', field, tags: [...tags].filter(isHeldIn(state.fields.get(field))) })
-    this.#removed.clear()
+    for (const [field, tags] of this.#removed) {
+      const held = [...tags].filter(isHeldIn(state.fields.get(field)))
+      if (held.length > 0) operations.push({ kind: 'remove', field, tags: held })
+    }
     for (const [field, values] of this.#added) for (const value of values) operations.push({ kind: 'add', field, value })
-    this.#added.clear()
-    for (const [field, tags] of this.#dropped) operations.push({ kind: 'drop', field, tags: [...tags].filter(isHeldIn(state.fields.get(field))) })
-    this.#dropped.clear()
+    for (const [field, tags] of this.#dropped) {
+      const held = [...tags].filter(isHeldIn(state.fields.get(field)))
+      if (held.length > 0) operations.push({ kind: 'drop', field, tags: held })
+    }
     for (const [field, entries] of this.#put) for (const entry of entries) operations.push({ kind: 'put', field, entry })
-    this.#put.clear()
     for (const [field, delta] of this.#texts) {
       for (const { at, remove, insert } of splicesOf(delta)) {
         operations.push({ kind: 'splice', field, at, remove, length: insert.length, insert })
       }
     }
-    this.#texts.clear()
     // Last, so that no piece of a long change comes after it and brings the item back.
-    if (presence === 'delete' && (isPresent(state) || operations.length > 0)) operations.push({ kind: 'delete' })
-    return operations.filter((operation) => (operation.kind !== 'remove' && operation.kind !== 'drop') || operation.tags.length > 0)
+    if (this.#presence === 'delete' && (isPresent(state) || operations.length > 0)) operations.push({ kind: 'delete' })
+    return operations
   }
 
   #fieldOf(name: string) {
@@ -273,6 +288,13 @@ const entryOf = <Key, Value>(map: Map<Key, Value>, name: Key, make: () => Value)
   const made = make()
   map.set(name, made)
   return made
+}
+
+/** Within one kind as it compares, else by the name of the kind. */
+const byValue = (a: Scalar, b: Scalar): number => {
+  const [one, other] = [typeof a, typeof b]
+  if (one !== other) return one < other ? -1 : 1
+  return a === b || a === null || b === null ? 0 : a < b ? -1 : 1
 }
 
 /** Tags that are still there: what another replica removed meanwhile needs no second removal. */

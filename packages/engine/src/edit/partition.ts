@@ -13,21 +13,23 @@ const mostTags = 1_024
 /** Longest insertion in one operation, UTF-16 units, at most three bytes each. */
 const longestInsert = 24 * 1024
 
-/** About what an operation takes in a commit. */
+/** At most what an operation takes in a commit: five bytes for a string's header, 38 for a tag. */
 const bytesOf = (operation: Operation): number => {
+  const own = 24 + ('field' in operation ? utf8Length(operation.field) : 0)
+  const of = (value: unknown): number => (typeof value === 'string' ? 5 + utf8Length(value) : 9)
   switch (operation.kind) {
     case 'assign':
     case 'add':
-      return 32 + (typeof operation.value === 'string' ? utf8Length(operation.value) : 9)
+      return own + of(operation.value)
     case 'put':
-      return 32 + (operation.entry ?? []).reduce<number>((sum, part) => sum + (typeof part === 'string' ? utf8Length(part) : 9), 0)
+      return own + (operation.entry ?? []).reduce<number>((sum, part) => sum + of(part), 0)
     case 'remove':
     case 'drop':
-      return 16 + operation.tags.length * 40
+      return own + operation.tags.length * 38
     case 'splice':
-      return 32 + utf8Length(operation.insert ?? '')
+      return own + of(operation.insert ?? '')
     default:
-      return 4
+      return own
   }
 }
 

@@ -76,8 +76,15 @@ export class Commits {
     return undefined
   }
 
-  /** Whether a commit may be admitted: chain, parents, clock and policy. Its bytes and signature were checked before. */
+  /**
+   * Whether a commit may be admitted: chain, parents, clock and policy. Its bytes and signature were checked before. A parent is a change
+   * of the same item, of whatever schema: another version's value may take it in, which is for counting to know.
+   */
   check(commit: Commit): Refusal | undefined {
+    if (this.#held.has(commit.id)) return refusal('BrokenChain', `${commit.id} is here already`)
+    // Anybody can leave a content out, and who has it would never send it again: only the authority erases, and it does not yet.
+    const erased = commit.changes.find((change) => change.erased)
+    if (erased !== undefined) return refusal('NotErased', `${commit.id} ${erased.key}`)
     const missing = this.missing(commit)
     if (missing !== undefined) return refusal('MissingParents', missing)
     const tips = this.#staged.get(commit.chain) ?? []
@@ -92,7 +99,7 @@ export class Commits {
     for (const change of commit.changes) {
       for (const id of change.parents) {
         const parent = this.#held.get(id)?.commit
-        const same = parent?.changes.some((other) => other.key === change.key && other.schema.hash === change.schema.hash)
+        const same = parent?.changes.some((other) => other.key === change.key)
         if (parent === undefined || same !== true) return refusal('BadParents', id)
         const follows = this.#follows(commit, parent)
         if (follows !== undefined) return follows

@@ -136,6 +136,12 @@ export class MergedItem {
     return this.#stateAt(heads, now)
   }
 
+  /** The value that the author of a change saw: what counted to it, as of the verdicts that it cites. */
+  before(index: number): ItemState {
+    const { parents, seen } = this.graph.node(index)
+    return this.#stateAt(parents, this.#viewOf(seen))
+  }
+
   #advance(): Version {
     const { nodes } = this.graph
     const from = this.#current

@@ -81,23 +81,24 @@ export const splicesOf = (node: Node, field: string): Splice[] => {
   return splices
 }
 
-/** Beside its strings, what an element, an entry or a register counts for in an item's size. */
-const itemOverhead = 64
+/** Beside its strings, what an element or an entry counts for in its field's size. */
+const overhead = 8
 
 const unitsOf = (value: Scalar): number => (typeof value === 'string' ? value.length : 0)
 
 /**
- * An item's size, of which `limits.itemBytes` is the most: UTF-16 units of its texts, strings and keys, and 64 for each value that
- * is not text. Concurrent changes may take it beyond; then only what makes it smaller can be applied.
+ * The size of a field, of which `limits.itemBytes` is the most: UTF-16 units of text, strings and keys, and 8 for each element or entry.
+ * Concurrent changes may take it beyond; then a change can be applied that does not make it larger. (A register is bounded by its kind.)
  */
-export const sizeOf = (state: ItemState): number => {
-  let size = 0
-  for (const field of state.fields.values()) {
-    if (field.kind === 'text') size += field.rope.length
-    else if (field.kind === 'register') size += itemOverhead + unitsOf(field.value)
-    else size += field.size
+const sizeOf = (field: FieldState | undefined): number =>
+  field === undefined || field.kind === 'register' ? 0 : field.kind === 'text' ? field.rope.length : field.size
+
+const isTooLarge = (before: ItemState, after: ItemState): boolean => {
+  for (const [name, field] of after.fields) {
+    const size = sizeOf(field)
+    if (size > limits.itemBytes && size > sizeOf(before.fields.get(name))) return true
   }
-  return size
+  return false
 }
 
 /** The key that the entry of that tag was put under, if there is such an entry in the field and its content is not erased. */
@@ -170,7 +171,7 @@ export interface Judgement {
 
 /**
  * Whether a change can be applied to `before`, the value its author saw: every field is in the schema and of the operation's kind, every
- * value is accepted, every splice is inside the text, and the item does not grow beyond its limit. A pure function of the change and
+ * value is accepted, every splice is inside the text, and no field grows beyond its limit. A pure function of the change and
  * its past.
  */
 export const judge = (before: ItemState, node: Node, graph: ItemGraph, schema: Schema): Judgement => {
@@ -184,7 +185,7 @@ export const judge = (before: ItemState, node: Node, graph: ItemGraph, schema: S
     if (rope === undefined) return no(refusal('Inapplicable', field))
     after = { presence: after.presence, fields: new Map(after.fields).set(field, { kind: 'text', rope }) }
   }
-  if (sizeOf(after) > limits.itemBytes && sizeOf(after) > sizeOf(before)) return no(refusal('Inapplicable', 'more than an item holds'))
+  if (isTooLarge(before, after)) return no(refusal('Inapplicable', 'more than a field holds'))
   return { refusal: undefined, ignored, after }
 }
 
@@ -212,7 +213,7 @@ class Making {
   add(field: string, tag: Tag, value: Scalar): void {
     const elements = this.#elementsOf(field)
     elements.byTag.set(tag, value)
-    elements.size += itemOverhead + unitsOf(value)
+    elements.size += overhead + unitsOf(value)
   }
 
   remove(field: string, tag: Tag): void {
@@ -220,7 +221,7 @@ class Making {
     const value = elements.byTag.get(tag)
     if (value === undefined) return
     elements.byTag.delete(tag)
-    elements.size -= itemOverhead + unitsOf(value)
+    elements.size -= overhead + unitsOf(value)
   }
 
   /** Puts an entry beside those under its key that `keeps` says stay. */
@@ -268,7 +269,7 @@ class Making {
   }
 }
 
-const entrySize = (key: string, entry: Entry): number => itemOverhead + key.length + unitsOf(entry.value)
+const entrySize = (key: string, entry: Entry): number => overhead + key.length + unitsOf(entry.value)
 
 const deletes = (node: Node): boolean => node.operations.some((operation) => operation.kind === 'delete')
 

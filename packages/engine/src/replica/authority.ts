@@ -6,7 +6,7 @@ import { limits } from '../bytes/limits.ts'
 import type { Head } from '../graph/commits.ts'
 import { type Certificate, encodeCertificate, readCertificate } from '../trust/certificate.ts'
 import { encodeEntry, type Entry, type EntryBody, noNetwork, readEntry, rootPath, type Statement } from '../trust/entry.ts'
-import { isRefusal } from '../bytes/refusal.ts'
+import { isRefusal, type Refusal, refusal } from '../bytes/refusal.ts'
 import { messageOf, sealBody } from '../trust/signed.ts'
 import type { Clock } from './clock.ts'
 import type { Runtime, SigningKey } from './ports.ts'
@@ -15,6 +15,10 @@ import type { RootLog } from './rootlog.ts'
 
 /** Least time between two checkpoints of a repository, ms; the first change is covered at once. */
 const checkpointInterval = 200
+/** Until signing is tried again, ms. */
+const signingRetry = 1_000
+
+export type Verdict = Extract<Statement, { kind: 'verdict' }>
 
 export class Authority {
   readonly key: SigningKey
@@ -25,9 +29,18 @@ export class Authority {
   readonly #last = new Map<Repository, number>()
   readonly #scheduled = new Map<Repository, () => void>()
   readonly #writing = new Set<Repository>()
-  readonly #verdicts = new Map<Repository, Extract<Statement, { kind: 'verdict' }>[]>()
+  readonly #verdicts = new Map<Repository, Verdict[]>()
+  readonly #onIncident: (why: Refusal, repository: string) => void
+  #stopped = false
 
-  constructor(key: SigningKey, runtime: Runtime, root: RootLog, clock: Clock) {
+  constructor(
+    key: SigningKey,
+    runtime: Runtime,
+    root: RootLog,
+    clock: Clock,
+    onIncident: (why: Refusal, repository: string) => void,
+  ) {
+    this.#onIncident = onIncident
     this.key = key
     this.#runtime = runtime
     this.#root = root
@@ -73,40 +86,68 @@ export class Authority {
 
   /** Covers what became durable: at once when it is long since the last checkpoint, else when the interval is over. */
   cover(repository: Repository): void {
-    if (this.#scheduled.has(repository) || this.#writing.has(repository)) return
+    if (this.#stopped || this.#scheduled.has(repository) || this.#writing.has(repository)) return
     const since = this.#runtime.elapsed() - (this.#last.get(repository) ?? Number.NEGATIVE_INFINITY)
-    if (since >= checkpointInterval) return void this.#checkpoint(repository)
-    const cancel = this.#runtime.timer(checkpointInterval - since, () => {
+    if (since >= checkpointInterval) this.#write(repository)
+    else this.#schedule(repository, checkpointInterval - since)
+  }
+
+  #schedule(repository: Repository, wait: number): void {
+    const cancel = this.#runtime.timer(wait, () => {
       this.#scheduled.delete(repository)
-      void this.#checkpoint(repository)
+      this.#write(repository)
     })
     this.#scheduled.set(repository, cancel)
   }
 
-  /** One entry at a time: the next is signed when the one before is durable. */
-  async #checkpoint(repository: Repository): Promise<void> {
-    if (this.#writing.has(repository)) return
-    const { log } = repository.pipeline
-    const [verdict] = this.#verdicts.get(repository)?.splice(0, 1) ?? []
-    const moved = verdict === undefined ? this.#moved(repository) : []
-    if (verdict === undefined && moved.length === 0) return
+  /** One entry at a time: the next is signed when the one before is durable, so that no place in the log is signed twice. */
+  #write(repository: Repository): void {
+    if (this.#stopped || this.#writing.has(repository) || !repository.pipeline.isOpen) return
+    const statement = this.#verdict(repository) ?? this.#checkpoint(repository)
+    if (statement === undefined) return
     this.#writing.add(repository)
     this.#last.set(repository, this.#runtime.elapsed())
-    const headsRoot = (): string => log.rootWith(moved, (bytes) => this.#runtime.hash(bytes))
-    const statement: Statement = verdict ?? { kind: 'checkpoint', headsRoot: headsRoot(), stateRoot: null, moved }
-    repository.pipeline.submitEntry(await this.#next(repository, statement))
+    this.#next(repository, statement).then(
+      (entry) => repository.pipeline.submitEntry(entry),
+      (error: unknown) => {
+        this.#onIncident(refusal('SigningFailed', String(error)), repository.path)
+        if (statement.kind === 'verdict') this.#verdicts.get(repository)?.unshift(statement)
+        this.#writing.delete(repository)
+        if (!this.#stopped) this.#schedule(repository, signingRetry)
+      },
+    )
   }
 
-  /** The entry written last is durable. */
+  #checkpoint(repository: Repository): Statement | undefined {
+    const moved = this.#moved(repository)
+    if (moved.length === 0) return undefined
+    const headsRoot = repository.pipeline.log.rootWith(moved, (bytes) => this.#runtime.hash(bytes))
+    return { kind: 'checkpoint', headsRoot, stateRoot: null, moved }
+  }
+
+  /** The next verdict that may be written. What a checkpoint covered meanwhile is receipted: history is corrected by new commits. */
+  #verdict(repository: Repository): Verdict | undefined {
+    const verdicts = this.#verdicts.get(repository) ?? []
+    for (let verdict = verdicts.shift(); verdict !== undefined; verdict = verdicts.shift()) {
+      if (!repository.covers(verdict.commit)) return verdict
+      this.#onIncident(refusal('Receipted', verdict.commit), repository.path)
+    }
+    return undefined
+  }
+
+  /** The entry written last is durable, or has no place in the log. */
   written(repository: Repository): void {
     this.#writing.delete(repository)
-    this.cover(repository)
+    if ((this.#verdicts.get(repository)?.length ?? 0) > 0) this.#write(repository)
+    else this.cover(repository)
   }
 
-  /** Voids a change that no checkpoint covers: all of a commit when `key` is null. */
-  void(repository: Repository, verdict: Extract<Statement, { kind: 'verdict' }>): void {
+  /** Voids a change that no checkpoint covers: all of a commit when `key` is null. Refused when one covers it. */
+  void(repository: Repository, verdict: Verdict): Refusal | undefined {
+    if (repository.covers(verdict.commit)) return refusal('Receipted', verdict.commit)
     this.#verdicts.set(repository, [...(this.#verdicts.get(repository) ?? []), verdict])
-    void this.#checkpoint(repository)
+    this.#write(repository)
+    return undefined
   }
 
   /** Chains whose durable tip is beyond what is covered. Of a forked chain, the branch that is covered already, else the first to come. */
@@ -156,6 +197,7 @@ export class Authority {
   }
 
   stop(): void {
+    this.#stopped = true
     for (const cancel of this.#scheduled.values()) cancel()
     this.#scheduled.clear()
   }

@@ -17,6 +17,8 @@ import type { RootLog } from './rootlog.ts'
 import { decodeFrame, encodeFrame, type Frame } from './wire.ts'
 
 const beatInterval = 15_000
+/** What a login may take before it is refused, ms. */
+const loginPatience = 30_000
 const silence = 45_000
 
 export interface Peer {
@@ -35,7 +37,7 @@ export interface Switchboard {
   /** The key this replica proves itself with, and its certificate as bytes when it has one. */
   readonly proof: { readonly key: SigningKey; readonly certificate: Uint8Array | null }
   /** Entries of the root log the peer has and this replica has not. */
-  takeRoot(entries: readonly Uint8Array[], from: Connection): Promise<Refusal | undefined>
+  takeRoot(entries: readonly Uint8Array[], publicKey: Uint8Array): Promise<Refusal | undefined>
   /** Both sides proved themselves. */
   proved(connection: Connection): void
   login(method: string, credentials: Plain, peer: Peer): Promise<Certificate | Refusal>
@@ -56,7 +58,10 @@ export class Connection {
   readonly #reconcilers = new Map<string, Reconciler>()
   /** Repository by the tag the peer gave it, and the tag this side gave. */
   readonly #theirTags = new Map<number, string>()
+  readonly #theirPaths = new Set<string>()
   readonly #myTags = new Map<string, number>()
+  /** Repositories the peer did not let this side have: asked for again after another login. */
+  readonly #declined = new Set<string>()
   #sent = 0
   #received = 0
   #peerNonce: Uint8Array | undefined
@@ -64,11 +69,13 @@ export class Connection {
   #proving = false
   #handling: Promise<void> = Promise.resolve()
   #behind = 0
+  #queued = 0
   #nextTag = 0
   #offences: number[] = []
   #closed = false
   #spoke = false
   #heardAt: number
+  readonly #openedAt: number
   #cancelBeat: (() => void) | undefined
 
   constructor(channel: Channel, board: Switchboard) {
@@ -76,6 +83,7 @@ export class Connection {
     this.#board = board
     this.#nonce = board.runtime.random(32)
     this.#heardAt = board.runtime.elapsed()
+    this.#openedAt = this.#heardAt
     channel.listen({
       message: (bytes) => this.#hear(bytes),
       drain: () => {
@@ -108,12 +116,13 @@ export class Connection {
 
   /** Asks for a repository, or offers it. Reconciliation begins when both sides named it. */
   subscribe(repository: Repository): void {
-    if (this.#peer === undefined || this.#closed || this.#myTags.has(repository.path)) return
-    if (this.#myTags.size >= limits.repositoriesPerChannel) return
-    const tag = this.#nextTag++
-    this.#myTags.set(repository.path, tag)
-    this.#send({ kind: 'subscribe', tag, path: repository.path })
-    if ([...this.#theirTags.values()].includes(repository.path)) this.#reconcile(repository)
+    const { path } = repository
+    if (this.#peer === undefined || this.#closed || (this.#myTags.has(path) && !this.#declined.delete(path))) return
+    if (!this.#myTags.has(path) && this.#myTags.size >= limits.repositoriesPerChannel) return
+    const tag = this.#myTags.get(path) ?? this.#nextTag++
+    this.#myTags.set(path, tag)
+    this.#send({ kind: 'subscribe', tag, path })
+    if (this.#theirPaths.has(path)) this.#reconcile(repository)
   }
 
   login(method: string, credentials: Plain): void {
@@ -176,7 +185,9 @@ export class Connection {
 
   #beat(): void {
     this.#cancelBeat = this.#board.runtime.timer(beatInterval, () => {
-      if (this.#board.runtime.elapsed() - this.#heardAt > silence) return this.close(refusal('Silent', this.channel.remote))
+      const now = this.#board.runtime.elapsed()
+      // Beats alone keep nobody here who does not say who it is.
+      if (now - (this.#peer === undefined ? this.#openedAt : this.#heardAt) > silence) return this.close(refusal('Silent', this.channel.remote))
       if (!this.#spoke) this.#send({ kind: 'beat' })
       this.#spoke = false
       this.#beat()
@@ -187,7 +198,8 @@ export class Connection {
     if (this.#closed) return
     this.#heardAt = this.#board.runtime.elapsed()
     const frame = decodeFrame(bytes, this.#received)
-    if (isRefusal(frame)) {
+    // A frame of the kind `refused` looks like a refusal itself.
+    if (!('kind' in frame)) {
       // Without its number a frame that cannot be read leaves a gap: there is no going on.
       if (frame.code === 'Gap') return this.#hangUp(frame)
       this.#received++
@@ -196,55 +208,95 @@ export class Connection {
     this.#received++
     if (frame.kind === 'beat') return
     // Messages about repositories are taken at once, unless something before them is still being handled.
-    if (frame.kind === 'sync' && this.#peer !== undefined && this.#behind === 0) return this.#sync(frame.tag, frame.message)
-    if (this.#behind >= framesBehind) return this.#hangUp(refusal('TooMany', 'frames waiting'))
+    if (frame.kind === 'sync' && this.#peer !== undefined && this.#behind === 0) return this.#sync(frame.tag, frame.message, bytes.length)
+    if (this.#behind >= framesBehind || !this.#queue(bytes.length)) return this.#hangUp(refusal('TooMany', 'frames waiting'))
     this.#behind++
     this.#handling = this.#handling
-      .then(() => this.#handle(frame))
+      .then(() => this.#handle(frame, bytes.length))
       // A bug, here or in a login of the app: it costs this channel and no other.
       .catch((error: unknown) => this.#hangUp(refusal('Fault', String(error))))
-      .finally(() => this.#behind--)
+      .finally(() => {
+        this.#behind--
+        this.#queued -= bytes.length
+      })
   }
 
-  async #handle(frame: Frame): Promise<void> {
+  /** Takes room for what waits. */
+  #queue(bytes: number): boolean {
+    if (this.#queued + bytes > (this.#peer === undefined ? limits.strangerQueue : limits.channelQueue)) return false
+    this.#queued += bytes
+    return true
+  }
+
+  async #handle(frame: Frame, size: number): Promise<void> {
     if (this.#closed) return
     switch (frame.kind) {
       case 'greet':
         return this.#greeted(frame)
       case 'prove':
         return this.#proved(frame)
-      case 'refused':
-        return this.#board.refused(this, refusal(frame.code, frame.about))
+      case 'refused': {
+        const why = refusal(frame.code, frame.about)
+        this.#board.refused(this, why)
+        if (why.code === 'UnknownRepository' && this.#myTags.has(why.about)) this.#declined.add(why.about)
+        // The peer could not read what was sent, so it lacks it: this channel changes bytes, and a new one begins from the start.
+        if (isOffence(why) && why.code !== 'TooMany') this.close(why)
+        return
+      }
       default:
     }
     if (this.#peer === undefined) return this.#object(refusal('UnknownMessage', frame.kind))
     switch (frame.kind) {
-      case 'login': {
-        const certificate = await this.#board.login(frame.method, frame.credentials, this.#peer)
-        if (isRefusal(certificate)) return this.#refuse(certificate)
-        this.#peer = { ...this.#peer, certificate }
-        return this.#send({ kind: 'certified', certificate: certificate.bytes })
-      }
+      case 'login':
+        return this.#login(frame.method, frame.credentials, this.#peer)
       case 'certified':
+        // Anybody holds the certificates of others: an old one must not take the place of the one in force.
+        if (!this.#peer.isAuthority) return this.#object(refusal('UnknownMessage', frame.kind))
         return this.#board.certified(frame.certificate)
       case 'subscribe':
         return this.#subscribed(frame.tag, frame.path)
       case 'unsubscribe': {
         const path = this.#theirTags.get(frame.tag)
+        if (path === undefined) return
         this.#theirTags.delete(frame.tag)
-        if (path !== undefined) this.#reconcilers.get(path)?.close()
-        if (path !== undefined) this.#reconcilers.delete(path)
+        this.#theirPaths.delete(path)
+        this.#reconcilers.get(path)?.close()
+        this.#reconcilers.delete(path)
+        this.#forgetEarly(path)
         return
       }
       case 'root': {
-        const why = await this.#board.takeRoot(frame.entries, this)
+        const why = await this.#board.takeRoot(frame.entries, this.#peer.publicKey)
         if (why !== undefined) this.offend(why)
         return
       }
       case 'sync':
-        return this.#sync(frame.tag, frame.message)
+        return this.#sync(frame.tag, frame.message, size)
       default:
     }
+  }
+
+  #loggingIn: Promise<void> | undefined
+
+  /** Beside everything else: an app's judgement may take its time, or never come. One at a time. */
+  #login(method: string, credentials: Plain, peer: Peer): void {
+    if (this.#loggingIn !== undefined) return this.#refuse(refusal('TooMany', 'logins at once'))
+    let cancel = (): void => undefined
+    const late = new Promise<Refusal>((resolve) => {
+      cancel = this.#board.runtime.timer(loginPatience, () => resolve(refusal('LoginRefused', 'it took too long')))
+    })
+    const judged = this.#board.login(method, credentials, peer).catch((error: unknown) => {
+      this.#board.incident(refusal('Fault', `the login ${method} threw: ${String(error)}`))
+      return refusal('LoginRefused', 'the server failed at it')
+    })
+    this.#loggingIn = Promise.race([judged, late]).then((certificate) => {
+      cancel()
+      this.#loggingIn = undefined
+      if (this.#closed) return
+      if (isRefusal(certificate)) return this.#refuse(certificate)
+      this.#peer = { ...peer, certificate }
+      this.#send({ kind: 'certified', certificate: certificate.bytes })
+    })
   }
 
   async #greeted(frame: Extract<Frame, { kind: 'greet' }>): Promise<void> {
@@ -279,7 +331,7 @@ export class Connection {
     const message = this.#challenge(frame.publicKey, this.#nonce, this.#peerNonce, !this.channel.initiator)
     if (!(await runtime.verify(frame.publicKey, message, frame.signature))) return this.#hangUp(refusal('BadProof', this.channel.remote))
     if (frame.root.length > 0) {
-      const why = await this.#board.takeRoot(frame.root, this)
+      const why = await this.#board.takeRoot(frame.root, frame.publicKey)
       if (why !== undefined) {
         this.#board.refused(this, why)
         return this.close(why)
@@ -304,21 +356,24 @@ export class Connection {
   #subscribed(tag: number, path: string): void {
     const peer = this.#peer
     if (peer === undefined) return
-    if (this.#theirTags.size >= limits.repositoriesPerChannel || this.#theirTags.has(tag)) {
+    if (this.#theirTags.size >= limits.repositoriesPerChannel || this.#theirTags.has(tag) || this.#theirPaths.has(path)) {
       return this.#object(refusal('TooMany', 'subscriptions'))
     }
     const repository = this.#board.serve(path, peer)
     if (repository === undefined) return this.#refuse(refusal('UnknownRepository', path))
     this.#theirTags.set(tag, path)
+    this.#theirPaths.add(path)
     // Answered when the repository is open: only then is it known what this side holds.
-    repository.ready.then(
-      () => {
-        if (this.#closed) return
-        if (this.#myTags.has(path)) this.#reconcile(repository)
-        else this.subscribe(repository)
-      },
-      () => this.#send({ kind: 'refused', code: 'DiskError', about: path }),
-    )
+    repository.ready
+      .then(
+        () => {
+          if (this.#closed || this.#theirTags.get(tag) !== path) return
+          if (this.#myTags.has(path) && !this.#declined.has(path)) this.#reconcile(repository)
+          else this.subscribe(repository)
+        },
+        () => this.#send({ kind: 'refused', code: 'DiskError', about: path }),
+      )
+      .catch((error: unknown) => this.#hangUp(refusal('Fault', String(error))))
   }
 
   #reconcile(repository: Repository): void {
@@ -338,6 +393,11 @@ export class Connection {
           this.#board.incident(why)
           this.offend(why)
         },
+        queue: (bytes) => this.#queue(bytes),
+        dequeue: (bytes) => {
+          this.#queued -= bytes
+        },
+        hangUp: (why) => this.#hangUp(why),
         refused: (why) => this.#board.refused(this, why, path),
         level: () => {
           if (this.#peer !== undefined) this.#board.level(repository, this.#peer)
@@ -346,23 +406,28 @@ export class Connection {
     })
     this.#reconcilers.set(path, reconciler)
     reconciler.open()
-    for (const message of this.#early.get(path) ?? []) reconciler.message(message)
-    this.#early.delete(path)
+    for (const { message } of this.#forgetEarly(path)) reconciler.message(message)
   }
 
-  /** Messages about a repository that is not open here yet. */
-  readonly #early = new Map<string, Plain[]>()
+  /** Messages about a repository that is not open here yet, and their bytes. */
+  readonly #early = new Map<string, { readonly message: Plain; readonly bytes: number }[]>()
 
-  #sync(tag: number, message: Plain): void {
+  #forgetEarly(path: string): readonly { readonly message: Plain; readonly bytes: number }[] {
+    const early = this.#early.get(path) ?? []
+    this.#early.delete(path)
+    for (const { bytes } of early) this.#queued -= bytes
+    return early
+  }
+
+  #sync(tag: number, message: Plain, bytes: number): void {
     const path = this.#theirTags.get(tag)
     if (path === undefined) return this.#refuse(refusal('UnknownRepository', String(tag)))
     const reconciler = this.#reconcilers.get(path)
     if (reconciler !== undefined) return reconciler.message(message)
     const early = this.#early.get(path) ?? []
-    if (early.length >= earlyMessages) return this.#hangUp(refusal('TooMany', 'messages before the answer'))
-    this.#early.set(path, [...early, message])
+    if (early.length >= earlyMessages || !this.#queue(bytes)) return this.#hangUp(refusal('TooMany', 'messages before the answer'))
+    this.#early.set(path, [...early, { message, bytes }])
   }
-
 }
 
 const earlyMessages = 16

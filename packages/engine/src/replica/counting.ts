@@ -18,6 +18,8 @@ export interface CountingRules {
   now(): number
   /** Made by this replica's session: its own clock never holds it up. */
   isOwn(commit: Commit): boolean
+  /** The pool is full: what comes now and cannot count yet counts when the repository is opened again. Told once until there is room. */
+  full(): void
   /** Why the rules refuse the change, if they do: a pure function of the commit, its past and the logs it cites. */
   authorize(commit: Commit, change: Change): Refusal | undefined
 }
@@ -41,6 +43,12 @@ export class Counting {
   /** Item key, then definition hash. */
   readonly items = new Map<string, Map<string, MergedItem>>()
   readonly #waiting = new Map<string, Waiting>()
+  /** By the commit they wait for; and those that wait for their clock. */
+  readonly #children = new Map<string, Set<string>>()
+  readonly #ahead = new Set<string>()
+  /** Commits counted and not looked up in `#children` yet. */
+  readonly #fresh: string[] = []
+  #fullTold = false
   readonly #onCounted: (counted: Counted) => void
 
   constructor(rules: CountingRules, onCounted: (counted: Counted) => void) {
@@ -68,9 +76,10 @@ export class Counting {
     return item
   }
 
-  /** Counts the commit's changes as far as they can be; the rest waits. */
+  /** Counts the commit's changes as far as they can be, and what waited for them; the rest waits. */
   count(commit: Commit): void {
     this.#count(commit, commit.changes)
+    this.#countChildren()
   }
 
   #count(commit: Commit, changes: readonly Change[]): void {
@@ -81,15 +90,45 @@ export class Counting {
     }
     const [first] = held.values()
     if (first === undefined) {
-      this.#waiting.delete(commit.id)
+      this.#release(commit.id)
       this.#apply(commit, changes)
       return
     }
     const waits = commit.atomic ? changes : [...held.keys()]
-    if (this.#waiting.has(commit.id) || this.#waiting.size < limits.heldChanges) {
-      this.#waiting.set(commit.id, { commit, why: first, changes: waits })
+    if (this.#waiting.has(commit.id) || this.#waiting.size < limits.heldChanges) this.#hold(commit, waits, [...held.values()])
+    else if (!this.#fullTold) {
+      this.#fullTold = true
+      this.#rules.full()
     }
     if (!commit.atomic && waits.length < changes.length) this.#apply(commit, changes.filter((change) => !held.has(change)))
+  }
+
+  #hold(commit: Commit, changes: readonly Change[], reasons: readonly Refusal[]): void {
+    const why = reasons.find(({ code }) => code !== 'MissingParents') ?? reasons[0] ?? refusal('MissingParents', commit.id)
+    this.#waiting.set(commit.id, { commit, why, changes })
+    if (why.code === 'ClockAhead') this.#ahead.add(commit.id)
+    else this.#ahead.delete(commit.id)
+    for (const { code, about } of reasons) {
+      if (code !== 'MissingParents') continue
+      const children = this.#children.get(about) ?? new Set<string>()
+      this.#children.set(about, children.add(commit.id))
+    }
+  }
+
+  #release(id: string): void {
+    if (this.#waiting.delete(id)) this.#fullTold = false
+    this.#ahead.delete(id)
+  }
+
+  #countChildren(): void {
+    for (let parent = this.#fresh.pop(); parent !== undefined; parent = this.#fresh.pop()) {
+      const children = this.#children.get(parent)
+      this.#children.delete(parent)
+      for (const id of children ?? []) {
+        const waiting = this.#waiting.get(id)
+        if (waiting !== undefined) this.#count(waiting.commit, waiting.changes)
+      }
+    }
   }
 
   #mustWait(commit: Commit, change: Change): Refusal | undefined {
@@ -105,6 +144,7 @@ export class Counting {
   }
 
   #apply(commit: Commit, changes: readonly Change[]): void {
+    this.#fresh.push(commit.id)
     const seen = commit.policy.authority?.n ?? -1
     const prepared = changes.flatMap((change) => {
       const schema = this.#rules.schema(change.schema.hash)
@@ -125,28 +165,23 @@ export class Counting {
     }
   }
 
-  /** Tries again what waits: something became known, or time went on. Returns how many commits are counted now that were not. */
-  retry(): number {
-    let counted = 0
-    for (let progress = true; progress; ) {
-      progress = false
-      // Insertion order is the order of admission, so parents come first.
-      for (const { commit, changes } of [...this.#waiting.values()]) {
-        this.#count(commit, changes)
-        const left = this.#waiting.get(commit.id)
-        if (left === undefined) counted++
-        if (left === undefined || left.changes.length < changes.length) progress = true
-      }
+  /** Tries again what waits: something became known, or time went on. */
+  retry(): void {
+    // Insertion order is the order of admission, so parents come first.
+    for (const { commit, changes } of [...this.#waiting.values()]) {
+      if (this.#waiting.get(commit.id)?.changes !== changes) continue
+      this.#count(commit, changes)
+      this.#countChildren()
     }
-    return counted
   }
 
   /** When the earliest waiting clock comes due, ms of corrected time; undefined when none waits for its clock. */
   nextDue(): number | undefined {
     let due: number | undefined
-    for (const { commit, why } of this.#waiting.values()) {
-      if (why.code !== 'ClockAhead') continue
-      const at = commit.clock / clockTicks - limits.clockAhead
+    for (const id of this.#ahead) {
+      const clock = this.#waiting.get(id)?.commit.clock
+      if (clock === undefined) continue
+      const at = clock / clockTicks - limits.clockAhead
       if (due === undefined || at < due) due = at
     }
     return due

@@ -2,7 +2,7 @@
  * A replica: it opens what this device stores, connects where its transports lead, keeps its repositories level with every peer, and is
  * the authority when it holds the authority's key. An app calls it its database.
  */
-import { toHex, encodeUtf8 } from '../bytes/bytes.ts'
+import { encodeUtf8, equalBytes, toHex } from '../bytes/bytes.ts'
 import { encode, type Plain } from '../bytes/cbor.ts'
 import { catalogue, type Code, isRefusal, type Refusal, refusal, StorageError, WeftError } from '../bytes/refusal.ts'
 import { type Change, type Commit, format, sessionId } from '../commit/commit.ts'
@@ -15,6 +15,7 @@ import { Certificates } from './certificates.ts'
 import { Clock } from './clock.ts'
 import { Connection, type Peer, type Switchboard } from './connection.ts'
 import { Journal } from './journal.ts'
+import { Listeners } from './listeners.ts'
 import { type Readable, reportRead } from './reads.ts'
 import type { Login } from './login.ts'
 import { frameKinds, type Origin } from './pipeline.ts'
@@ -74,6 +75,9 @@ export interface DatabaseOptions {
 }
 
 const sessionKey = 'session'
+/** Between two tries to open a log, ms. */
+const firstRetry = 500
+const lastRetry = 30_000
 
 /** A log's file: names are hashes, so that no path decides where bytes go. */
 export const logName = (path: string, runtime: Runtime): string => `${toHex(runtime.hash(encodeUtf8(path)))}.log`
@@ -92,8 +96,9 @@ export class Database {
   readonly #repositories = new Map<string, Repository>()
   readonly #held = new Map<Repository, HeldCommits>()
   readonly #connections = new Set<Connection>()
-  readonly #statusListeners = new Set<(status: Status) => void>()
-  readonly #incidentListeners = new Set<(incident: Incident) => void>()
+  readonly #statusListeners = new Listeners<[Status]>((error) => this.incident(refusal('ListenerThrew', String(error))))
+  /** Of a listener of incidents that throws nobody could be told. */
+  readonly #incidentListeners = new Listeners<[Incident]>(() => undefined)
   readonly #authority: Authority | undefined
   #rootJournal: Journal | undefined
   #storage: Storage | undefined
@@ -111,7 +116,13 @@ export class Database {
   #status: Status | undefined
   readonly #statusChanges: Readable = { subscribe: (listener) => this.onStatus(listener) }
   #telling = false
-  #closed = false
+  #closing: Promise<void> | undefined
+  /** Why nothing could be opened. */
+  #failure: unknown
+  /** One at a time, each entry durable before it is in force. */
+  #takingRoot: Promise<void> = Promise.resolve()
+  /** Repositories whose log could not be opened, until the next try. */
+  readonly #reopening = new Map<Repository, () => void>()
 
   constructor(options: DatabaseOptions) {
     this.#options = options
@@ -128,7 +139,7 @@ export class Database {
       this.#schemaHashes.set(schema, hash)
     }
     if (options.authority !== undefined) {
-      this.#authority = new Authority(options.authority, options.runtime, this.root, this.clock)
+      this.#authority = new Authority(options.authority, options.runtime, this.root, this.clock, (why, path) => this.incident(why, path))
     }
     this.opened = this.#open()
     // Whoever awaits `opened` gets the error; for the others it is in the status.
@@ -145,14 +156,12 @@ export class Database {
 
   /** Calls back when the status changed, once a microtask. */
   onStatus(listener: (status: Status) => void): () => void {
-    this.#statusListeners.add(listener)
-    return () => void this.#statusListeners.delete(listener)
+    return this.#statusListeners.add(listener)
   }
 
   /** Refusals and oddities an app or operator may want to show or count. */
   onIncident(listener: (incident: Incident) => void): () => void {
-    this.#incidentListeners.add(listener)
-    return () => void this.#incidentListeners.delete(listener)
+    return this.#incidentListeners.add(listener)
   }
 
   /** Who is logged in on this device. */
@@ -175,6 +184,7 @@ export class Database {
     await this.opened
     if (this.#key === undefined || this.#authority !== undefined) throw new WeftError('NotAuthority', 'the authority does not log in')
     await this.#storage?.keys.save(sessionKey, this.#key)
+    if (this.#closing !== undefined) throw new WeftError('Closed', 'login')
     this.#pendingLogin?.reject(new WeftError('LoginRefused', 'another login began'))
     const done = new Promise<void>((resolve, reject) => {
       this.#pendingLogin = { login, resolve, reject }
@@ -189,13 +199,14 @@ export class Database {
   /** A repository by its path, `/type/name`. The same object every time. */
   repository(path: string): Repository {
     if (!isRepositoryPath(path)) throw new WeftError('BadPath', path)
-    if (this.#closed) throw new WeftError('Closed', path)
+    if (this.#closing !== undefined) throw new WeftError('Closed', path)
     const held = this.#repositories.get(path)
     if (held !== undefined) return held
     const repository = new Repository(path, this)
     this.#repositories.set(path, repository)
     this.#held.set(repository, new HeldCommits(repository, this.runtime))
-    void this.#openRepository(repository)
+    if (this.#failure !== undefined) repository.failed(this.#failure)
+    else this.#openRepository(repository)
     return repository
   }
 
@@ -208,18 +219,27 @@ export class Database {
     return this.#connections.size
   }
 
-  /** Saves what is captured, closes every channel and log. */
-  async close(): Promise<void> {
-    if (this.#closed) return
-    this.#closed = true
-    this.#cancelConnecting?.()
+  /** Captures and stores what is edited, closes every channel and log. What the disk does not take now is lost. */
+  close(): Promise<void> {
+    this.#closing ??= this.#close()
+    return this.#closing
+  }
+
+  async #close(): Promise<void> {
     this.#authority?.stop()
+    for (const cancel of this.#reopening.values()) cancel()
     this.#pendingLogin?.reject(new WeftError('Closed', 'login'))
+    this.#pendingLogin = undefined
     await this.opened.catch(() => undefined)
-    for (const repository of this.#repositories.values()) await repository.close()
-    for (const transport of this.#options.transports ?? []) await transport.stop()
+    this.#cancelConnecting?.()
+    // Whatever goes wrong with one part, the others are closed, and the lock last.
+    const attempt = (part: Promise<void> | undefined): Promise<void> | undefined =>
+      part?.catch((error: unknown) => this.incident(refusal('Fault', String(error))))
+    for (const repository of this.#repositories.values()) await attempt(repository.close())
+    for (const transport of this.#options.transports ?? []) await attempt(transport.stop())
     for (const connection of [...this.#connections]) connection.close(refusal('Closed', ''))
-    await this.#rootJournal?.close()
+    await attempt(this.#takingRoot)
+    await attempt(this.#rootJournal?.close())
     await this.#release?.()
   }
 
@@ -232,17 +252,22 @@ export class Database {
       await this.#openRoot(this.#storage.files)
       await this.#openSession()
     } catch (error) {
+      this.#failure = error
       this.#refused = error instanceof WeftError ? refusal(error.code, error.about) : refusal('DiskError', String(error))
+      for (const repository of this.#repositories.values()) repository.failed(error)
       this.#tell()
       throw error
     }
-    for (const repository of this.#repositories.values()) void this.#openRepository(repository)
-    if (this.#closed) return
+    if (this.#closing !== undefined) return
+    for (const repository of this.#repositories.values()) this.#openRepository(repository)
     this.#cancelConnecting = this.runtime.timer(4_000, () => {
       if (this.#connection === 'connecting') this.#setConnection('offline')
     })
     for (const transport of this.#options.transports ?? []) {
-      transport.start((channel) => this.#connections.add(new Connection(channel, this.#switchboard)))
+      transport.start((channel) => {
+        if (this.#closing === undefined) this.#connections.add(new Connection(channel, this.#switchboard))
+        else channel.close('Closed')
+      })
     }
     this.#tell()
   }
@@ -288,20 +313,32 @@ export class Database {
     }
   }
 
-  async #openRepository(repository: Repository): Promise<void> {
-    if (this.#storage === undefined || this.root.network === undefined || this.#opening.has(repository)) return
+  /** Opens its log, as soon as the network is known, and again while the disk does not let it. */
+  #openRepository(repository: Repository, wait = firstRetry): void {
+    const files = this.#storage?.files
+    if (files === undefined || this.root.network === undefined || this.#opening.has(repository) || this.#closing !== undefined) return
     this.#opening.add(repository)
-    try {
-      await repository.open(this.#storage.files, logName(repository.path, this.runtime))
-    } catch (error) {
-      const why = error instanceof StorageError ? refusal(error.code, error.about) : refusal('LogCorrupt', String(error))
-      this.#refused = why
-      this.incident(why, repository.path)
-      return
-    }
-    for (const connection of this.#connections) if (this.#maySubscribe(connection)) connection.subscribe(repository)
-    // What was stored before a crash and not yet covered: its authors wait for it.
-    this.#authority?.cover(repository)
+    repository.open(files, logName(repository.path, this.runtime)).then(
+      () => {
+        for (const connection of this.#connections) if (this.#maySubscribe(connection)) connection.subscribe(repository)
+        // The last run may have ended between a commit and its checkpoint.
+        this.#authority?.cover(repository)
+      },
+      (error: unknown) => {
+        if (this.#closing !== undefined) return
+        if (!(error instanceof StorageError)) {
+          this.#refused = refusal('Fault', String(error))
+          return this.incident(this.#refused, repository.path)
+        }
+        this.incident(refusal(error.code, error.about), repository.path)
+        const cancel = this.runtime.timer(wait, () => {
+          this.#reopening.delete(repository)
+          this.#opening.delete(repository)
+          this.#openRepository(repository, Math.min(2 * wait, lastRetry))
+        })
+        this.#reopening.set(repository, cancel)
+      },
+    )
   }
 
   readonly #opening = new Set<Repository>()
@@ -350,7 +387,7 @@ export class Database {
   incident(why: Refusal, repository?: string): void {
     const [sentence, remedy] = catalogue[why.code]
     const incident = { ...why, repository, message: `${sentence}${why.about ? ` (${why.about})` : ''} ${remedy}` }
-    for (const listener of [...this.#incidentListeners]) listener(incident)
+    this.#incidentListeners.tell(incident)
   }
 
   progress(_repository: Repository): void {
@@ -375,6 +412,10 @@ export class Database {
     if (origin === 'local') this.#authority?.written(repository)
   }
 
+  misplaced(repository: Repository): void {
+    this.#authority?.written(repository)
+  }
+
   refused(repository: Repository, origin: object, id: string, why: Refusal): void {
     this.incident(why, repository.path)
     for (const connection of this.#connections) {
@@ -397,13 +438,13 @@ export class Database {
       root,
       certificates,
       proof: { key, certificate: this.#certificate?.bytes ?? null },
-      takeRoot: (entries) => this.#takeRoot(entries),
+      takeRoot: (entries, publicKey) => this.#takeRoot(entries, publicKey),
       proved: (connection) => this.#proved(connection),
       login: (method, credentials, peer) => this.#judgeLogin(method, credentials, peer),
       certified: (bytes) => this.#certified(bytes),
       serve: (path, peer) => this.#serve(path, peer),
       held: (repository) => this.#heldOf(repository),
-      refused: (_connection, why, about) => this.#peerRefused(why, about),
+      refused: (connection, why, about) => this.#peerRefused(connection, why, about),
       incident: (why) => this.incident(why),
       level: (repository, peer) => {
         if (peer.isAuthority) repository.synced = true
@@ -413,7 +454,7 @@ export class Database {
       },
       closed: (connection) => {
         this.#connections.delete(connection)
-        if (!this.#closed && !this.#isOnline) this.#setConnection('offline')
+        if (this.#closing === undefined && !this.#isOnline) this.#setConnection('offline')
       },
     }
   }
@@ -429,31 +470,56 @@ export class Database {
     return held
   }
 
-  async #takeRoot(entries: readonly Uint8Array[]): Promise<Refusal | undefined> {
+  /** `publicKey` is the one the peer proved; a replica without a network takes one only from the authority that founded it. */
+  async #takeRoot(entries: readonly Uint8Array[], publicKey: Uint8Array): Promise<Refusal | undefined> {
+    const before = this.#takingRoot
+    let done = (): void => undefined
+    this.#takingRoot = new Promise((resolve) => {
+      done = resolve
+    })
+    await before
     const known = this.root.network
     const added: Uint8Array[] = []
-    for (const bytes of entries) {
-      const entry = await this.root.admit(bytes, this.#options.network)
-      if (isRefusal(entry)) {
-        this.incident(entry, rootPath)
-        return entry
-      }
-      if (entry !== 'held') added.push(bytes)
-    }
-    if (added.length === 0) return undefined
     try {
-      await this.#rootJournal?.append(added.map((payload) => ({ kind: frameKinds.entry, payload })))
-    } catch (error) {
-      if (!(error instanceof StorageError)) throw error
-      // The entries are checked and in use; they come again with the next channel.
-      this.incident(refusal(error.code, error.about), rootPath)
+      for (const bytes of entries) {
+        const why = await this.#takeEntry(bytes, publicKey)
+        if (why === 'held') continue
+        if (why === undefined) added.push(bytes)
+        else {
+          this.incident(why, rootPath)
+          return why
+        }
+      }
+    } finally {
+      done()
+      if (added.length > 0) this.#rootGrew(known === undefined, added)
     }
+    return undefined
+  }
+
+  async #takeEntry(bytes: Uint8Array, publicKey: Uint8Array): Promise<Refusal | 'held' | undefined> {
+    const entry = await this.root.check(bytes, this.#options.network)
+    if (entry === 'held' || isRefusal(entry)) return entry
+    const { statement } = entry
+    if (statement.kind === 'genesis' && this.#options.network === undefined && !equalBytes(statement.publicKey, publicKey)) {
+      return refusal('NotAuthority', entry.id)
+    }
+    try {
+      await this.#rootJournal?.append([{ kind: frameKinds.entry, payload: bytes }])
+    } catch (error) {
+      // It comes again with the next channel.
+      return error instanceof WeftError ? refusal(error.code, error.about) : refusal('DiskError', String(error))
+    }
+    this.root.append(entry)
+    return undefined
+  }
+
+  #rootGrew(founded: boolean, added: readonly Uint8Array[]): void {
     for (const repository of this.#repositories.values()) {
-      if (known === undefined) void this.#openRepository(repository)
+      if (founded) this.#openRepository(repository)
       else repository.reconsider()
     }
     for (const connection of this.#connections) connection.offerRoot(added)
-    return undefined
   }
 
   #maySubscribe(connection: Connection): boolean {
@@ -508,11 +574,12 @@ export class Database {
     try {
       await this.#rootJournal?.append([{ kind: frameKinds.certificate, payload: bytes }])
     } catch (error) {
-      if (!(error instanceof StorageError)) throw error
-      this.incident(refusal(error.code, error.about), rootPath)
+      const why = error instanceof WeftError ? refusal(error.code, error.about) : refusal('DiskError', String(error))
+      this.incident(why, rootPath)
     }
     const pending = this.#pendingLogin
     this.#pendingLogin = undefined
+    this.#peerProblem = undefined
     for (const connection of this.#connections) this.#subscribeAll(connection)
     for (const repository of this.#repositories.values()) repository.identityChanged()
     this.#tell()
@@ -533,9 +600,11 @@ export class Database {
     return this.#allows('read', path, { session: certificate.session, owner: certificate.owner })
   }
 
-  #peerRefused(why: Refusal, about?: string): void {
+  #peerRefused({ peer }: Connection, why: Refusal, about?: string): void {
     this.incident(why, about)
-    if (why.code === 'LoginRefused' && this.#pendingLogin !== undefined) {
+    // What a stranger says about this replica is no reason to worry the app. Before anybody proved anything it may be the server.
+    if (peer !== undefined && !peer.isAuthority) return
+    if (why.code === 'LoginRefused' && peer !== undefined && this.#pendingLogin !== undefined) {
       const { reject } = this.#pendingLogin
       this.#pendingLogin = undefined
       this.#loggedIn = this.#certificate !== undefined
@@ -579,9 +648,10 @@ export class Database {
     this.#status = undefined
     if (this.#telling) return
     this.#telling = true
+    // Listeners cannot throw here.
     void Promise.resolve().then(() => {
       this.#telling = false
-      for (const listener of [...this.#statusListeners]) listener(this.status)
+      this.#statusListeners.tell(this.status)
     })
   }
 }

@@ -55,7 +55,7 @@ class Text implements TextHandle {
     if (remove <= 0) to = from
     const written = insert.replace(lone, '\ufffd')
     if (to === from && written === '') return
-    if (text.length - (to - from) + written.length > limits.itemBytes) {
+    if (written.length > to - from && text.length - (to - from) + written.length > limits.itemBytes) {
       throw new WeftError('TooLarge', `${this.#live.schema.name}.${this.#name} takes ${limits.itemBytes} units`)
     }
     this.#live.splice(this.#name, [{ at: from, remove: to - from, insert: written }])

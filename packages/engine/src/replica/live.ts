@@ -3,13 +3,14 @@
  * synchronous. When the value moves (a remote commit, a verdict), pending text is rebased and editors are told the difference.
  */
 import { WeftError } from '../bytes/refusal.ts'
-import { Draft } from '../edit/draft.ts'
+import { Draft, type RefusedValue } from '../edit/draft.ts'
 import { diffText } from '../merge/diff.ts'
 import type { Rope } from '../merge/rope.ts'
 import { emptyState, type ItemState } from '../merge/state.ts'
 import type { MergedItem } from '../merge/item.ts'
 import type { Splice } from '../merge/splice.ts'
 import { isScalar, type Scalar, type ScalarValue } from '../schema/field.ts'
+import { Listeners } from './listeners.ts'
 import { reportRead } from './reads.ts'
 import type { TextChange } from '../schema/handle.ts'
 import { fieldNamed, type Schema } from '../schema/schema.ts'
@@ -28,6 +29,10 @@ export interface LiveOwner {
   saved(live: LiveItem, level: 'local' | 'authority'): Promise<void>
   savedState(live: LiveItem): SavedState
   lastChange(live: LiveItem): LastChange | undefined
+  /** The item is about to be edited. Throws `Closed` when that is too late. */
+  editing(live: LiveItem): void
+  /** A listener threw. */
+  threw(error: unknown): void
   /** The item has something to commit. */
   dirty(live: LiveItem): void
   /** What the item shows changed. */
@@ -41,8 +46,8 @@ export class LiveItem {
   readonly merged: MergedItem
   readonly draft: Draft
   readonly owner: LiveOwner
-  readonly #listeners = new Set<() => void>()
-  readonly #textListeners = new Map<string, Set<(change: TextChange) => void>>()
+  readonly #listeners: Listeners
+  readonly #textListeners = new Map<string, Listeners<[TextChange]>>()
   #heads: readonly number[] = []
   #state: ItemState = emptyState
 
@@ -53,6 +58,7 @@ export class LiveItem {
     this.merged = merged
     this.draft = new Draft(merged.schema)
     this.owner = owner
+    this.#listeners = new Listeners((error) => owner.threw(error))
     this.#state = merged.value()
     this.#heads = [...merged.heads]
   }
@@ -68,17 +74,13 @@ export class LiveItem {
   /** Takes the merged value in. `quiet`: it only moved by this item's own edits, so nothing that is shown changes. */
   refresh(quiet = false): void {
     const { state, texts } = this.merged.since(this.#heads, this.#state)
-    if (state === this.#state) {
-      this.#heads = [...this.merged.heads]
-      return
-    }
-    this.#state = state
     this.#heads = [...this.merged.heads]
+    if (state === this.#state) return
+    this.#state = state
     if (quiet) return
-    for (const [field, splices] of texts) {
-      const shown = this.draft.rebase(field, splices)
-      if (shown.length > 0) this.#tellText(field, { splices: shown, origin: 'remote' })
-    }
+    // All texts move before anybody is told: a listener may read any of them.
+    const changes = [...texts].map(([field, splices]) => [field, this.draft.rebase(field, splices)] as const)
+    for (const [field, shown] of changes) if (shown.length > 0) this.#tellText(field, { splices: shown, origin: 'remote' })
     this.#tell()
   }
 
@@ -111,69 +113,108 @@ export class LiveItem {
     return this.draft.text(name, this.#state)
   }
 
-  splice(name: string, splices: readonly Splice[]): void {
-    if (splices.length === 0) return
-    this.edit(() => this.draft.splice(name, splices, this.#state))
-    this.#tellText(name, { splices, origin: 'local' })
+  /** Whether a set holds the stored value. */
+  hasElement(name: string, stored: Scalar): boolean {
+    reportRead(this)
+    return this.draft.holds(name, stored, this.#state)
   }
 
-  /** Makes an edit of the draft. Throws `ItemDeleted` on an item that is not there. */
+  /** One entry of a map. */
+  entry(name: string, key: string): Scalar | undefined {
+    reportRead(this)
+    return this.draft.entry(name, key, this.#state)
+  }
+
+  splice(name: string, splices: readonly Splice[]): void {
+    if (splices.length === 0) return
+    this.#edit(() => {
+      this.draft.splice(name, splices, this.#state)
+      return () => this.#textListeners.get(name)?.tell({ splices, origin: 'local' })
+    })
+  }
+
+  /** Makes an edit of the draft. Throws `ItemDeleted` on an item that is not there, `Closed` when the repository is closed. */
   edit(change: () => void): void {
+    this.#edit(() => void change())
+  }
+
+  #edit(change: () => (() => void) | void): void {
     if (!this.isPresent) throw new WeftError('ItemDeleted', `${this.schema.name} ${this.key}`)
-    change()
+    this.#change(change)
+  }
+
+  #change(change: () => (() => void) | void): void {
+    this.owner.editing(this)
+    const told = change()
     this.owner.dirty(this)
+    if (told !== undefined) this.#say(told)
     this.#tell()
   }
 
   delete(): void {
-    if (!this.isPresent) return
-    this.draft.delete()
-    this.owner.dirty(this)
-    this.#tell()
+    if (this.isPresent) this.#change(() => this.draft.delete())
   }
 
   /** Makes the item be there, new or again. */
   touch(): void {
-    if (this.isPresent) return
-    this.draft.touch()
-    this.owner.dirty(this)
-    this.#tell()
+    if (!this.isPresent) this.#change(() => this.draft.touch())
   }
 
   subscribe(listener: () => void): () => void {
-    this.#listeners.add(listener)
-    return () => void this.#listeners.delete(listener)
+    return this.#listeners.add(listener)
   }
 
   subscribeText(name: string, listener: (change: TextChange) => void): () => void {
-    const listeners = this.#textListeners.get(name) ?? new Set()
-    this.#textListeners.set(name, listeners.add(listener))
-    return () => void listeners.delete(listener)
+    const listeners = this.#textListeners.get(name) ?? new Listeners<[TextChange]>((error) => this.owner.threw(error))
+    this.#textListeners.set(name, listeners)
+    return listeners.add(listener)
   }
 
-  /** Drops the draft: the item shows its merged value again. */
-  discard(): void {
-    const before = new Map<string, string>()
-    for (const name of this.#textListeners.keys()) before.set(name, this.draft.text(name, this.#state).toString())
-    this.draft.discard()
+  /** The texts that somebody follows, as they are shown now. */
+  shown(): ReadonlyMap<string, Rope> {
+    const shown = new Map<string, Rope>()
+    for (const [name, { size }] of this.#textListeners) if (size > 0) shown.set(name, this.draft.text(name, this.#state))
+    return shown
+  }
+
+  /** Tells of the difference from what was shown. */
+  reshow(before: ReadonlyMap<string, Rope>): void {
     for (const [name, text] of before) {
-      const splices = diffText(text, this.draft.text(name, this.#state).toString())
+      const splices = diffText(text.toString(), this.draft.text(name, this.#state).toString())
       if (splices.length > 0) this.#tellText(name, { splices, origin: 'remote' })
     }
     this.#tell()
   }
 
+  /** Drops the draft: the item shows its merged value again, and of values its schema refused only those. */
+  discard(refused: ReadonlyMap<string, RefusedValue>, before = this.shown()): void {
+    this.draft.discard(refused)
+    this.reshow(before)
+  }
+
   /** Its saved state changed, not its value. */
   tellSaved(): void {
-    for (const listener of [...this.#listeners]) listener()
+    this.#say(() => this.#listeners.tell())
   }
 
   #tell(): void {
     this.owner.changed(this)
-    for (const listener of [...this.#listeners]) listener()
+    this.#say(() => this.#listeners.tell())
   }
 
   #tellText(name: string, change: TextChange): void {
-    for (const listener of [...(this.#textListeners.get(name) ?? [])]) listener(change)
+    this.#say(() => this.#textListeners.get(name)?.tell(change))
+  }
+
+  readonly #sayings: (() => void)[] = []
+  #saying = false
+
+  /** One after the other: what a listener changes is told when everybody heard of the change before. */
+  #say(saying: () => void): void {
+    this.#sayings.push(saying)
+    if (this.#saying) return
+    this.#saying = true
+    for (let next = this.#sayings.shift(); next !== undefined; next = this.#sayings.shift()) next()
+    this.#saying = false
   }
 }

@@ -285,7 +285,7 @@ export class Pipeline {
       try {
         stores = await this.#step(journal)
       } catch (error) {
-        this.#events.incident(refusal('Unexpected', String(error)))
+        this.#events.incident(refusal('Fault', String(error)))
       }
     }
   }

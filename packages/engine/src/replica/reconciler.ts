@@ -110,6 +110,11 @@ export interface ReconcilerLink {
   /** Whether the channel takes more at the moment. */
   ready(): boolean
   offence(why: Refusal): void
+  /** Takes room for bytes that wait; false when there is none. */
+  queue(bytes: number): boolean
+  dequeue(bytes: number): void
+  /** There is no going on with this channel. */
+  hangUp(why: Refusal): void
   /** The peer could not keep what this replica sent. */
   refused(why: Refusal, ids: readonly string[]): void
   level(): void
@@ -199,6 +204,7 @@ export class Reconciler {
     switch (effect.kind) {
       case 'send':
       case 'push':
+        if (this.#outbox.length >= limits.unsentMessages) return this.#link.hangUp(refusal('TooMany', 'messages unsent'))
         this.#outbox.push(effect)
         this.#flush()
         break
@@ -228,14 +234,24 @@ export class Reconciler {
   }
 
   #receive(commits: readonly Uint8Array[], certificates: readonly Uint8Array[], entries: readonly Uint8Array[]): void {
+    const bytes = [...commits, ...certificates, ...entries].reduce((sum, one) => sum + one.length, 0)
+    const fits = this.#link.queue(bytes)
+    // Certificates are sent once, and few: they are taken all the same.
+    const kept = fits ? commits : []
     // One after the other, so that what this channel brings is admitted in its order.
-    this.#receiving = this.#receiving.then(async () => {
-      if (this.#closed) return
-      await new Promise<void>((onRoad, fail) => {
-        const stored = this.repository.pipeline.receive(this, { commits, certificates, entries }, onRoad)
-        stored.then((outcome) => {
+    this.#receiving = this.#receiving.then(() => {
+      if (this.#closed) return undefined
+      return new Promise<void>((onRoad) => {
+        const stored = this.repository.pipeline.receive(this, { commits: kept, certificates, entries }, onRoad)
+        const told = stored.then((outcome) => {
+          if (fits) this.#link.dequeue(bytes)
+          else this.#take({ kind: 'refused', code: 'TooMany', ids: [] })
           if (commits.length > 0 || certificates.length > 0) this.#take({ kind: 'settled', ...outcome })
-        }, fail)
+        })
+        told.catch((error: unknown) => {
+          this.#link.hangUp(refusal('Fault', String(error)))
+          onRoad()
+        })
       })
     })
   }

@@ -3,7 +3,7 @@
  * change at the end of the microtask and then at most three commits a second.
  */
 import { limits } from '../bytes/limits.ts'
-import { type Code, type Refusal, refusal, WeftError } from '../bytes/refusal.ts'
+import { type Refusal, refusal, StorageError, WeftError } from '../bytes/refusal.ts'
 import {
   type Change,
   type Commit,
@@ -11,28 +11,32 @@ import {
   chainName,
   type Draft as ChangeDraft,
   type Policy,
-  sealCommit,
-  signedBytes,
   sizeOf,
   type UnsignedCommit,
 } from '../commit/commit.ts'
 import type { Operation } from '../commit/operation.ts'
-import { partition } from '../edit/partition.ts'
-import { toHex } from '../bytes/bytes.ts'
+import type { RefusedValue } from '../edit/draft.ts'
+import { partition, weightOf } from '../edit/partition.ts'
+import type { Rope } from '../merge/rope.ts'
+import { isWellFormed, toHex, utf8Length } from '../bytes/bytes.ts'
 import type { Initial, Item, Schema } from '../schema/schema.ts'
 import { fieldNamed } from '../schema/schema.ts'
-import { isScalar } from '../schema/field.ts'
+import { isScalar, type ScalarValue } from '../schema/field.ts'
+import type { MapHandle, SetHandle, TextHandle } from '../schema/handle.ts'
 import type { Entry } from '../trust/entry.ts'
 import type { Certificates } from './certificates.ts'
 import type { Clock } from './clock.ts'
 import { Counting, type Counted } from './counting.ts'
 import { itemClass, liveOf } from './item.ts'
+import { Listeners } from './listeners.ts'
 import { type LastChange, LiveItem, type SavedState } from './live.ts'
 import { type Origin, Pipeline } from './pipeline.ts'
 import type { Files, Runtime, SigningKey } from './ports.ts'
 import { Query } from './query.ts'
 import { type Readable, reportRead } from './reads.ts'
 import type { RootLog } from './rootlog.ts'
+import { Saving } from './saving.ts'
+import { Sealing } from './sealing.ts'
 
 /** What a repository needs of its replica. */
 export interface Host {
@@ -55,15 +59,8 @@ export interface Host {
   committed(repository: Repository, settled: readonly { readonly commit: Commit; readonly origin: Origin }[]): void
   entered(repository: Repository, entries: readonly Entry[], origin: Origin): void
   refused(repository: Repository, origin: object, id: string, why: Refusal): void
-}
-
-interface Waiter {
-  /** The commits asked about; undefined until the item's draft is captured. */
-  commits: readonly string[] | undefined
-  readonly live: LiveItem
-  readonly level: 'local' | 'authority'
-  resolve(): void
-  reject(error: WeftError): void
+  /** An entry this replica signed as the authority does not fit its log. */
+  misplaced(repository: Repository): void
 }
 
 export class Repository {
@@ -79,23 +76,29 @@ export class Repository {
   readonly #dirty = new Set<LiveItem>()
   readonly #stale = new Set<LiveItem>()
   readonly #versions = new Map<string, number>()
-  readonly #changeListeners = new Set<() => void>()
-  readonly #waiters = new Set<Waiter>()
-  /** Own commits that are not durable yet. */
-  readonly #undurable = new Set<string>()
+  readonly #changeListeners: Listeners
+  readonly #saving: Saving
+  readonly #sealing: Sealing
+  /** Items whose own change was refused while it was captured: what they showed is not what they are. */
+  readonly #refusedLive = new Set<LiveItem>()
+  /** Values that schemas had refused before the transaction under way. */
+  readonly #refusedBefore = new Map<LiveItem, ReadonlyMap<string, RefusedValue>>()
   #markReady: () => void = () => {}
   #failReady: (error: unknown) => void = () => {}
   #incarnation: string | undefined
   #chainSession: string | undefined
   #seq = 0
   #prev: string | null = null
-  #sealing: Promise<void> = Promise.resolve()
   #lastCapture = Number.NEGATIVE_INFINITY
   #cancelCapture: (() => void) | undefined
   #captureQueued = false
   #inTransaction = false
   #telling = false
   #cancelDue: (() => void) | undefined
+  #dueAt = Number.POSITIVE_INFINITY
+  #opening: Promise<void> | undefined
+  #signing: Refusal | undefined
+  #storing: Refusal | undefined
   #closed = false
   readonly #changes: Readable = { subscribe: (listener) => this.onChange(listener) }
   /** True once this replica was level with the authority in this run. */
@@ -110,6 +113,7 @@ export class Repository {
         policyKnown: (commit) => host.root.knows(commit.policy.root) && this.pipeline.knows(commit.policy.authority),
         now: () => host.clock.now(),
         isOwn: (commit) => commit.session === host.identity?.session,
+        full: () => host.incident(refusal('TooMany', `${limits.heldChanges} commits that do not count yet`), path),
         authorize: (commit, change) => host.authorize(path, commit, change),
       },
       (counted) => this.#counted(counted),
@@ -125,14 +129,30 @@ export class Repository {
         settled: (settled) => this.#settled(settled),
         entries: (entries, origin) => this.#entered(entries, origin),
         refused: (origin, id, why) => {
-          if (origin === 'local') host.incident(why, path)
-          else host.refused(this, origin, id, why)
+          if (origin !== 'local') host.refused(this, origin, id, why)
+        },
+        rejected: (made, why) => {
+          host.incident(why, path)
+          if ('entry' in made) return host.misplaced(this)
+          this.#saving.drop(made.commit.id, why)
+          this.#saving.check()
+          host.progress(this)
         },
         incident: (why) => host.incident(why, path),
         storage: (why) => {
-          this.problem = why
+          this.#storing = why
           host.progress(this)
         },
+      },
+    })
+    this.#changeListeners = new Listeners((error) => this.#threw(error))
+    this.#saving = new Saving(this.pipeline.commits)
+    this.#sealing = new Sealing(host.runtime, {
+      sealed: (commit) => this.pipeline.submit(commit),
+      problem: (why) => {
+        if (why !== undefined) host.incident(why, path)
+        this.#signing = why
+        host.progress(this)
       },
     })
     this.ready = new Promise((resolve, reject) => {
@@ -143,19 +163,35 @@ export class Repository {
     this.ready.catch(() => undefined)
   }
 
-  /** Why storing does not work at the moment. */
-  problem: Refusal | undefined
+  /** Why opening, signing or storing does not work at the moment. */
+  get problem(): Refusal | undefined {
+    return this.#storing ?? this.#signing
+  }
 
-  /** Opens the repository's log. Called once, when the network is known. */
-  async open(files: Files, name: string): Promise<void> {
+  /**
+   * Opens the repository's log, once the network is known. Rejects with a `StorageError` when that may be tried again, and with `Closed`
+   * when it was closed meanwhile; after anything else it stays closed.
+   */
+  open(files: Files, name: string): Promise<void> {
+    this.#opening ??= this.#open(files, name).finally(() => {
+      this.#opening = undefined
+    })
+    return this.#opening
+  }
+
+  async #open(files: Files, name: string): Promise<void> {
     try {
       await this.pipeline.open(files, name)
     } catch (error) {
-      this.#failReady(error)
+      if (!(error instanceof StorageError)) this.failed(error)
+      else this.#storing = refusal(error.code, error.about)
+      this.#host.progress(this)
       throw error
     }
+    this.#storing = undefined
     for (const live of this.#live.values()) this.#stale.add(live)
     for (const entry of this.pipeline.log.entries) this.#applyEntry(entry)
+    this.#saving.setSession(this.#host.identity?.session)
     // A commit may stand before the entry it cites.
     this.counting.retry()
     this.#refresh()
@@ -166,27 +202,44 @@ export class Repository {
     this.#host.progress(this)
   }
 
-  /** Makes an item. Its key is random unless given; a given key makes two creations of it one item. */
+  /** It will never open. */
+  failed(error: unknown): void {
+    this.#failReady(error)
+  }
+
+  /**
+   * Makes an item. Its key is random unless given; a given key makes two creations of it one item, and the values are written over those
+   * it has. Throws `BadItemKey` for a key that is not 1 to 256 bytes of UTF-8.
+   */
   create<S extends Schema>(schema: S, values: Initial<S> = {} as Initial<S>, options: { key?: string } = {}): Item<S> {
     this.#mustBeUsable()
-    const live = this.#liveItem(options.key ?? this.#newKey(), schema)
+    const { key = this.#newKey() } = options
+    if (key === '' || !isWellFormed(key) || utf8Length(key) > limits.nameBytes) throw new WeftError('BadItemKey', key.slice(0, 32))
+    const live = this.#liveItem(key, schema)
+    const isNew = live.draft.isEmpty && !live.isPresent
     live.touch()
     const item = this.#facade(live)
-    for (const [name, value] of Object.entries(values as Record<string, unknown>)) {
-      if (value === undefined) continue
-      this.#initialise(live, name, value)
+    try {
+      for (const [name, value] of Object.entries(values as Record<string, unknown>)) {
+        if (value !== undefined) this.#initialise(live, item, name, value)
+      }
+    } catch (error) {
+      if (isNew && !this.#inTransaction) live.discard(new Map())
+      throw error
     }
     // The facade was made by the class of this very schema.
     return item as Item<S>
   }
 
-  #initialise(live: LiveItem, name: string, value: unknown): void {
+  #initialise(live: LiveItem, item: Item, name: string, value: unknown): void {
     const field = fieldNamed(live.schema, name)
     if (field === undefined) throw new TypeError(`${live.schema.name} has no field ${name}`)
-    if (isScalar(field)) live.assign(name, value)
-    else if (field.kind === 'text') live.splice(name, value === '' ? [] : [{ at: 0, remove: 0, insert: String(value) }])
-    else if (field.kind === 'set') for (const element of value as Iterable<unknown>) live.edit(() => live.draft.add(name, element, live.state))
-    else for (const [key, element] of Object.entries(value as object)) live.edit(() => live.draft.put(name, key, element))
+    if (isScalar(field)) return live.assign(name, value)
+    // The handle is the one of the field's kind, and judges what the app's types did not.
+    const handle: unknown = Reflect.get(item, name)
+    if (field.kind === 'text') return (handle as TextHandle).replace(String(value))
+    if (field.kind === 'set') for (const element of value as Iterable<ScalarValue>) (handle as SetHandle<ScalarValue>).add(element)
+    else for (const [key, element] of Object.entries(value as object)) (handle as MapHandle<ScalarValue>).set(key, element)
   }
 
   /** The item of that key: undefined while the repository opens, null when it is not there or deleted. */
@@ -202,14 +255,18 @@ export class Repository {
 
   /** Deletes an item. An edit made elsewhere at the same time brings it back. */
   delete(item: object): void {
-    this.#mustBeUsable()
-    liveOf(item).delete()
+    this.#own(item).delete()
   }
 
   /** Brings a deleted item back as it was. */
   restore(item: object): void {
-    this.#mustBeUsable()
-    liveOf(item).touch()
+    this.#own(item).touch()
+  }
+
+  #own(item: object): LiveItem {
+    const live = liveOf(item)
+    if (this.#live.get(liveName(live.key, live.schemaHash)) !== live) throw new TypeError(`not an item of ${this.path}`)
+    return live
   }
 
   /** The items of a schema: filter, sort, subscribe. */
@@ -227,95 +284,80 @@ export class Repository {
 
   /** Calls back once a microtask after anything in the repository changed. */
   onChange(listener: () => void): () => void {
-    this.#changeListeners.add(listener)
-    return () => void this.#changeListeners.delete(listener)
+    return this.#changeListeners.add(listener)
   }
 
   /**
    * Runs `change` and commits what it edited at once, as one atomic commit: all of it counts or none. When it throws, or a field refuses
-   * a value, or it does not fit one commit, nothing of it stays. What was edited before goes into a commit of its own.
+   * a value (`BadValue`), or it does not fit one commit (`TooLarge`), nothing of it stays. What was edited before goes into a commit of
+   * its own. Throws `NotReady` before the repository is open and somebody is logged in.
    */
   transact(change: () => void): void {
     this.#mustBeUsable()
     if (this.#inTransaction) return change()
-    if (!this.#canCommit()) throw new WeftError('Closed', `${this.path} is not open yet: await its ready`)
-    this.#capture()
+    if (!this.#canCommit()) throw new WeftError('NotReady', this.path)
+    this.flush()
     this.#inTransaction = true
     try {
-      change()
-      for (const live of this.#dirty) {
-        const [refused] = live.draft.refused
-        if (refused !== undefined) throw new WeftError('BadValue', refused[1].refusal.about)
-      }
-      const taken = this.#take()
-      if (taken.length > limits.changes || taken.some(({ pieces }) => pieces.length > 1)) throw this.#tooLarge(taken)
-      // What was put in and taken out again leaves nothing to commit, and a commit without a change is malformed.
-      if (taken.length > 0) {
-        const edits = taken.map(({ live, pieces }) => ({ live, operations: pieces[0] ?? [] }))
-        if (this.#commit(edits, true) === undefined) throw this.#tooLarge(taken)
-      }
+      const returned: unknown = change()
+      if (returned instanceof Promise) throw new TypeError('a transaction is over when its function returns: it cannot be async')
+      this.#inTransaction = false
+      this.#commitTransaction()
     } catch (error) {
-      for (const live of this.#dirty) live.discard()
+      this.#inTransaction = false
+      const edited = [...this.#dirty]
+      this.#dirty.clear()
+      for (const live of edited) live.discard(this.#refusedBefore.get(live) ?? new Map())
       throw error
     } finally {
-      this.#inTransaction = false
-      this.#dirty.clear()
+      this.#refusedBefore.clear()
     }
-    this.#lastCapture = this.#host.runtime.elapsed()
   }
 
-  #tooLarge(taken: readonly Taken[]): WeftError {
-    for (const { live } of taken) live.discard()
-    return new WeftError('TooLarge', 'a transaction is one commit')
-  }
-
-  /** Resolves when every change of the item made so far is saved at that level; rejects when it never will be. */
-  #saved(live: LiveItem, level: 'local' | 'authority'): Promise<void> {
-    if (level === 'local' && !this.#host.lasting) return Promise.reject(new WeftError('NoStorage', this.path))
-    return new Promise((resolve, reject) => {
-      const waiter: Waiter = { commits: undefined, live, level, resolve, reject }
-      this.#waiters.add(waiter)
-      this.#checkWaiters()
-    })
+  #commitTransaction(): void {
+    // Nobody tells of a remote commit in between, but what was counted is taken in before anything is taken out.
+    this.#refresh()
+    const keys = new Set<string>()
+    for (const live of this.#dirty) {
+      for (const [name, refused] of live.draft.refused) {
+        if (this.#refusedBefore.get(live)?.get(name) !== refused) throw new WeftError('BadValue', refused.refusal.about)
+      }
+      if (!live.draft.isEmpty && keys.size === keys.add(live.key).size) throw new WeftError('BadItemKey', `${live.key}, of two schemas`)
+    }
+    const taken = this.#take()
+    const edits = taken.map(({ live, pieces }) => ({ live, operations: pieces.flat() }))
+    const fits = edits.length <= limits.changes && edits.every(({ operations }) => operations.length <= limits.operations)
+    if (edits.length > 0 && (!fits || !this.#commit(edits, true))) {
+      for (const { live, shown } of taken) {
+        this.#dirty.delete(live)
+        live.discard(this.#refusedBefore.get(live) ?? new Map(), shown)
+      }
+      throw new WeftError('TooLarge', 'a transaction is one commit')
+    }
+    this.#captured(taken)
   }
 
   #savedState(live: LiveItem): SavedState {
     reportRead(live)
     if (!live.draft.isEmpty) return 'draft'
     const ids = live.merged.heads.map((index) => live.merged.graph.node(index).id)
-    if (ids.every((id) => this.covers(id))) return 'authority'
+    if (ids.every((id) => this.#saving.covers(id))) return 'authority'
     return this.#host.lasting && ids.every((id) => this.pipeline.commits.has(id)) ? 'local' : 'draft'
   }
 
   /** Whether a checkpoint of the authority covers the commit. */
   covers(id: string): boolean {
-    const { commits, log } = this.pipeline
-    const commit = commits.get(id)
-    const covered = commit === undefined ? undefined : log.covered.get(commit.chain)
-    if (commit === undefined || covered === undefined || covered.seq < commit.seq) return false
-    if (commits.headsOf(commit.chain).length <= 1) return true
-    let at: string | null = covered.id
-    for (let next = commits.get(covered.id); next !== undefined && next.seq > commit.seq; next = at === null ? undefined : commits.get(at)) {
-      at = next.prev
-    }
-    return at === id
+    return this.#saving.covers(id)
   }
 
   /** Own commits that no checkpoint covers yet, and drafts not in a commit. */
   get unacknowledged(): number {
-    const session = this.#host.identity?.session
-    if (session === undefined) return this.#dirty.size
-    let count = this.#undurable.size
-    for (const head of this.pipeline.commits.heads()) {
-      if (!head.chain.startsWith(session)) continue
-      count += head.seq - (this.pipeline.log.covered.get(head.chain)?.seq ?? -1)
-    }
-    return count + this.#dirty.size
+    return this.#dirty.size + this.#saving.unacknowledged
   }
 
   /** Items and commits that are not in this device's log yet. */
   get unsaved(): number {
-    return this.#dirty.size + this.#undurable.size
+    return this.#dirty.size + this.#saving.undurable
   }
 
   /** The latest change that counts at the item: who made it and when. */
@@ -334,20 +376,21 @@ export class Repository {
   }
 
   #sessionOf(id: string): string | undefined {
-    return this.pipeline.commits.get(id)?.session ?? (this.#undurable.has(id) ? this.#host.identity?.session : undefined)
+    return this.pipeline.commits.get(id)?.session ?? (this.#saving.isUndurable(id) ? this.#host.identity?.session : undefined)
   }
 
   /** Something this replica waited for became known: the root log grew, a schema came, time went on. */
   reconsider(): void {
-    this.#cancelDue?.()
-    this.#cancelDue = undefined
     this.counting.retry()
     this.#refresh()
     this.#scheduleDue()
+    this.#host.progress(this)
   }
 
-  /** The session is known now, or another: what is dirty may be captured. */
+  /** The session is known now, or another: what is dirty may be captured, and own commits count whatever their clock. */
   identityChanged(): void {
+    this.#saving.setSession(this.#host.identity?.session)
+    this.reconsider()
     this.#scheduleCapture()
   }
 
@@ -362,10 +405,16 @@ export class Repository {
     this.flush()
     this.#closed = true
     this.#cancelDue?.()
-    await this.#sealing
+    await this.#sealing.close()
     await this.pipeline.close()
-    for (const waiter of this.#waiters) waiter.reject(new WeftError('Closed', this.path))
-    this.#waiters.clear()
+    await this.#opening?.catch(() => undefined)
+    const closed = new WeftError('Closed', this.path)
+    this.#saving.close(closed)
+    this.#failReady(closed)
+  }
+
+  #threw(error: unknown): void {
+    this.#host.incident(refusal('ListenerThrew', String(error)), this.path)
   }
 
   #mustBeUsable(): void {
@@ -382,13 +431,22 @@ export class Repository {
     const held = this.#live.get(name)
     if (held !== undefined) return held
     const live = new LiveItem(this.counting.open(key, hash, schema), hash, {
+      editing: (one) => {
+        this.#mustBeUsable()
+        if (this.#inTransaction && !this.#refusedBefore.has(one)) this.#refusedBefore.set(one, new Map(one.draft.refused))
+      },
+      threw: (error) => this.#threw(error),
       dirty: (one) => {
         this.#dirty.add(one)
         this.#host.progress(this)
         if (!this.#inTransaction) this.#scheduleCapture()
       },
       changed: (one) => this.#bump(one.schemaHash),
-      saved: (one, level) => this.#saved(one, level),
+      saved: async (one, level) => {
+        if (this.#closed) throw new WeftError('Closed', this.path)
+        if (level === 'local' && !this.#host.lasting) throw new WeftError('NoStorage', this.path)
+        return this.#saving.wait(one, level)
+      },
       savedState: (one) => this.#savedState(one),
       lastChange: (one) => this.#lastChange(one),
     })
@@ -419,13 +477,18 @@ export class Repository {
     return items
   }
 
-  #counted({ item, commit, refusal: why }: Counted): void {
+  #counted({ item, commit, index, refusal: why }: Counted): void {
     this.#host.clock.see(commit.clock)
     if (why !== undefined) this.#host.incident(why, this.path)
+    if (why !== undefined && commit.session === this.#host.identity?.session) this.#saving.refuse(commit.id, why)
+    // Entries of the authority travel ahead of commits: a verdict may have waited for this one.
+    const verdict = this.pipeline.log.verdictOn(commit.id, item.key)
+    if (verdict !== undefined && verdict < this.pipeline.durableEntries) item.void(index, verdict)
     const hash = this.#host.schemaHash(item.schema)
     const live = this.#live.get(liveName(item.key, hash))
-    if (live !== undefined) this.#stale.add(live)
-    else this.#bump(hash)
+    if (live === undefined) return this.#bump(hash)
+    this.#stale.add(live)
+    if (why !== undefined) this.#refusedLive.add(live)
   }
 
   #refresh(): void {
@@ -434,15 +497,14 @@ export class Repository {
   }
 
   #settled(settled: readonly { readonly commit: Commit; readonly origin: Origin }[]): void {
-    this.counting.retry()
     this.#refresh()
     for (const { commit } of settled) {
-      this.#undurable.delete(commit.id)
+      this.#saving.durable(commit)
       this.#tellSaved(commit)
     }
     this.#scheduleDue()
     this.#host.committed(this, settled)
-    this.#checkWaiters()
+    this.#saving.check()
     this.#host.progress(this)
   }
 
@@ -451,7 +513,7 @@ export class Repository {
     this.counting.retry()
     this.#refresh()
     this.#host.entered(this, entries, origin)
-    this.#checkWaiters()
+    this.#saving.check()
     this.#host.progress(this)
   }
 
@@ -470,6 +532,7 @@ export class Repository {
       this.#host.incident(refusal('Voided', `${statement.rule}: ${statement.reason}`), this.path)
     }
     if (statement.kind !== 'checkpoint') return
+    this.#saving.checkpoint(statement.moved)
     for (const head of statement.moved) {
       for (let commit = this.pipeline.commits.get(head.id); commit !== undefined; ) {
         this.#tellSaved(commit)
@@ -491,18 +554,25 @@ export class Repository {
 
   #scheduleDue(): void {
     const due = this.counting.nextDue()
-    if (due === undefined || this.#cancelDue !== undefined || this.#closed) return
+    if (due === undefined || due >= this.#dueAt || this.#closed) return
+    this.#cancelDue?.()
+    this.#dueAt = due
     const wait = Math.max(0, Math.ceil(due - this.#host.clock.now())) + 1
-    this.#cancelDue = this.#host.runtime.timer(Math.min(wait, 3_600_000), () => this.reconsider())
+    this.#cancelDue = this.#host.runtime.timer(Math.min(wait, 3_600_000), () => {
+      this.#dueAt = Number.POSITIVE_INFINITY
+      this.#cancelDue = undefined
+      this.reconsider()
+    })
   }
 
   #bump(hash: string): void {
     this.#versions.set(hash, (this.#versions.get(hash) ?? 0) + 1)
     if (this.#telling) return
     this.#telling = true
+    // Listeners cannot throw here.
     void Promise.resolve().then(() => {
       this.#telling = false
-      for (const listener of [...this.#changeListeners]) listener()
+      this.#changeListeners.tell()
     })
   }
 
@@ -525,23 +595,36 @@ export class Repository {
     if (wait > 0) {
       this.#cancelCapture = this.#host.runtime.timer(wait, () => {
         this.#cancelCapture = undefined
-        this.#capture()
+        this.#captureSafely()
       })
       return
     }
     this.#captureQueued = true
     void Promise.resolve().then(() => {
       this.#captureQueued = false
-      this.#capture()
+      this.#captureSafely()
     })
   }
 
+  /** Where no caller would hear of it. */
+  #captureSafely(): void {
+    try {
+      this.#capture()
+    } catch (error) {
+      this.#host.incident(refusal('Fault', String(error)), this.path)
+      this.#host.progress(this)
+    }
+  }
+
+  /** Takes out everything dirty. */
   #take(): Taken[] {
     const taken: Taken[] = []
     for (const live of this.#dirty) {
+      const shown = live.shown()
       const pieces = partition(live.draft.take(live.state))
-      if (pieces.length > 0) taken.push({ live, pieces })
+      if (pieces.length > 0) taken.push({ live, pieces, shown })
     }
+    this.#dirty.clear()
     return taken
   }
 
@@ -550,49 +633,64 @@ export class Repository {
     if (this.#dirty.size === 0 || !this.#canCommit()) return
     this.#refresh()
     const taken = this.#take()
-    this.#dirty.clear()
-    if (taken.length === 0) return this.#host.progress(this)
-    this.#lastCapture = this.#host.runtime.elapsed()
     for (let piece = 0; taken.some(({ pieces }) => piece < pieces.length); piece++) {
       let edits: Edit[] = []
+      const keys = new Set<string>()
       let weight = 0
       for (const { live, pieces } of taken) {
         const operations = pieces[piece]
         if (operations === undefined) continue
-        edits.push({ live, operations })
-        weight += operations.length === 1 ? 1 : 4 + operations.length
-        if (edits.length >= limits.changes || weight >= 2_000) {
+        const added = 256 + weightOf(operations)
+        // A change is named by commit and key: two schemas may have a key in common, one commit not.
+        if (edits.length >= limits.changes || keys.has(live.key) || (edits.length > 0 && weight + added > limits.commitBytes / 2)) {
           this.#commitOrSplit(edits)
           edits = []
+          keys.clear()
           weight = 0
         }
+        edits.push({ live, operations })
+        keys.add(live.key)
+        weight += added
       }
       if (edits.length > 0) this.#commitOrSplit(edits)
     }
+    this.#captured(taken)
+  }
+
+  /** All that was taken out is in commits. */
+  #captured(taken: readonly Taken[]): void {
+    if (taken.length > 0) this.#lastCapture = this.#host.runtime.elapsed()
+    for (const { live, shown } of taken) if (this.#refusedLive.has(live)) live.reshow(shown)
+    this.#refusedLive.clear()
+    this.#saving.check()
     this.#host.progress(this)
   }
 
   /** One commit, or, when the bytes are too many for one, one for each half. */
   #commitOrSplit(edits: readonly Edit[]): void {
-    if (this.#commit(edits, false) !== undefined) return
+    if (this.#commit(edits, false)) return
     const half = Math.ceil(edits.length / 2)
-    if (half === edits.length) throw new RangeError(`one piece of ${edits[0]?.live.key} does not fit a commit`)
+    if (half === edits.length) {
+      // No value a field takes is so long; were it, the rest must not be lost with it.
+      this.#host.incident(refusal('TooLarge', `${edits[0]?.live.schema.name} ${edits[0]?.live.key}`), this.path)
+      for (const { live } of edits) this.#refusedLive.add(live)
+      return
+    }
     this.#commitOrSplit(edits.slice(0, half))
     this.#commitOrSplit(edits.slice(half))
   }
 
-  /** Composes, counts, signs and submits one commit. Undefined, with nothing done, when it is too large. */
-  #commit(edits: readonly Edit[], atomic: boolean): UnsignedCommit | undefined {
+  /** Composes, counts, signs and submits one commit. False, with nothing done, when it is too large. */
+  #commit(edits: readonly Edit[], atomic: boolean): boolean {
     const identity = this.#host.identity
-    if (identity === undefined) return undefined
+    if (identity === undefined) return false
     for (const { live } of edits) this.#joinHeads(live)
     const drafts = edits.map(({ live, operations }) => this.#draft(live, operations))
     const unsigned = this.#compose(drafts, atomic, identity.session)
-    if (sizeOf(unsigned) > limits.commitBytes) return undefined
+    if (sizeOf(unsigned) > limits.commitBytes) return false
     this.#send(unsigned, identity.key)
     for (const { live } of edits) live.refresh(true)
-    this.#checkWaiters()
-    return unsigned
+    return true
   }
 
   #draft(live: LiveItem, operations: readonly Operation[]): ChangeDraft {
@@ -641,36 +739,11 @@ export class Repository {
   #send(unsigned: UnsignedCommit, key: SigningKey): void {
     this.#seq = unsigned.fields.seq + 1
     this.#prev = unsigned.id
-    this.#undurable.add(unsigned.id)
+    this.#saving.made(unsigned.id)
     const chain = chainName(unsigned.fields.session, unsigned.fields.incarnation)
     const provisional: Commit = { ...unsigned.fields, id: unsigned.id, chain, changes: unsigned.changes, signature: noBytes, bytes: noBytes }
     this.counting.count(provisional)
-    const signature = key.sign(signedBytes(unsigned.id))
-    this.#sealing = this.#sealing.then(async () => this.pipeline.submit(sealCommit(unsigned, await signature)))
-  }
-
-  #checkWaiters(): void {
-    for (const waiter of [...this.#waiters]) {
-      if (waiter.commits === undefined) {
-        if (!waiter.live.draft.isEmpty) continue
-        const { merged } = waiter.live
-        waiter.commits = merged.heads.map((index) => merged.graph.node(index).id)
-      }
-      const { commits } = this.pipeline
-      const done = waiter.commits.every((id) => (waiter.level === 'local' ? commits.has(id) : this.covers(id)))
-      if (!done) continue
-      this.#waiters.delete(waiter)
-      waiter.resolve()
-    }
-  }
-
-  /** Rejects what waits for commits that never will be saved. */
-  rejectWaiters(id: string, code: Code, about: string): void {
-    for (const waiter of [...this.#waiters]) {
-      if (waiter.commits?.includes(id) !== true) continue
-      this.#waiters.delete(waiter)
-      waiter.reject(new WeftError(code, about))
-    }
+    this.#sealing.add(unsigned, key)
   }
 }
 
@@ -682,6 +755,8 @@ interface Edit {
 interface Taken {
   readonly live: LiveItem
   readonly pieces: readonly (readonly Operation[])[]
+  /** The texts somebody follows, as they were shown with it. */
+  readonly shown: ReadonlyMap<string, Rope>
 }
 
 const noBytes = new Uint8Array(0)

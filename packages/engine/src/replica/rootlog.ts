@@ -1,7 +1,7 @@
 /**
  * The root log of the network, as a replica holds it: everybody has it, it is small, and it begins with the genesis entry whose hash is
- * the network's name. A replica that has none takes the first one it is shown by the server it dials (trust on first use) unless the app
- * names the network.
+ * the network's name. A replica that has none takes the first one that an authority shows which proved its key (trust on first use),
+ * unless the app names the network.
  */
 import { toHex } from '../bytes/bytes.ts'
 import { isRefusal, type Refusal, refusal } from '../bytes/refusal.ts'
@@ -52,8 +52,8 @@ export class RootLog {
     return this.#keys.has(toHex(this.#runtime.hash(publicKey)))
   }
 
-  /** Checks an entry from outside and adds it. `'held'` when it is here already. */
-  async admit(bytes: Uint8Array, expectedNetwork?: string): Promise<Entry | 'held' | Refusal> {
+  /** Checks an entry from outside. `'held'` when it is here already. It is in force when it was appended, once it is durable. */
+  async check(bytes: Uint8Array, expectedNetwork?: string): Promise<Entry | 'held' | Refusal> {
     const entry = readEntry(bytes, this.#runtime.hash)
     if (isRefusal(entry)) return entry
     const place = this.#log.check(entry, this.#runtime.hash)
@@ -69,7 +69,6 @@ export class RootLog {
     if (key === undefined) return refusal('BadEntry', 'an unknown key')
     const message = messageOf('entry', entry.body, this.#runtime.hash)
     if (!(await this.#runtime.verify(key, message, entry.signature))) return refusal('BadSignature', entry.id)
-    this.append(entry)
     return entry
   }
 

@@ -5,6 +5,7 @@
 import type { Plain } from '../bytes/cbor.ts'
 import { isWellFormed, utf8Length } from '../bytes/bytes.ts'
 import { limits } from '../bytes/limits.ts'
+import { WeftError } from '../bytes/refusal.ts'
 
 export type ScalarKind = 'string' | 'number' | 'boolean' | 'date' | 'order'
 export type Kind = ScalarKind | 'set' | 'map' | 'text'
@@ -52,9 +53,13 @@ const plainOptions = (options: Record<string, number | boolean | undefined>): Re
   return kept
 }
 
-/** Text that is replaced as a whole: the later assignment wins. `max`: bytes of UTF-8, 65,536 unless told. */
+/** Bytes of UTF-8: four of the longest strings still fit a commit, so there is no value that cannot be written. */
+const longestString = 65_536
+
+/** Text that is replaced as a whole: the later assignment wins. `max`: bytes of UTF-8, at most 65,536, which it is unless told. */
 export const string = (options: { max?: number } = {}): ScalarField<string> => {
-  const max = options.max ?? 65_536
+  const max = options.max ?? longestString
+  if (!Number.isInteger(max) || max < 0 || max > longestString) throw new WeftError('BadSchema', `string of at most ${max} bytes`)
   return {
     kind: 'string',
     options: plainOptions(options),
@@ -67,13 +72,17 @@ export const string = (options: { max?: number } = {}): ScalarField<string> => {
 
 /** A finite number: the later assignment wins. */
 export const number = (options: { min?: number; max?: number; integer?: boolean } = {}): ScalarField<number> => {
-  const { min = -Infinity, max = Infinity, integer = false } = options
+  const { min, max, integer = false } = options
+  for (const bound of [min, max]) {
+    if (bound !== undefined && !(Number.isFinite(bound) && !Object.is(bound, -0))) throw new WeftError('BadSchema', `a bound of ${bound}`)
+  }
+  if (min !== undefined && max !== undefined && min > max) throw new WeftError('BadSchema', `numbers from ${min} to ${max}`)
   const accepts = (value: unknown): value is number =>
     typeof value === 'number' &&
     Number.isFinite(value) &&
     !Object.is(value, -0) &&
-    value >= min &&
-    value <= max &&
+    (min === undefined || value >= min) &&
+    (max === undefined || value <= max) &&
     (!integer || Number.isInteger(value))
   return {
     kind: 'number',

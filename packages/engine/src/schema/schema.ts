@@ -3,7 +3,7 @@
  * and the hash of its definition, so that two apps that mean different things by one name never read each other's changes.
  */
 import { encode, type Plain } from '../bytes/cbor.ts'
-import { utf8Length } from '../bytes/bytes.ts'
+import { isWellFormed, utf8Length } from '../bytes/bytes.ts'
 import { limits } from '../bytes/limits.ts'
 import { WeftError } from '../bytes/refusal.ts'
 import { type Field, fieldDefinition, type MapField, type ScalarField, type ScalarValue, type SetField } from './field.ts'
@@ -58,7 +58,7 @@ const fieldName = /^[a-z][A-Za-z0-9]{0,63}$/
  * positive integer.
  */
 export const schema = <const F extends Fields>(name: string, version: number, fields: F): Schema<F> => {
-  if (name === '' || utf8Length(name) > limits.nameBytes) throw new WeftError('BadSchema', `the name "${name}"`)
+  if (name === '' || !isWellFormed(name) || utf8Length(name) > limits.nameBytes) throw new WeftError('BadSchema', `the name "${name}"`)
   if (!Number.isInteger(version) || version < 1 || version > 0xffff_ffff) throw new WeftError('BadSchema', `${name}: the version ${version}`)
   const names = Object.keys(fields).sort((a, b) => (a < b ? -1 : 1))
   for (const field of names) {

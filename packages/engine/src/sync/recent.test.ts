@@ -1,7 +1,8 @@
 import { expect, test } from 'vitest'
 import { isRecent, type Recent, withRecent } from './recent.ts'
 
-const idsFrom = (from: number, count: number): string[] => Array.from({ length: count }, (_, index) => String(from + index))
+const idsFrom = (from: number, count: number): string[] =>
+  Array.from({ length: count }, (_, index) => String(from + index))
 
 test.each([1, 3, 100, 255, 256, 257, 5_000])('remembers the last ones, %i at a time', (stride) => {
   let recent: Recent = []

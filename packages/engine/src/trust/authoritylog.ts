@@ -25,6 +25,8 @@ export class AuthorityLog {
   readonly entries: Entry[] = []
   /** Chain to the last commit of it that a checkpoint covers. */
   readonly covered = new Map<string, Head>()
+  /** Commit to what voids it, all of it or the change of one item. */
+  readonly #verdicts = new Map<string, { readonly n: number; readonly key: string | null }[]>()
 
   constructor(path: string) {
     this.path = path
@@ -42,7 +44,8 @@ export class AuthorityLog {
   /** Whether this log knows the position: an entry with that hash stands there. */
   knows(position: Position | null): boolean {
     if (position === null) return true
-    return this.entries[position.n]?.id === position.hash
+    const entry = this.entries[position.n]
+    return entry !== undefined && entry.id === position.hash && entry.epoch === position.epoch
   }
 
   /**
@@ -57,10 +60,24 @@ export class AuthorityLog {
     if (entry.n !== this.entries.length || entry.prev !== (last?.id ?? null) || entry.epoch !== (last?.epoch ?? 0)) {
       return refusal('BadEntry', `${entry.log} ${entry.epoch}/${entry.n}`)
     }
+    const { root } = entry
+    const lastRoot = last?.root ?? null
+    if (root !== null && lastRoot !== null && (root.epoch < lastRoot.epoch || root.n < lastRoot.n)) {
+      return refusal('BadEntry', `the root position of ${entry.log} ${entry.epoch}/${entry.n}`)
+    }
+    if (entry.statement.kind === 'checkpoint' && !this.#goesOn(entry.statement.moved)) {
+      return refusal('BadEntry', `the chains of checkpoint ${entry.n}`)
+    }
     if (entry.statement.kind === 'checkpoint' && this.#rootAfter(entry.statement.moved, hash) !== entry.statement.headsRoot) {
       return refusal('BadEntry', `the heads root of checkpoint ${entry.n}`)
     }
     return undefined
+  }
+
+  /** What is covered stays covered: each chain is named once and only goes on. */
+  #goesOn(moved: readonly Head[]): boolean {
+    const chains = new Set(moved.map((head) => head.chain))
+    return chains.size === moved.length && moved.every((head) => head.seq > (this.covered.get(head.chain)?.seq ?? -1))
   }
 
   #rootAfter(moved: readonly Head[], hash: Hash): string {
@@ -74,10 +91,18 @@ export class AuthorityLog {
     return this.#rootAfter(moved, hash)
   }
 
+  /** Position of the first entry that voids the commit's change of that item. */
+  verdictOn(commit: string, key: string): number | undefined {
+    return this.#verdicts.get(commit)?.find((verdict) => verdict.key === null || verdict.key === key)?.n
+  }
+
   /** Adds an entry that `check` accepted. */
   append(entry: Entry): void {
     this.entries.push(entry)
-    if (entry.statement.kind === 'checkpoint') for (const head of entry.statement.moved) this.covered.set(head.chain, head)
+    const { statement, n } = entry
+    if (statement.kind === 'checkpoint') for (const head of statement.moved) this.covered.set(head.chain, head)
+    if (statement.kind !== 'verdict') return
+    this.#verdicts.set(statement.commit, [...(this.#verdicts.get(statement.commit) ?? []), { n, key: statement.key }])
   }
 
   /** Drops the entries from `n` on: they could not be stored. */
@@ -85,6 +110,7 @@ export class AuthorityLog {
     if (n >= this.entries.length) return
     const kept = this.entries.splice(0)
     this.covered.clear()
+    this.#verdicts.clear()
     for (const entry of kept.slice(0, n)) this.append(entry)
   }
 }

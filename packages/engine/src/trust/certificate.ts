@@ -43,7 +43,7 @@ export const encodeCertificate = (body: CertificateBody): Uint8Array =>
     fromHex(body.signer),
   ])
 
-const isTime = (value: Plain | undefined): value is number => typeof value === 'number' && Number.isInteger(value) && value >= 0
+const isTime = (value: Plain | undefined): value is number => typeof value === 'number' && Number.isSafeInteger(value) && value >= 0
 
 /** Reads a certificate; its signature is checked elsewhere. */
 export const readCertificate = (bytes: Uint8Array, hash: Hash): Certificate | Refusal => {
@@ -52,7 +52,7 @@ export const readCertificate = (bytes: Uint8Array, hash: Hash): Certificate | Re
   const malformed = refusal('Malformed', 'certificate')
   if (read.body.length !== 9) return malformed
   const [version, network, publicKey, owner, name, issued, expires, serial, signer] = read.body
-  if (version !== format) return refusal('UnknownFormat', 'certificate')
+  if (version !== format) return isTime(version) ? refusal('UnknownFormat', 'certificate') : malformed
   if (!(network instanceof Uint8Array) || network.length !== 32) return malformed
   if (!(publicKey instanceof Uint8Array) || publicKey.length !== 65 || publicKey[0] !== 4) return malformed
   if (typeof owner !== 'string' || owner === '' || utf8Length(owner) > limits.nameBytes) return malformed

@@ -7,7 +7,8 @@
  *     checkpoint = [heads root (32 bytes), state root | null, [[session, incarnation, seq, commit id], ...]]      the chains that moved
  *     verdict    = [commit id, item key | null, code, rule, reason]                  voids a change, or all changes of a commit
  *
- * The root position is null in the root log itself. Genesis names no network (32 zero bytes): it makes it.
+ * The root position is null in the root log itself, and only there. Genesis names no network (32 zero bytes): it makes it, as the
+ * first entry of the root log, signed with the key that it names. It stands nowhere else: whoever could write one would be the authority.
  */
 import { fromHex, toHex, utf8Length } from '../bytes/bytes.ts'
 import { encode, type Plain } from '../bytes/cbor.ts'
@@ -142,10 +143,10 @@ export const readEntry = (bytes: Uint8Array, hash: Hash): Entry | Refusal => {
   if (isRefusal(read)) return read
   const malformed = refusal('Malformed', 'entry')
   const [version, network, log, epoch, n, prev, root, time, signer, kind, body] = read.body
-  if (version !== format) return refusal('UnknownFormat', 'entry')
+  if (version !== format) return isCount(version) ? refusal('UnknownFormat', 'entry') : malformed
   if (read.body.length !== 11 || !isHash(network) || !isText(log) || !isCount(epoch) || !isCount(n)) return malformed
   if (n === 0 ? prev !== null : !isHash(prev)) return malformed
-  if (typeof time !== 'number' || !Number.isInteger(time) || time < 0 || !isHash(signer) || !isCount(kind)) return malformed
+  if (typeof time !== 'number' || !Number.isSafeInteger(time) || time < 0 || !isHash(signer) || !isCount(kind)) return malformed
   let position: Position | null = null
   if (root !== null) {
     if (!Array.isArray(root) || root.length !== 3) return malformed
@@ -153,8 +154,13 @@ export const readEntry = (bytes: Uint8Array, hash: Hash): Entry | Refusal => {
     if (!isCount(rootEpoch) || !isCount(rootN) || !isHash(rootHash)) return malformed
     position = { epoch: rootEpoch, n: rootN, hash: toHex(rootHash) }
   }
+  if ((log === rootPath) !== (position === null)) return malformed
   const statement = readStatement(kind, body)
   if (statement === undefined) return malformed
+  if (statement.kind === 'genesis') {
+    const isFirst = log === rootPath && epoch === 0 && n === 0
+    if (!isFirst || toHex(network) !== noNetwork || toHex(hash(statement.publicKey)) !== toHex(signer)) return malformed
+  } else if (log === rootPath && n === 0) return malformed
   return {
     ...read.signed,
     network: toHex(network),

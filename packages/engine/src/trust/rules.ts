@@ -19,6 +19,8 @@ export interface Rule {
 
 const rule = (kind: Rule['kind'], template: string, allows: Rule['allows']): Rule => {
   if (!/^(?:\/(?::?[\w.-]+))+$/.test(template)) throw new WeftError('BadPath', template)
+  const names = template.split('/').filter((part) => part.startsWith(':'))
+  if (new Set(names).size < names.length) throw new WeftError('BadPath', `${template} names a part twice`)
   return { kind, template, allows }
 }
 
@@ -28,13 +30,17 @@ export const read = (template: string, allows: Rule['allows']): Rule => rule('re
 /** Who may write in the repositories whose path fits the template. Without a rule that fits, nobody may. */
 export const write = (template: string, allows: Rule['allows']): Rule => rule('write', template, allows)
 
-/** The parameters of a path under a template, or undefined when it does not fit. */
+/**
+ * The parameters of a path under a template, or undefined when it does not fit. They are all that the object has: no prototype lends it a
+ * `constructor` that a rule could take for a parameter.
+ */
 export const matchPath = (template: string, path: string): Record<string, string> | undefined => {
   const [names, parts] = [template.split('/'), path.split('/')]
   if (names.length !== parts.length) return undefined
-  const params: Record<string, string> = {}
+  const params: Record<string, string> = Object.create(null)
   for (const [index, name] of names.entries()) {
     const part = parts[index] ?? ''
+    if (name.startsWith(':') && part === '') return undefined
     if (name.startsWith(':')) params[name.slice(1)] = part
     else if (name !== part) return undefined
   }
@@ -68,5 +74,6 @@ export const isAllowed = (
   return false
 }
 
-/** A repository's path: `/type/name`, two parts of letters, digits and `._-`. */
-export const isRepositoryPath = (path: string): boolean => /^\/[\w.-]{1,64}\/[\w.-]{1,128}$/.test(path) && !/^\/sys\//.test(path)
+/** A repository's path: `/type/name`, two parts of letters, digits and `._-`, not only of dots. `/sys` is the authority's. */
+export const isRepositoryPath = (path: string): boolean =>
+  /^\/[\w.-]{1,64}\/[\w.-]{1,128}$/.test(path) && !/^\/sys\//.test(path) && !/\/\.+(?:\/|$)/.test(path)

@@ -1,0 +1,141 @@
+/**
+ * How far the changes of a repository are saved: which own commits are not durable here yet, which commits the authority's checkpoints
+ * cover, and who waits for either. It is told of commits and entries once they are durable here, and never before.
+ */
+import { type Refusal, WeftError } from '../bytes/refusal.ts'
+import type { Commit } from '../commit/commit.ts'
+import type { Commits, Head } from '../graph/commits.ts'
+import type { LiveItem } from './live.ts'
+
+export type SavedLevel = 'local' | 'authority'
+
+interface Waiter {
+  /** The commits asked about; undefined until the item's draft is captured. */
+  commits: readonly string[] | undefined
+  readonly live: LiveItem
+  readonly level: SavedLevel
+  resolve(): void
+  reject(error: WeftError): void
+}
+
+export class Saving {
+  readonly #commits: Commits
+  /** Chain to the last commit of it that a durable checkpoint covers. */
+  readonly #covered = new Map<string, Head>()
+  /** Own commits that are not durable yet. */
+  readonly #undurable = new Set<string>()
+  /** Own chains with commits that are not covered, and the number of their last one. */
+  readonly #uncovered = new Map<string, number>()
+  /** Own commits that never will count as they were meant. */
+  readonly #refused = new Map<string, Refusal>()
+  readonly #waiters = new Set<Waiter>()
+  #session: string | undefined
+
+  constructor(commits: Commits) {
+    this.#commits = commits
+  }
+
+  /** Own commits that are not in this device's log. */
+  get undurable(): number {
+    return this.#undurable.size
+  }
+
+  /** Own commits that no checkpoint covers. */
+  get unacknowledged(): number {
+    let count = this.#undurable.size
+    for (const [chain, seq] of this.#uncovered) count += seq - (this.#covered.get(chain)?.seq ?? -1)
+    return count
+  }
+
+  isUndurable(id: string): boolean {
+    return this.#undurable.has(id)
+  }
+
+  /** Whose commits are own ones. Costs the number of chains. */
+  setSession(session: string | undefined): void {
+    this.#session = session
+    this.#uncovered.clear()
+    if (session === undefined) return
+    for (const head of this.#commits.heads()) if (head.chain.startsWith(session)) this.#extend(head.chain, head.seq)
+  }
+
+  /** An own commit is made. */
+  made(id: string): void {
+    this.#undurable.add(id)
+  }
+
+  durable(commit: Commit): void {
+    this.#undurable.delete(commit.id)
+    if (commit.session === this.#session) this.#extend(commit.chain, commit.seq)
+  }
+
+  #extend(chain: string, seq: number): void {
+    const last = Math.max(seq, this.#uncovered.get(chain) ?? -1)
+    if (last > (this.#covered.get(chain)?.seq ?? -1)) this.#uncovered.set(chain, last)
+  }
+
+  checkpoint(moved: readonly Head[]): void {
+    for (const head of moved) {
+      this.#covered.set(head.chain, head)
+      if (head.seq >= (this.#uncovered.get(head.chain) ?? -1)) this.#uncovered.delete(head.chain)
+    }
+  }
+
+  /** Whether a checkpoint of the authority covers the commit, and it is durable here as well. */
+  covers(id: string): boolean {
+    const commit = this.#commits.get(id)
+    const covered = commit === undefined ? undefined : this.#covered.get(commit.chain)
+    if (commit === undefined || covered === undefined || covered.seq < commit.seq || !this.#commits.has(id)) return false
+    // Of a chain that forked the checkpoint covers one branch, which need not be here yet.
+    if (!this.#commits.has(covered.id)) return false
+    if (this.#commits.headsOf(commit.chain).length <= 1) return true
+    let at: string | null = covered.id
+    for (let next = this.#commits.get(at); next !== undefined && next.seq > commit.seq; next = at === null ? undefined : this.#commits.get(at)) {
+      at = next.prev
+    }
+    return at === id
+  }
+
+  /** What the commit was meant to do will never count. */
+  refuse(id: string, why: Refusal): void {
+    this.#refused.set(id, why)
+  }
+
+  /** The commit will never be stored. */
+  drop(id: string, why: Refusal): void {
+    this.#undurable.delete(id)
+    this.#refused.set(id, why)
+  }
+
+  wait(live: LiveItem, level: SavedLevel): Promise<void> {
+    return new Promise((resolve, reject) => {
+      this.#waiters.add({ commits: undefined, live, level, resolve, reject })
+      this.check()
+    })
+  }
+
+  /** Settles who waits no longer. Called when drafts are captured whole, and when something became durable. */
+  check(): void {
+    for (const waiter of [...this.#waiters]) {
+      if (waiter.commits === undefined) {
+        if (!waiter.live.draft.isEmpty) continue
+        const { merged } = waiter.live
+        waiter.commits = merged.heads.map((index) => merged.graph.node(index).id)
+      }
+      const { level, commits } = waiter
+      const refused = commits.map((id) => this.#refused.get(id)).find((why) => why !== undefined)
+      if (refused !== undefined && (level === 'authority' || commits.some((id) => this.#refused.has(id) && !this.#undurable.has(id) && !this.#commits.has(id)))) {
+        this.#waiters.delete(waiter)
+        waiter.reject(new WeftError(refused.code, refused.about))
+      } else if (commits.every((id) => (level === 'local' ? this.#commits.has(id) : this.covers(id)))) {
+        this.#waiters.delete(waiter)
+        waiter.resolve()
+      }
+    }
+  }
+
+  close(error: WeftError): void {
+    for (const waiter of this.#waiters) waiter.reject(error)
+    this.#waiters.clear()
+  }
+}
