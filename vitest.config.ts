@@ -17,7 +17,7 @@ export default defineConfig({
         'demo/src/**/*.test.ts',
         'test/{contracts,vectors,docs,replay,road}/**/*.test.ts',
       ]),
-      project('simulation', ['test/{sim,mutants}/**/*.test.ts'], { testTimeout: 120_000 }),
+      project('simulation', ['test/{sim,mutants,crash}/**/*.test.ts'], { testTimeout: 120_000 }),
       project('browser', ['test/e2e/**/*.test.ts'], {
         fileParallelism: false,
         testTimeout: 60_000,

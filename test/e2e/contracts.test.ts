@@ -99,7 +99,9 @@ describe('the runner in the page', () => {
 })
 
 /** A page that appends to the journal without end; `acknowledged` grows as appends resolve there. */
-const flood = async (name: string): Promise<{ page: Page; acknowledged: number[]; reached: (count: number) => Promise<void> }> => {
+const flood = async (
+  name: string,
+): Promise<{ page: Page; acknowledged: number[]; reached: (count: number) => Promise<void> }> => {
   const writer = await openPage()
   const acknowledged: number[] = []
   let heard = (): void => undefined

@@ -52,9 +52,12 @@ class Work {
   }
 
   async next(): Promise<string> {
-    return this.#open.shift() ?? new Promise((resolve) => {
-      this.#idle = resolve
-    })
+    return (
+      this.#open.shift() ??
+      new Promise((resolve) => {
+        this.#idle = resolve
+      })
+    )
   }
 
   told({ name, failure }: { name: string; failure?: string }): void {
@@ -178,7 +181,11 @@ class Acceptor {
     const accepting = socketIoAcceptor(this.#server, { origins: [this.#origin] })
     accepting.start((channel) => {
       const number = this.#channels.push(channel) - 1
-      this.#say(tidings.accepted, number, utf8.encode(JSON.stringify({ remote: channel.remote, initiator: channel.initiator })))
+      this.#say(
+        tidings.accepted,
+        number,
+        utf8.encode(JSON.stringify({ remote: channel.remote, initiator: channel.initiator })),
+      )
       channel.listen({
         message: (bytes) => this.#say(tidings.message, number, bytes),
         drain: () => this.#say(tidings.drain, number, new Uint8Array(0)),

@@ -1,7 +1,17 @@
 /** A board by keyboard, mouse and finger, each as the other browser sees it: one server, two people, a board for each test. */
-import { type Browser, type CDPSession, type Page } from 'playwright-core'
+import type { Browser, CDPSession, Page } from 'playwright-core'
 import { afterAll, afterEach, beforeAll, beforeEach, describe, expect, test } from 'vitest'
-import { addCards, cardNamed, joinAt, openBoard, openCard, type Shown, seedColumns, shown, untilShown } from './board-page.ts'
+import {
+  addCards,
+  cardNamed,
+  joinAt,
+  openBoard,
+  openCard,
+  type Shown,
+  seedColumns,
+  shown,
+  untilShown,
+} from './board-page.ts'
 import { openBrowser, TestServer, watchErrors } from './stage.ts'
 
 let browser: Browser
@@ -50,9 +60,11 @@ const fill = async (): Promise<void> => {
 const focused = (page: Page): Promise<string | null> =>
   page.evaluate(() => {
     const active = document.activeElement
-    return active?.hasAttribute('data-card') ? active.getAttribute('aria-label') : (active?.getAttribute('data-testid') ?? null)
+    return active?.hasAttribute('data-card')
+      ? active.getAttribute('aria-label')
+      : (active?.getAttribute('data-testid') ?? null)
   })
-const heard = (page: Page): Promise<string> => page.getByTestId('announcer').innerText()
+const heard = async (page: Page): Promise<string> => ((await page.getByTestId('announcer').textContent()) ?? '').trim()
 const untilHeard = (page: Page, text: string): Promise<void> => expect.poll(() => heard(page)).toBe(text)
 const untilFocused = (page: Page, name: string): Promise<void> => expect.poll(() => focused(page)).toBe(name)
 
@@ -83,7 +95,9 @@ describe('by keyboard', () => {
   test('arrows go from card to card; keys open, edit, finish, add, delete and restore', async () => {
     await fill()
     await addCards(ada, 1, 'Four')
-    await ada.evaluate(() => (document.activeElement instanceof HTMLElement ? document.activeElement.blur() : undefined))
+    await ada.evaluate(() =>
+      document.activeElement instanceof HTMLElement ? document.activeElement.blur() : undefined,
+    )
     for (const [key, name] of [
       ['ArrowDown', 'One'],
       ['ArrowDown', 'Two'],
@@ -125,8 +139,16 @@ describe('by keyboard', () => {
     await ada.getByTestId('column-title').nth(0).focus()
     await ada.keyboard.press('Alt+ArrowRight')
     await untilHeard(ada, 'To do moved to 2 of 3')
-    await both([['Doing', []], ['To do', []], ['Done', []]])
-    expect(await ada.evaluate(() => (document.activeElement instanceof HTMLInputElement ? document.activeElement.value : ''))).toBe('To do')
+    await both([
+      ['Doing', []],
+      ['To do', []],
+      ['Done', []],
+    ])
+    expect(
+      await ada.evaluate(() =>
+        document.activeElement instanceof HTMLInputElement ? document.activeElement.value : '',
+      ),
+    ).toBe('To do')
     await ada.keyboard.press('Alt+ArrowLeft')
     await both(three([]))
     await ada.keyboard.press('Escape')
@@ -197,7 +219,11 @@ describe('by mouse', () => {
     await fill()
     const [first, last] = [await boxOf(ada, '[data-testid=column]', 0), await boxOf(ada, '[data-testid=column]', 2)]
     await drag({ x: first.x + first.width / 2, y: first.y + 8 }, { x: last.x + last.width - 20, y: last.y + 10 })
-    await both([['Doing', []], ['Done', []], ['To do', ['One', 'Two', 'Three']]])
+    await both([
+      ['Doing', []],
+      ['Done', []],
+      ['To do', ['One', 'Two', 'Three']],
+    ])
   })
 
   test('both drag at once: both end with one order, and no card is lost or doubled', async () => {
@@ -274,14 +300,23 @@ describe('what is on a board', () => {
     await both([...three(['One', 'Two', 'Three']), ['Some day', []]])
     await ada.getByTestId('column-menu').nth(0).click()
     await ada.getByRole('menuitem', { name: 'Delete column' }).click()
-    const rest: Shown = [['Doing', []], ['Done', []], ['Some day', []]]
+    const rest: Shown = [
+      ['Doing', []],
+      ['Done', []],
+      ['Some day', []],
+    ]
     await both(rest)
-    expect(await ada.getByTestId('toast').last().innerText()).toContain('Deleted “To do” with its 3 cards')
+    expect(await ada.getByTestId('toast').last().textContent()).toContain('Deleted “To do” with its 3 cards')
     await undo(ada)
     await both([...three(['One', 'Two', 'Three']), ['Some day', []]])
     await ada.getByTestId('column-menu').nth(1).click()
     await ada.getByRole('menuitem', { name: 'Move right' }).click()
-    await both([['To do', ['One', 'Two', 'Three']], ['Done', []], ['Doing', []], ['Some day', []]])
+    await both([
+      ['To do', ['One', 'Two', 'Three']],
+      ['Done', []],
+      ['Doing', []],
+      ['Some day', []],
+    ])
   })
 
   test('a deleted card comes back with its notes and tags', async () => {
@@ -297,7 +332,7 @@ describe('what is on a board', () => {
     await both(three(['One', 'Two', 'Three']))
     await expect.poll(() => cardNamed(bob, 'Two').getByTestId('tag').allInnerTexts()).toEqual(['two words', 'urgent'])
     await openCard(bob, 'Two')
-    await expect.poll(() => bob.getByTestId('notes-editor').innerText()).toBe('Remember me')
+    await expect.poll(() => bob.getByTestId('notes-editor').textContent()).toBe('Remember me')
     await bob.keyboard.press('Escape')
   })
 
@@ -324,7 +359,7 @@ describe('what is on a board', () => {
     const long = 'x'.repeat(501)
     await ada.getByTestId('card-title').fill(long)
     await ada.getByTestId('title-problem').waitFor()
-    expect(await ada.getByTestId('title-problem').innerText()).toContain('too long')
+    expect(await ada.getByTestId('title-problem').textContent()).toContain('too long')
     await expect.poll(() => ada.getByTestId('status-line').getAttribute('data-tone')).toBe('refused')
     await ada.getByTestId('card-done').check()
     await expect.poll(() => bob.getByTestId('card-done').isChecked()).toBe(true)
@@ -335,7 +370,7 @@ describe('what is on a board', () => {
     await ada.getByTestId('card-title').fill(longest)
     await both(three([longest]))
     await ada.getByTestId('title-problem').waitFor({ state: 'detached' })
-    await expect.poll(() => ada.getByTestId('status-line').innerText()).toMatch(/Saved on the server/)
+    await expect.poll(() => ada.getByTestId('status-line').textContent()).toMatch(/Saved on the server/)
   })
 })
 
@@ -347,18 +382,22 @@ describe('the page', () => {
     const toggle = page.getByTestId('theme-toggle')
     expect(await toggle.getAttribute('data-choice')).toBe('system')
     await page.emulateMedia({ colorScheme: 'dark' })
+    await expect.poll(canvas).not.toBe(light)
     const dark = await canvas()
-    expect(dark).not.toBe(light)
+    const is = async (choice: string, colour: string): Promise<void> => {
+      await expect
+        .poll(async () => [await toggle.getAttribute('data-choice'), await canvas()])
+        .toEqual([choice, colour])
+    }
     await toggle.click()
-    expect([await toggle.getAttribute('data-choice'), await canvas()]).toEqual(['light', light])
+    await is('light', light)
     await page.emulateMedia({ colorScheme: 'light' })
     await toggle.click()
-    expect([await toggle.getAttribute('data-choice'), await canvas()]).toEqual(['dark', dark])
+    await is('dark', dark)
     await page.reload()
-    await page.getByTestId('status-line').waitFor()
-    expect([await toggle.getAttribute('data-choice'), await canvas()]).toEqual(['dark', dark])
+    await is('dark', dark)
     await toggle.click()
-    expect([await toggle.getAttribute('data-choice'), await canvas()]).toEqual(['system', light])
+    await is('system', light)
     await page.context().close()
   })
 

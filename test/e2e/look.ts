@@ -3,16 +3,19 @@ import type { Page } from 'playwright-core'
 
 declare global {
   var violations: string[]
+  /** What Tab has come to. */
+  var visited: Set<Element>
 }
 
 /** Call before the page's first address: from then on it remembers what its Content-Security-Policy refused. */
-export const watchPolicy = (page: Page): Promise<void> =>
-  page.addInitScript(() => {
+export const watchPolicy = async (page: Page): Promise<void> => {
+  await page.addInitScript(() => {
     globalThis.violations = []
     document.addEventListener('securitypolicyviolation', ({ violatedDirective, blockedURI }) => {
       violations.push(`${violatedDirective} ${blockedURI}`)
     })
   })
+}
 
 export const violationsOf = (page: Page): Promise<string[]> => page.evaluate(() => globalThis.violations)
 
@@ -64,7 +67,9 @@ export const contrastOf = (page: Page, selector: string): Promise<number> =>
     })
 
 const interactive = new Set(
-  'button link textbox searchbox checkbox radio combobox listbox option menuitem slider spinbutton switch tab'.split(' '),
+  'button link textbox searchbox checkbox radio combobox listbox option menuitem slider spinbutton switch tab'.split(
+    ' ',
+  ),
 )
 
 /** What can be operated and has no name, as the browser computes them for a screen reader; and how many were looked at. */
@@ -74,18 +79,25 @@ export const namelessOf = async (page: Page): Promise<{ nameless: string[]; look
   await session.detach()
   const operated = nodes.filter(({ ignored, role }) => !ignored && interactive.has(String(role?.value)))
   const nameless = operated.filter(({ name }) => String(name?.value ?? '').trim() === '')
-  return { nameless: nameless.map(({ role, backendDOMNodeId }) => `${role?.value} ${backendDOMNodeId}`), looked: operated.length }
+  return {
+    nameless: nameless.map(({ role, backendDOMNodeId }) => `${role?.value} ${backendDOMNodeId}`),
+    looked: operated.length,
+  }
 }
 
 /** Goes through the page with Tab, and names what shows no outline when it has the focus; and how many were gone to. */
 export const unfocusedOf = async (page: Page, most = 60): Promise<{ invisible: string[]; reached: number }> => {
   const invisible = new Set<string>()
-  const seen = new Set<string>()
+  let reached = 0
+  await page.evaluate(() => {
+    globalThis.visited = new Set()
+  })
   for (let step = 0; step < most; step++) {
     await page.keyboard.press('Tab')
     const at = await page.evaluate(() => {
       const active = document.activeElement
-      if (active === null || active === document.body) return undefined
+      if (active === null || active === document.body || visited.has(active)) return undefined
+      visited.add(active)
       const outlined = (node: Element): boolean => {
         const { outlineStyle, outlineWidth, outlineColor } = getComputedStyle(node)
         return outlineStyle !== 'none' && Number.parseFloat(outlineWidth) >= 1 && outlineColor !== 'rgba(0, 0, 0, 0)'
@@ -93,13 +105,12 @@ export const unfocusedOf = async (page: Page, most = 60): Promise<{ invisible: s
       let visible = false
       let outer: Element | null = active
       for (let level = 0; level < 6 && outer !== null; level++, outer = outer.parentElement) visible ||= outlined(outer)
-      const box = active.getBoundingClientRect()
       const name = active.getAttribute('data-testid') ?? active.getAttribute('aria-label') ?? active.className
-      return { visible, name: `${active.tagName.toLowerCase()} ${name}`, place: `${name} ${box.x} ${box.y}` }
+      return { visible, name: `${active.tagName.toLowerCase()} ${name}` }
     })
-    if (at === undefined || seen.has(at.place)) break
-    seen.add(at.place)
+    if (at === undefined) break
+    reached++
     if (!at.visible) invisible.add(at.name)
   }
-  return { invisible: [...invisible], reached: seen.size }
+  return { invisible: [...invisible], reached }
 }

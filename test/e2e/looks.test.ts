@@ -37,7 +37,9 @@ const furnish = async (): Promise<void> => {
   await ada.getByTestId('tag-input').fill('docs, release')
   await ada.getByTestId('tag-input').press('Enter')
   await ada.getByTestId('notes-editor').click()
-  await ada.keyboard.insertText('What is new:\n- notes that several people write at once\n- boards that work offline\n\nWho reads it first?')
+  await ada.keyboard.insertText(
+    'What is new:\n- notes that several people write at once\n- boards that work offline\n\nWho reads it first?',
+  )
   await ada.keyboard.press('Escape')
   await untilLine(ada, 'Saved on the server')
   await joinAt(bob, server.url, 'launch', 'Bob')
@@ -74,7 +76,8 @@ const look = async (page: Page, state: string, readable: readonly string[]): Pro
   const { nameless, looked } = await namelessOf(page)
   expect(nameless, state).toEqual([])
   expect(looked, state).toBeGreaterThan(0)
-  for (const selector of readable) expect(await contrastOf(page, selector), `${state} ${selector}`).toBeGreaterThanOrEqual(4.5)
+  for (const selector of readable)
+    expect(await contrastOf(page, selector), `${state} ${selector}`).toBeGreaterThanOrEqual(4.5)
 }
 
 const line = '[data-testid=status-line]'
@@ -97,13 +100,26 @@ describe.each(looks)('$name', ({ name, options }) => {
     await openBoard(page, server.url, 'launch')
     await page.getByTestId('card').nth(5).waitFor()
     await untilLine(page, 'Saved on the server')
-    await look(page, `${name}-3-board`, [line, title, '.done', '[data-testid=tag]', '.count', '.when', '[data-testid=column-title]'])
+    await look(page, `${name}-3-board`, [
+      line,
+      title,
+      '.done',
+      '[data-testid=tag]',
+      '.count',
+      '.when',
+      '[data-testid=column-title]',
+    ])
     const { invisible, reached } = await unfocusedOf(page)
     expect(invisible).toEqual([])
     expect(reached).toBeGreaterThan(20)
     await openCard(page, 'Write the release notes')
     await page.getByTestId('notes-editor').waitFor()
-    await look(page, `${name}-4-card`, ['[data-testid=panel-title]', '.cm-line', '.row h3', '[data-testid=card-panel] footer .who'])
+    await look(page, `${name}-4-card`, [
+      '[data-testid=panel-title]',
+      '.cm-line',
+      '.row h3',
+      '[data-testid=card-panel] footer .who',
+    ])
     const inPanel = await unfocusedOf(page)
     expect(inPanel.invisible).toEqual([])
     expect(inPanel.reached).toBeGreaterThan(5)
@@ -121,7 +137,12 @@ describe.each(looks)('$name', ({ name, options }) => {
     await joinAt(page, server.url, 'launch', 'Grace Hopper')
     await page.getByTestId('memory-warning').waitFor()
     await page.getByTestId('card').nth(5).waitFor()
-    await look(page, `${name}-6-memory`, [line, title, '[data-testid=memory-warning]', '[data-testid=memory-warning] .reason'])
+    await look(page, `${name}-6-memory`, [
+      line,
+      title,
+      '[data-testid=memory-warning]',
+      '[data-testid=memory-warning] .reason',
+    ])
     await page.close()
   })
 })

@@ -71,7 +71,8 @@ export class TestServer {
   }
 }
 
-export const openBrowser = async (): Promise<Browser> => chromium.launch({ executablePath: await executable, args: flags })
+export const openBrowser = async (): Promise<Browser> =>
+  chromium.launch({ executablePath: await executable, args: flags })
 
 /** A profile on disk, as a person has it: several pages share its storage. */
 export const openProfile = async (directory: string): Promise<BrowserContext> =>
@@ -83,7 +84,10 @@ export const watchErrors = (page: Page): string[] => {
   page.on('pageerror', (error) => errors.push(String(error)))
   page.on('console', (message) => {
     // A dead server is part of these tests; what the page's own code reports is not.
-    if (message.type() === 'error' && !/ERR_CONNECTION|WebSocket connection|Failed to load resource/.test(message.text())) {
+    if (
+      message.type() === 'error' &&
+      !/ERR_CONNECTION|WebSocket connection|Failed to load resource/.test(message.text())
+    ) {
       errors.push(message.text())
     }
   })
@@ -99,7 +103,9 @@ export const joinBoard = async (page: Page, url: string, name: string): Promise<
 
 /** A browser that nothing looks into: with the debugger on, each frame of a WebSocket is told of, and a flood of them is slow. */
 export const openPlain = async (directory: string, url: string): Promise<{ close: () => Promise<void> }> => {
-  const child = spawn(await executable, [...flags, '--headless', `--user-data-dir=${directory}`, url], { stdio: 'ignore' })
+  const child = spawn(await executable, [...flags, '--headless', `--user-data-dir=${directory}`, url], {
+    stdio: 'ignore',
+  })
   const ended = new Promise<void>((resolve) => void child.once('exit', () => resolve()))
   return {
     close: async () => {

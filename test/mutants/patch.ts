@@ -21,7 +21,8 @@ export const readPatch = (text: string): Patch => {
     const hunk = file?.hunks.at(-1)
     const entry = /^([a-z]+): (.*)$/.exec(line)
     if (line.startsWith('--- ')) files.push({ path: '', hunks: [] })
-    else if (file !== undefined && line.startsWith('+++ ')) file.path = line.slice(4).replace(/^b\//, '').split('\t')[0] ?? ''
+    else if (file !== undefined && line.startsWith('+++ '))
+      file.path = line.slice(4).replace(/^b\//, '').split('\t')[0] ?? ''
     else if (file !== undefined && line.startsWith('@@ ')) file.hunks.push({ before: '', after: '' })
     else if (hunk !== undefined && (line.startsWith(' ') || line.startsWith('-') || line.startsWith('+'))) {
       if (!line.startsWith('+')) hunk.before += `${line.slice(1)}\n`

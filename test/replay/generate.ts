@@ -242,7 +242,8 @@ const makeHistory = async (
       const victim = draws.pick(commits)
       if (!voided.has(victim.id)) {
         const n = desk.pipeline.log.entries.length
-        const judge = new Authority(town.key, town.authority.runtime, town.authority.root, town.authority.clock)
+        const { runtime, root, clock } = town.authority
+        const judge = new Authority(town.key, runtime, root, clock, ({ code }) => town.incidents.push(`judge: ${code}`))
         judge.void(desk, {
           kind: 'verdict',
           commit: victim.id,

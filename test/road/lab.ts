@@ -165,6 +165,13 @@ export class Lab {
     return pair
   }
 
+  /** A line of its own to the authority, for `start`: dials with `a` after `connect()`. */
+  line(): MemoryPair {
+    const pair = memoryPair()
+    pair.b.start((channel) => this.#accept?.(channel))
+    return pair
+  }
+
   /** A bare channel to the authority. */
   dial(): { channel: Channel; received: Uint8Array[]; state: { closed: string | undefined } } {
     const pair = memoryPair()

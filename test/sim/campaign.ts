@@ -3,9 +3,9 @@ import { existsSync, mkdirSync, readdirSync, readFileSync, writeFileSync } from 
 import { fileURLToPath } from 'node:url'
 import { Coverage } from './coverage.ts'
 import { shrink } from './shrink.ts'
+import { Failure, type WorldOptions } from './world.ts'
 import { type Played, play } from './worlds/play.ts'
 import { type Script, scriptOf, seedName, worldOf } from './worlds/script.ts'
-import { Failure, type WorldOptions } from './world.ts'
 
 const regressionFolder = fileURLToPath(new URL('regressions/', import.meta.url))
 

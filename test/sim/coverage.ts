@@ -18,7 +18,7 @@ export const sights = [
   'altered content refused',
   'a forged signature refused',
   'a forged entry refused',
-  'channel closed for offences',
+  'an offence told to the peer',
   'Bloom false positive',
   'second round of a reconciliation',
   'exact filter',

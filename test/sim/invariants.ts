@@ -17,18 +17,19 @@
  *   10  everything acknowledged is everywhere; every promise of a running process is kept, or refused with a reason
  *   11  in the next minute nothing travels but beats, and nothing is written
  *   13  the whole history delivered again changes nothing
- *   14  opening a log twice gives the same bytes, and leaves no torn tail
+ *   14  opening a log twice gives the same bytes, and leaves no torn tail (looked at after every boot, too)
  */
 import { type Commit, isRefusal, limits, liveOf, problemsOf } from '@weft-db/engine'
-import { decode } from '../../packages/engine/src/bytes/cbor.ts'
 import { equalBytes } from '../../packages/engine/src/bytes/bytes.ts'
+import { decode, type Plain } from '../../packages/engine/src/bytes/cbor.ts'
 import { signedBytes } from '../../packages/engine/src/commit/commit.ts'
+import { scan } from '../../packages/engine/src/log/frame.ts'
 import { hits } from '../../packages/engine/src/sync/filter.ts'
-import { decodeMessage } from '../../packages/engine/src/sync/message.ts'
+import { decodeMessage, type FilterMessage } from '../../packages/engine/src/sync/message.ts'
 import type { Coverage } from './coverage.ts'
 import type { Disk } from './files.ts'
 import { type CardValue, valuesOf } from './oracle.ts'
-import { judge, readStoredEntry, sha256, Shelf } from './shelf.ts'
+import { judge, readStoredEntry, Shelf, sha256 } from './shelf.ts'
 import type { Stage } from './stage.ts'
 import { boardPath, Card, isGuest } from './worlds/card.ts'
 import type { Ledger } from './worlds/ledger.ts'
@@ -38,6 +39,9 @@ const hex = (bytes: Uint8Array): string => Buffer.from(bytes).toString('hex')
 
 /** The file of the board's log. */
 export const boardLog = `${hex(sha256(Buffer.from(boardPath)))}.log`
+
+/** Frames of a channel, by number. */
+const frameKinds = { refused: 4, beat: 5, sync: 7 }
 
 interface Looked {
   run: number
@@ -96,38 +100,57 @@ export class Invariants {
 
   /** A message leaves an honest node. */
   sent(from: string, to: string, message: Uint8Array): void {
+    const why = this.#wrongIn(from, to, message)
+    if (why !== undefined) this.broken(`${from} sent ${to} ${why}`)
+  }
+
+  #wrongIn(from: string, to: string, message: Uint8Array): string | undefined {
     const frame = decode(message)
-    if (isRefusal(frame) || !Array.isArray(frame)) return this.broken(`${from} sent what nobody can read`)
-    const [, kind, , body] = frame as readonly unknown[]
-    if (this.idle && kind !== 5) {
-      const about = kind === 7 && Array.isArray(body) ? `sync message ${String(body[0])}` : JSON.stringify(frame)
-      this.broken(`${from} had more to say to ${to} than a beat: frame ${String(kind)}, ${about}`)
+    if (isRefusal(frame) || !Array.isArray(frame)) return 'what nobody can read'
+    const [, kind, , body] = frame as readonly Plain[]
+    if (this.idle && kind !== frameKinds.beat) {
+      const about = Array.isArray(body) ? `, sync message ${String(body[0])}` : ''
+      return `more than a beat: frame ${String(kind)}${about}`
     }
-    if (kind !== 7) return
+    if (kind === frameKinds.refused) this.#coverage.saw('an offence told to the peer')
+    if (kind !== frameKinds.sync || body === undefined) return undefined
     if (from !== 'server' && to !== 'server') this.#coverage.saw('direct channel used')
-    const read = decodeMessage(body as Parameters<typeof decodeMessage>[0])
-    if (isRefusal(read)) return this.broken(`${from} sent a sync message that is ${read.code}`)
-    if (read.kind === 'push') {
-      for (const bytes of read.commits) {
-        const found = judge(bytes)
-        if (found === undefined || !found.honest) return this.broken(`${from} sent a commit that is none`)
-        if (!this.#shelf(from).has(found.id)) return this.broken(`${from} sent ${found.id} before it was stored`)
-      }
-    } else if (read.kind === 'entries') {
-      for (const bytes of read.entries) {
-        const entry = readStoredEntry(bytes)
-        if (entry === undefined) return this.broken(`${from} sent an entry that is none`)
-        if (!this.#shelf(from).hasEntry(entry.id)) return this.broken(`${from} sent entry ${entry.n} before it was stored`)
-        this.#place(entry.n, entry.id)
-      }
-    } else if (read.kind === 'filter') {
-      if (read.round > 1) this.#coverage.saw('second round of a reconciliation')
-      if (read.filter.bits.length === 0) this.#coverage.saw('exact filter')
-      const salt = hex(read.filter.salt)
-      if (this.#salts.has(salt)) this.broken(`${from} used the salt ${salt} of an older filter`)
-      this.#salts.add(salt)
-      this.#falseHits(from, to, read.filter)
-    } else if (read.kind === 'rest') this.#coverage.saw('rest without progress')
+    const read = decodeMessage(body)
+    if (!('kind' in read)) return `a sync message that is ${read.code}`
+    if (read.kind === 'push') return this.#wrongInPush(from, read.commits)
+    if (read.kind === 'entries') return this.#wrongInEntries(from, read.entries)
+    if (read.kind === 'filter') return this.#wrongInFilter(from, to, read)
+    if (read.kind === 'rest') this.#coverage.saw('rest without progress')
+    return undefined
+  }
+
+  #wrongInPush(from: string, commits: readonly Uint8Array[]): string | undefined {
+    for (const bytes of commits) {
+      const found = judge(bytes)
+      if (found === undefined || !found.honest) return 'a commit that is none'
+      if (!this.#shelf(from).has(found.id)) return `commit ${found.id} before it was stored`
+    }
+    return undefined
+  }
+
+  #wrongInEntries(from: string, entries: readonly Uint8Array[]): string | undefined {
+    for (const bytes of entries) {
+      const entry = readStoredEntry(bytes)
+      if (entry === undefined) return 'an entry that is none'
+      if (!this.#shelf(from).hasEntry(entry.id)) return `entry ${entry.n} before it was stored`
+      this.#place(entry.n, entry.id)
+    }
+    return undefined
+  }
+
+  #wrongInFilter(from: string, to: string, { round, filter }: FilterMessage): string | undefined {
+    if (round > 1) this.#coverage.saw('second round of a reconciliation')
+    if (filter.bits.length === 0) this.#coverage.saw('exact filter')
+    const salt = hex(filter.salt)
+    if (this.#salts.has(salt)) return `a filter with the salt ${salt} of an older one`
+    this.#salts.add(salt)
+    this.#falseHits(from, to, filter)
+    return undefined
   }
 
   #falseHits(from: string, to: string, filter: Parameters<typeof hits>[0]): void {
@@ -151,11 +174,13 @@ export class Invariants {
     this.#ledger.note()
     for (const { node, level, ids } of this.#ledger.fresh.splice(0)) {
       for (const id of ids) {
-        if (!this.#shelf(node).has(id) && level === 'local') throw new Error(`acked lost: ${node} acknowledged ${id} unstored`)
+        if (!this.#shelf(node).has(id) && level === 'local')
+          throw new Error(`acked lost: ${node} acknowledged ${id} unstored`)
         if (level === 'local') continue
         const server = this.#shelf('server')
         if (!server.has(id)) throw new Error(`acked lost: the authority acknowledged ${id} to ${node} unstored`)
-        if (!server.covers(id)) throw new Error(`acked lost: no stored checkpoint covers ${id}, acknowledged to ${node}`)
+        if (!server.covers(id))
+          throw new Error(`acked lost: no stored checkpoint covers ${id}, acknowledged to ${node}`)
       }
     }
     for (const player of this.#players.values()) this.#look(player)
@@ -172,6 +197,7 @@ export class Invariants {
     if (looked === undefined || looked.run !== player.run) {
       looked = { run: player.run, commits: 0, entries: 0, read: new Map(), dirty: false }
       this.#looked.set(player.name, looked)
+      this.#mustBeCut(player.name)
     }
     if (pipeline.commits.size < looked.commits) throw new Error(`${player.name} holds fewer commits than before`)
     const grew = pipeline.commits.size > looked.commits
@@ -185,7 +211,8 @@ export class Invariants {
     for (; looked.entries < pipeline.durableEntries; looked.entries++) {
       const entry = pipeline.log.entries[looked.entries]
       if (entry === undefined) throw new Error(`${player.name} has no entry at ${looked.entries}`)
-      if (!this.#shelf(player.name).hasEntry(entry.id)) throw new Error(`${player.name} holds entry ${entry.n} unstored`)
+      if (!this.#shelf(player.name).hasEntry(entry.id))
+        throw new Error(`${player.name} holds entry ${entry.n} unstored`)
       this.#place(entry.n, entry.id)
       this.#judgeEntry(player, looked.entries)
       if (player.isAuthority && this.#storageFailed) {
@@ -196,14 +223,26 @@ export class Invariants {
     if (pipeline.pending.commits > limits.pendingCommits || pipeline.pending.bytes > limits.pendingBytes) {
       throw new Error(`${player.name} keeps ${pipeline.pending.commits} commits that wait for parents`)
     }
-    if (counting.waiting.size > limits.heldChanges) throw new Error(`${player.name} holds ${counting.waiting.size} changes`)
+    if (counting.waiting.size > limits.heldChanges)
+      throw new Error(`${player.name} holds ${counting.waiting.size} changes`)
     if (pipeline.pending.commits > 0) this.#coverage.saw('orphan pool used')
     if (player.isAuthority && board.problem !== undefined) {
       if (!this.#storageFailed) this.#coverage.saw('storing failed at the authority')
       this.#storageFailed = true
     }
-    if (grew) for (const { why } of counting.waiting.values()) if (why.code === 'ClockAhead') this.#coverage.saw('clock ahead holds a change')
+    if (grew)
+      for (const { why } of counting.waiting.values())
+        if (why.code === 'ClockAhead') this.#coverage.saw('clock ahead holds a change')
     this.#read(player, looked, grew)
+  }
+
+  /** An open log has no torn tail, unless the disk did not let it be cut: then it waits for the next append. */
+  #mustBeCut(name: string): void {
+    const { faults } = this.#stage.device(name).disk
+    const { writeError, syncError, nameError, readError, capacity } = faults
+    if (writeError + syncError + nameError + readError > 0 || capacity !== null) return
+    const bytes = this.#stage.device(name).disk.storedFile(boardLog)
+    if (bytes !== undefined && scan(bytes).torn) throw new Error(`${name} opened its log and left a torn tail`)
   }
 
   #storageFailed = false
@@ -235,7 +274,7 @@ export class Invariants {
       throw new Error(`${player.name} admitted ${commit.id}: ${what}`)
     }
     const found = judge(commit.bytes)
-    if (found === undefined || found.id !== commit.id || !found.honest) return bad('its bytes say otherwise')
+    if (found === undefined || found.id !== commit.id || !found.honest) bad('its bytes say otherwise')
     const commits = this.#players.get(player.name)?.board?.pipeline.commits
     if (commits === undefined) return
     const earlier = (id: string): Commit => {
@@ -253,7 +292,8 @@ export class Invariants {
     }
     for (const one of before) {
       if (one.clock >= commit.clock) bad(`its clock is not later than that of ${one.id}`)
-      if (before.length > 0 && (one.policy.authority?.n ?? -1) > (commit.policy.authority?.n ?? -1)) bad('its policy goes back')
+      if (before.length > 0 && (one.policy.authority?.n ?? -1) > (commit.policy.authority?.n ?? -1))
+        bad('its policy goes back')
     }
     this.#judgeSignature(player, commit, bad)
     const tied = this.#clocks.get(commit.clock)
@@ -286,7 +326,8 @@ export class Invariants {
     const log = player.board?.pipeline.log
     const [entry, prev] = [log?.entries[index], log?.entries[index - 1]]
     if (entry === undefined) return
-    if (entry.n !== index || entry.prev !== (prev?.id ?? null)) throw new Error(`${player.name}: entry ${index} follows nothing`)
+    if (entry.n !== index || entry.prev !== (prev?.id ?? null))
+      throw new Error(`${player.name}: entry ${index} follows nothing`)
     if (entry.id !== hex(sha256(entry.body))) throw new Error(`${player.name}: entry ${index} is not what its id says`)
     if (player.isAuthority && entry.statement.kind === 'checkpoint') {
       for (const { id } of entry.statement.moved) {
@@ -349,7 +390,8 @@ export class Invariants {
       if (!board.pipeline.isIdle) return `${name} is storing`
       if (board.problem !== undefined) return `${name} cannot store: ${board.problem.code}`
       if (board.unsaved > 0) return `${name} has ${board.unsaved} unsaved, ${dirtyOf(player)}`
-      if (board.pipeline.commits.size !== commits.size) return `${name} holds ${board.pipeline.commits.size} of ${commits.size} commits`
+      if (board.pipeline.commits.size !== commits.size)
+        return `${name} holds ${board.pipeline.commits.size} of ${commits.size} commits`
       if (board.pipeline.log.entries.length !== log.entries.length) {
         return `${name} holds ${board.pipeline.log.entries.length} of ${log.entries.length} entries`
       }
@@ -363,7 +405,8 @@ export class Invariants {
   /** What is held and does not count yet, if anything is. */
   get held(): string | undefined {
     for (const { name, board } of this.#players.values()) {
-      for (const { why } of board?.counting.waiting.values() ?? []) return `${name} holds a change: ${why.code} ${why.about}`
+      for (const { why } of board?.counting.waiting.values() ?? [])
+        return `${name} holds a change: ${why.code} ${why.about}`
     }
     return undefined
   }
@@ -377,12 +420,16 @@ export class Invariants {
     const entries = server.pipeline.log.entries.map(({ id }) => id).join()
     for (const { name, board } of this.#players.values()) {
       if (board === undefined) throw new Error(`${name} is not open`)
-      const held = commitsOf(board).map(({ id }) => id).sort()
+      const held = commitsOf(board)
+        .map(({ id }) => id)
+        .sort()
       if (held.join() !== ids.join()) throw new Error(`${name} and the authority hold different commits`)
-      if (board.pipeline.log.entries.map(({ id }) => id).join() !== entries) throw new Error(`${name} holds other entries`)
+      if (board.pipeline.log.entries.map(({ id }) => id).join() !== entries)
+        throw new Error(`${name} holds other entries`)
     }
     for (const [name, wanted] of [...this.#ledger.local, ['server', this.#ledger.authority] as const]) {
-      for (const id of wanted) if (!ids.includes(id)) throw new Error(`acked lost: ${id}, acknowledged by ${name}, is nowhere`)
+      for (const id of wanted)
+        if (!ids.includes(id)) throw new Error(`acked lost: ${id}, acknowledged by ${name}, is nowhere`)
     }
     if (this.held !== undefined) return
     this.#mustShow(all)
@@ -429,7 +476,7 @@ export class Invariants {
       const byParents = new Map<string, (typeof changes)[number]>()
       for (const change of changes) {
         const beside = byParents.get(change.parents.join())
-        if (beside !== undefined && beside.types && change.types) this.#coverage.saw('text typed at once by two')
+        if (beside?.types === true && change.types) this.#coverage.saw('text typed at once by two')
         if (beside !== undefined && beside.deletes !== change.deletes) this.#coverage.saw('edit beside a deletion')
         byParents.set(change.parents.join(), change)
       }
@@ -450,7 +497,9 @@ export class Invariants {
 type Board = NonNullable<Player['board']>
 
 export const commitsOf = ({ pipeline }: Board): Commit[] =>
-  Array.from({ length: pipeline.commits.size }, (_, index) => pipeline.commits.at(index)).filter((one) => one !== undefined)
+  Array.from({ length: pipeline.commits.size }, (_, index) => pipeline.commits.at(index)).filter(
+    (one) => one !== undefined,
+  )
 
 /** The merged value of an item, in the oracle's shape. */
 const valueIn = (board: Board, key: string): CardValue => {
@@ -504,4 +553,3 @@ const difference = (found: string, right: string): string => {
 
 export const sameBytes = (left: Uint8Array | undefined, right: Uint8Array | undefined): boolean =>
   left !== undefined && right !== undefined && equalBytes(left, right)
-

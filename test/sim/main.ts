@@ -6,7 +6,7 @@
  * judged too unless told otherwise. Ends with 1 when something failed.
  */
 import { parseArgs } from 'node:util'
-import { judgeMutants, type Kill } from '../mutants/judge.ts'
+import { judgeMutants, type Kill } from '../mutants/run.ts'
 import { campaign, tryScript } from './campaign.ts'
 import { scriptOf, worldNames, worldOf } from './worlds/script.ts'
 

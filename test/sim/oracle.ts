@@ -3,9 +3,10 @@
  * nothing else. Every change has its whole causal past written out; nothing is replayed, merged or cached. Texts come from the naive
  * walker, which is fed in another order than any replica saw.
  */
+
+import type { Commit } from '@weft-db/engine'
 import type { Operation } from '../../packages/engine/src/commit/operation.ts'
 import { naiveText } from '../../packages/engine/src/merge/naive.ts'
-import type { Commit } from '@weft-db/engine'
 import { Card } from './worlds/card.ts'
 
 type Scalar = string | number | boolean | null

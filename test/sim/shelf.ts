@@ -3,9 +3,9 @@
  * nobody but this reader: ids are computed from the bytes.
  */
 import { hash } from 'node:crypto'
+import { type Commit, isRefusal, readCommit } from '@weft-db/engine'
 import { decode } from '../../packages/engine/src/bytes/cbor.ts'
 import { scan } from '../../packages/engine/src/log/frame.ts'
-import { type Commit, isRefusal, readCommit } from '@weft-db/engine'
 import type { Disk } from './files.ts'
 
 export interface StoredEntry {
@@ -68,7 +68,8 @@ export const readStoredEntry = (bytes: Uint8Array): StoredEntry | undefined => {
     for (const head of statement[2]) {
       if (!Array.isArray(head)) continue
       const [session, incarnation, seq, id] = head
-      if (!(session instanceof Uint8Array) || !(incarnation instanceof Uint8Array) || !(id instanceof Uint8Array)) continue
+      if (!(session instanceof Uint8Array) || !(incarnation instanceof Uint8Array) || !(id instanceof Uint8Array))
+        continue
       moved.set(hex(session) + hex(incarnation), { seq: Number(seq), id: hex(id) })
     }
   }

@@ -68,6 +68,7 @@ export const longFiles: Readonly<Record<string, string>> = {}
 export const entryPoints: Readonly<Record<string, string>> = {
   'demo/worker.js': 'the build reads it and writes it out with the list of files',
   'packages/engine/src/merge/naive.ts': 'the oracle that judges the walker: tests import it from every folder',
+  'test/crash/server.ts': 'test/crash/process.ts spawns it',
 }
 
 /** Files that name what they forbid. */

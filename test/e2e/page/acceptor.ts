@@ -95,7 +95,8 @@ export const fromPage = async (): Promise<Pair> => {
     waiting = []
     const { buffered, refused, closed } = request(`orders?channel=${number}`, body)
     for (const [gone, reason] of closed) channels.get(gone)?.hear(tidings.closed, bytesOf(reason))
-    if (refused !== undefined) throw refused.weft ? new WeftError(refused.weft, refused.about) : new Error(refused.about)
+    if (refused !== undefined)
+      throw refused.weft ? new WeftError(refused.weft, refused.about) : new Error(refused.about)
     return buffered
   }
   const queue = (order: number, number: number, payload: Uint8Array): void => {

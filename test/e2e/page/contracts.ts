@@ -40,7 +40,10 @@ const node = (): Runtime => ({
   ...browserRuntime(),
   generateKey: async () => {
     const publicKey = await nodeKey()
-    return { publicKey: fromHex(publicKey), sign: async (message) => fromHex(await nodeSign(publicKey, toHex(message))) }
+    return {
+      publicKey: fromHex(publicKey),
+      sign: async (message) => fromHex(await nodeSign(publicKey, toHex(message))),
+    }
   },
   verify: (publicKey, message, signature) => nodeVerify(toHex(publicKey), toHex(message), toHex(signature)),
 })

@@ -53,7 +53,8 @@ export const afterEach = (step: Step): void => void innermost().after.push(step)
 
 export const caseNames = (): string[] => [...cases.keys()]
 
-const told = (problem: unknown): string => (problem instanceof Error ? (problem.stack ?? problem.message) : String(problem))
+const told = (problem: unknown): string =>
+  problem instanceof Error ? (problem.stack ?? problem.message) : String(problem)
 
 /** Runs one case and says how it failed; undefined when it passed. */
 export const runCase = async (name: string): Promise<string | undefined> => {

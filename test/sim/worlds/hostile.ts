@@ -2,8 +2,9 @@
  * Somebody on the way between two nodes, as a peer that breaks the rules looks from the other side: alters, forges, withholds and
  * replays what an honest peer sent, in frames that are well numbered.
  */
-import { decode, encode, type Plain } from '../../../packages/engine/src/bytes/cbor.ts'
+
 import { isRefusal } from '@weft-db/engine'
+import { decode, encode, type Plain } from '../../../packages/engine/src/bytes/cbor.ts'
 import type { Stream } from '../random.ts'
 import { sha256 } from '../shelf.ts'
 import type { Attack, Hostility } from './script.ts'
@@ -78,6 +79,7 @@ export class Hostile {
         const changed = made(one)
         return changed === undefined ? [] : [changed]
       })
+    if (attack === 'starve') return [with3([...body.slice(0, 4), [], ...body.slice(5)])]
     const changed = others(attack === 'alter' ? altered : attack === 'forge' ? forged : () => undefined)
     return [with3([...body.slice(0, 4), changed, ...body.slice(5)])]
   }

@@ -139,7 +139,11 @@ export const play = async (script: Script, options: WorldOptions = {}): Promise<
 
   // Nothing to say but that everybody is there.
   invariants.idle = true
-  const before = new Map([...players.keys()].flatMap((from) => [...players.keys()].map((to) => [`${from}>${to}`, network.traffic(from, to).messages])))
+  const before = new Map(
+    [...players.keys()].flatMap((from) =>
+      [...players.keys()].map((to) => [`${from}>${to}`, network.traffic(from, to).messages]),
+    ),
+  )
   if ((await world.run(world.now + minute)) === 'step') return played(quiet)
   invariants.idle = false
   judge('in the minute after', () => {
@@ -176,7 +180,10 @@ export const play = async (script: Script, options: WorldOptions = {}): Promise<
     const clone = device.disk.clone()
     const openings: (Uint8Array | undefined)[] = []
     for (let round = 0; round < 2; round++) {
-      const { journal } = await Journal.open(clone.files(), boardLog, { header: encode([]), onIncident: () => undefined })
+      const { journal } = await Journal.open(clone.files(), boardLog, {
+        header: encode([]),
+        onIncident: () => undefined,
+      })
       await journal.close()
       clone.crash()
       openings.push(clone.storedFile(boardLog)?.slice())
@@ -184,7 +191,8 @@ export const play = async (script: Script, options: WorldOptions = {}): Promise<
     judge('opened twice', () => {
       const [once, twice] = openings
       if (!sameBytes(once, twice)) throw new Error(`the log of ${device.name} is not the same`)
-      if (!sameBytes(once, device.disk.storedFile(boardLog))) throw new Error(`opening changed the log of ${device.name}`)
+      if (!sameBytes(once, device.disk.storedFile(boardLog)))
+        throw new Error(`opening changed the log of ${device.name}`)
       if (once !== undefined && scan(once).torn) throw new Error(`the log of ${device.name} has a torn tail`)
     })
   }

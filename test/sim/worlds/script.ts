@@ -2,12 +2,13 @@
  * What a seed plays: a world, the plan of its faults and edits, and who in it is a guest or hostile. Plain JSON, drawn before anything
  * runs, like the plan in it.
  */
-import { type Plan, type PlanEvent, planOf, type PlanSizes } from '../plan.ts'
+import { type Plan, type PlanEvent, type PlanSizes, planOf } from '../plan.ts'
 import { Stream } from '../random.ts'
 
 /** What somebody on the way between two nodes does to messages, each with the same chance. */
 export const attacks = ['flip', 'alter', 'forge', 'withhold', 'replay', 'entry', 'unknown'] as const
-export type Attack = (typeof attacks)[number]
+/** `starve` takes every commit out of a message; one world has it and nothing else. */
+export type Attack = (typeof attacks)[number] | 'starve'
 
 export interface Hostility {
   readonly from: string
@@ -70,12 +71,25 @@ const shapes: Readonly<Record<string, Shape>> = {
     hostile: 0,
     clashes: 2,
   },
+  /** Whatever one client has is kept from the authority, until both give up. */
+  starved: {
+    browsers: ['ada', 'bob'],
+    sizes: { duration: 300_000, realSignatures: 0, destruction: 0 },
+    direct: 0,
+    guest: 0,
+    hostile: 0,
+    clashes: 2,
+  },
 }
 
 export const worldNames = Object.keys(shapes)
 
-/** The world that a numbered seed plays when none is asked for: every 25th the crowd, else the two others in turn. */
-export const worldOf = (number: number): string => (number % 25 === 24 ? 'crowd' : number % 2 === 0 ? 'pair' : 'five')
+/** The world that a numbered seed plays when none is asked for: mostly the first two in turn. */
+export const worldOf = (number: number): string => {
+  if (number % 25 === 24) return 'crowd'
+  if (number % 50 === 37) return 'starved'
+  return number % 2 === 0 ? 'pair' : 'five'
+}
 
 export const seedName = (number: number): string => `0x${number.toString(16)}`
 
@@ -119,6 +133,8 @@ export const scriptOf = (seed: string, world: string): Script => {
   const chance = stream.pick([0.02, 0.1, 0.3])
   const captureRate = stream.pick([3, 3, 20, 1000])
   const mixed = stream.chance(0.5)
+  // Neighbours hear the authority's time so exactly that edits made at once bear one clock.
+  const near = stream.chance(0.3)
   // The authority writes no items itself.
   const events = drawn.events.map((event, index): PlanEvent => {
     if (event.kind !== 'edit' || event.node !== 'server') return event
@@ -128,13 +144,18 @@ export const scriptOf = (seed: string, world: string): Script => {
   events.push(...fillsOf(stream.branch('fills'), names, drawn.duration))
   if (world === 'crowd') events.push(...apart(browsers, drawn.duration))
   events.sort((left, right) => left.at - right.at)
-  const plan: Plan = { ...drawn, events }
+  const network = near ? { ...drawn.network, least: 0.01, delay: 0.05 } : drawn.network
+  const plan: Plan = { ...drawn, network, events }
   return {
     world,
     plan,
     guests: hasGuest && third !== undefined ? [third] : hasGuest && other !== undefined ? [other] : [],
     hostilities:
-      hasHostile && enabled.length > 0 ? [{ from: way[0] ?? '', to: way[1] ?? '', attacks: enabled, chance }] : [],
+      world === 'starved'
+        ? [{ from: 'ada', to: 'server', attacks: ['starve'], chance: 1 }]
+        : hasHostile && enabled.length > 0
+          ? [{ from: way[0] ?? '', to: way[1] ?? '', attacks: enabled, chance }]
+          : [],
     direct: hasDirect && one !== undefined && other !== undefined ? [one, other] : null,
     captureRate,
   }

@@ -140,7 +140,9 @@ export class Work {
   #transact(player: Player, item: CardItem, stream: Stream): void {
     const { board } = player
     if (board === undefined) return
-    const others = [...player.items.values()].filter((other) => other !== item && board.item(Card, keyOf(other)) === other)
+    const others = [...player.items.values()].filter(
+      (other) => other !== item && board.item(Card, keyOf(other)) === other,
+    )
     const fails = stream.chance(0.3)
     // What was edited before is in a commit of its own, and the promises about it speak of that one.
     board.flush()
@@ -156,7 +158,8 @@ export class Work {
       const expected = error instanceof RangeError || (error instanceof WeftError && error.code !== 'TooLarge')
       if (!expected) throw error
       this.#coverage.saw('transaction refused')
-      if (!liveOf(item).draft.isEmpty && error instanceof RangeError) throw new Error('a refused transaction left something')
+      if (!liveOf(item).draft.isEmpty && error instanceof RangeError)
+        throw new Error('a refused transaction left something')
     }
     this.#ledger.forgetMarks(item)
     for (const other of others) this.#ledger.forgetMarks(other)

@@ -60,7 +60,7 @@ const draft: fc.Arbitrary<Draft> = fc.record({
 const drafts = fc.uniqueArray(draft, { minLength: 1, maxLength: 4, selector: ({ key }) => key })
 const signature = fc.uint8Array({ minLength: 64, maxLength: 64 })
 
-const sealed = (fields: Header, changes: readonly Draft[], signed = new Uint8Array(64).fill(3)): Commit =>
+const sealed = (fields: Header, changes: readonly Draft[], signed: Uint8Array = new Uint8Array(64).fill(3)): Commit =>
   sealCommit(composeCommit(fields, changes, hash), signed)
 
 const sampled = <Value>(arbitrary: fc.Arbitrary<Value>, numRuns: number): Value[] => fc.sample(arbitrary, { seed: 12, numRuns })

@@ -18,7 +18,7 @@ const seeded = (seed: number): Random => {
   return (below) => {
     state = (state + 0x6d2b79f5) | 0
     let mixed = Math.imul(state ^ (state >>> 15), 1 | state)
-    mixed = (mixed + Math.imul(mixed ^ (mixed >>> 7), 61 | mixed)) ^ mixed
+    mixed ^= mixed + Math.imul(mixed ^ (mixed >>> 7), 61 | mixed)
     return ((mixed ^ (mixed >>> 14)) >>> 0) % below
   }
 }
@@ -84,7 +84,10 @@ describe('a draft', () => {
       for (let step = 0; step < 40; step++) {
         const message = `seed ${seed}, step ${step}`
         const kind = random(10)
-        if (kind === 0) draft.assign('title', (name = word()), bench.state)
+        if (kind === 0) {
+          name = word()
+          draft.assign('title', name, bench.state)
+        }
         if (kind === 1) {
           const value = word()
           expect(draft.add('tags', value, bench.state), message).toBe(!tags.has(value))
@@ -190,6 +193,17 @@ describe('a draft', () => {
     expect(bench.shown().present).toBe(false)
     expect(bench.take()).toEqual([])
     expect(isPresent(bench.state)).toBe(false)
+  })
+
+  test('shows where its text went, also over a value that was there before', () => {
+    const bench = new Bench()
+    bench.count([{ kind: 'splice', field: 'notes', at: 0, remove: 0, length: 3, insert: 'abc' }])
+    bench.refresh()
+    const { draft, state } = bench
+    draft.splice('notes', [{ at: 1, remove: 0, insert: 'X' }], state)
+    expect(draft.rebase('notes', [{ at: 0, remove: 3, insert: '' }])).toEqual([{ at: 0, remove: 1, insert: '' }, { at: 1, remove: 2, insert: '' }])
+    expect(draft.rebase('notes', [{ at: 0, remove: 0, insert: 'abc' }])).toEqual([{ at: 0, remove: 0, insert: 'abc' }])
+    expect(draft.text('notes', state).toString()).toBe('abcX')
   })
 
   test('that puts in and takes out the same text is empty', () => {

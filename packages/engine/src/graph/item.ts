@@ -2,7 +2,7 @@
  * The graph of one item: the counted changes of one key under one schema. Nodes are numbered in the order they were counted here,
  * so parents have smaller numbers; nothing that is the same everywhere may depend on the numbers.
  */
-import type { Operation, Tag } from '../commit/operation.ts'
+import type { Operation } from '../commit/operation.ts'
 
 export interface Node {
   readonly index: number
@@ -17,8 +17,8 @@ export interface Node {
   refused: boolean
   /** The change cannot be applied to the value it names, by the rules of its format: dead for everyone and always. */
   inapplicable: boolean
-  /** Tags that it removes and that the value it names does not hold: as if it did not name them. */
-  ignored: ReadonlySet<Tag> | undefined
+  /** What it removes and the value it names does not hold, as `field/tag`: as if it did not name them. */
+  ignored: ReadonlySet<string> | undefined
   /** Position of the authority's entry that voided the change, undefined while it stands. */
   voided: number | undefined
 }

@@ -28,7 +28,7 @@ const seeded = (seed: number): Random => {
   return (below) => {
     state = (state + 0x6d2b79f5) | 0
     let mixed = Math.imul(state ^ (state >>> 15), 1 | state)
-    mixed = (mixed + Math.imul(mixed ^ (mixed >>> 7), 61 | mixed)) ^ mixed
+    mixed ^= mixed + Math.imul(mixed ^ (mixed >>> 7), 61 | mixed)
     return ((mixed ^ (mixed >>> 14)) >>> 0) % below
   }
 }
@@ -289,6 +289,15 @@ describe('rules', () => {
     }
     const wrong = itemOf({ a: { on: '', does: [put(1)] }, b: { on: 'a', does: [{ kind: 'remove', field: 'tags', tags: [tag('a')] }] } }).item
     expect(plainly(wrong, wrong.value()).fields).toEqual({ marks: [['k', tag('a'), 1]] })
+  })
+
+  test('a tag named in the wrong field and in the right one is removed from the right one', () => {
+    const does: Operation[] = [
+      { kind: 'remove', field: 'tags', tags: [tag('a')] },
+      { kind: 'drop', field: 'marks', tags: [tag('a')] },
+    ]
+    const { item } = itemOf({ a: { on: '', does: [put(1)] }, b: { on: 'a', does } })
+    expect(plainly(item, item.value()).fields).toEqual({})
   })
 
   test('of two writes of one change to one place the last counts, alone and merged', () => {

@@ -152,7 +152,7 @@ export class Oracle {
         if (text !== '') fields[name] = text
       }
     }
-    return { presence: presence.sort(), fields, tags, texts }
+    return { presence: presence.sort((a, b) => (a < b ? -1 : 1)), fields, tags, texts }
   }
 
   #comesAfter(later: { change: Written; index: number }, earlier: { change: Written; index: number }): boolean {

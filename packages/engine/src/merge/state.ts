@@ -108,9 +108,12 @@ const keyOf = (graph: ItemGraph, field: string, tag: Tag): string | undefined =>
   return put?.kind === 'put' && put.field === field ? put.entry?.[0] : undefined
 }
 
+/** A tag as one field's: a change may name it in two. */
+const inField = (field: string, tag: Tag): string => `${field}/${tag}`
+
 /** Tags that the change removes and that the value it names does not hold, undefined for none. */
-const ignoredTags = (before: ItemState, node: Node, graph: ItemGraph): ReadonlySet<Tag> | undefined => {
-  let ignored: Set<Tag> | undefined
+const ignoredTags = (before: ItemState, node: Node, graph: ItemGraph): ReadonlySet<string> | undefined => {
+  let ignored: Set<string> | undefined
   for (const operation of node.operations) {
     if (operation.kind !== 'remove' && operation.kind !== 'drop') continue
     const held = before.fields.get(operation.field)
@@ -121,7 +124,7 @@ const ignoredTags = (before: ItemState, node: Node, graph: ItemGraph): ReadonlyS
           : held?.kind === 'entries' && entriesOfTag(held, graph, operation.field, tag).some((entry) => entry.tag === tag)
       if (isHeld) continue
       ignored ??= new Set()
-      ignored.add(tag)
+      ignored.add(inField(operation.field, tag))
     }
   }
   return ignored
@@ -164,7 +167,7 @@ const checkFields = (node: Node, schema: Schema): Refusal | undefined => {
 /** What becomes of a change, from the value its author saw. */
 export interface Judgement {
   readonly refusal: Refusal | undefined
-  readonly ignored: ReadonlySet<Tag> | undefined
+  readonly ignored: ReadonlySet<string> | undefined
   /** The value with the change; without it when it is refused. */
   readonly after: ItemState
 }
@@ -289,7 +292,7 @@ const applyTo = (
         if (operation.value !== undefined) making.add(operation.field, tagOf(node.id, position), operation.value)
         break
       case 'remove':
-        for (const tag of operation.tags) if (node.ignored?.has(tag) !== true) making.remove(operation.field, tag)
+        for (const tag of operation.tags) if (node.ignored?.has(inField(operation.field, tag)) !== true) making.remove(operation.field, tag)
         break
       case 'put': {
         if (operation.entry === undefined) break
@@ -299,7 +302,7 @@ const applyTo = (
       }
       case 'drop':
         for (const tag of operation.tags) {
-          const key = node.ignored?.has(tag) === true ? undefined : keyOf(graph, operation.field, tag)
+          const key = node.ignored?.has(inField(operation.field, tag)) === true ? undefined : keyOf(graph, operation.field, tag)
           if (key !== undefined) making.put(operation.field, key, undefined, (entry) => entry.tag !== tag)
         }
     }

@@ -1,29 +1,17 @@
 /**
- * A repository as an app uses it: items in memory, edited synchronously, captured into signed commits. The capture loop takes the first
- * change at the end of the microtask and then at most three commits a second.
+ * A repository as an app uses it: items in memory, edited synchronously, captured into signed commits, merged with those of
+ * others. It joins the parts (capture, pipeline, counting, saving) and tells the app what changed.
  */
 import { limits } from '../bytes/limits.ts'
 import { type Refusal, refusal, StorageError, WeftError } from '../bytes/refusal.ts'
-import {
-  type Change,
-  type Commit,
-  composeCommit,
-  chainName,
-  type Draft as ChangeDraft,
-  type Policy,
-  sizeOf,
-  type UnsignedCommit,
-} from '../commit/commit.ts'
-import type { Operation } from '../commit/operation.ts'
-import type { RefusedValue } from '../edit/draft.ts'
-import { partition, weightOf } from '../edit/partition.ts'
-import type { Rope } from '../merge/rope.ts'
+import type { Change, Commit } from '../commit/commit.ts'
 import { isWellFormed, toHex, utf8Length } from '../bytes/bytes.ts'
 import type { Initial, Item, Schema } from '../schema/schema.ts'
 import { fieldNamed } from '../schema/schema.ts'
 import { isScalar, type ScalarValue } from '../schema/field.ts'
 import type { MapHandle, SetHandle, TextHandle } from '../schema/handle.ts'
 import type { Entry } from '../trust/entry.ts'
+import { Capture, type Identity } from './capture.ts'
 import type { Certificates } from './certificates.ts'
 import type { Clock } from './clock.ts'
 import { Counting, type Counted } from './counting.ts'
@@ -31,12 +19,11 @@ import { itemClass, liveOf } from './item.ts'
 import { Listeners } from './listeners.ts'
 import { type LastChange, LiveItem, type SavedState } from './live.ts'
 import { type Origin, Pipeline } from './pipeline.ts'
-import type { Files, Runtime, SigningKey } from './ports.ts'
+import type { Files, Runtime } from './ports.ts'
 import { Query } from './query.ts'
 import { type Readable, reportRead } from './reads.ts'
 import type { RootLog } from './rootlog.ts'
 import { Saving } from './saving.ts'
-import { Sealing } from './sealing.ts'
 
 /** What a repository needs of its replica. */
 export interface Host {
@@ -47,7 +34,7 @@ export interface Host {
   readonly authority: boolean
   /** Commits a second, at most. */
   readonly captureRate: number
-  readonly identity: { readonly session: string; readonly key: SigningKey; readonly name: string } | undefined
+  readonly identity: Identity | undefined
   /** Whether what is stored here lasts. */
   readonly lasting: boolean
   schemaHash(schema: Schema): string
@@ -73,31 +60,17 @@ export class Repository {
   readonly #live = new Map<string, LiveItem>()
   readonly #facades = new Map<LiveItem, Item>()
   readonly #makers = new Map<string, (of: LiveItem) => Item>()
-  readonly #dirty = new Set<LiveItem>()
   readonly #stale = new Set<LiveItem>()
   readonly #versions = new Map<string, number>()
   readonly #changeListeners: Listeners
   readonly #saving: Saving
-  readonly #sealing: Sealing
-  /** Items whose own change was refused while it was captured: what they showed is not what they are. */
-  readonly #refusedLive = new Set<LiveItem>()
-  /** Values that schemas had refused before the transaction under way. */
-  readonly #refusedBefore = new Map<LiveItem, ReadonlyMap<string, RefusedValue>>()
+  readonly #capture: Capture
   #markReady: () => void = () => {}
   #failReady: (error: unknown) => void = () => {}
-  #incarnation: string | undefined
-  #chainSession: string | undefined
-  #seq = 0
-  #prev: string | null = null
-  #lastCapture = Number.NEGATIVE_INFINITY
-  #cancelCapture: (() => void) | undefined
-  #captureQueued = false
-  #inTransaction = false
   #telling = false
   #cancelDue: (() => void) | undefined
   #dueAt = Number.POSITIVE_INFINITY
   #opening: Promise<void> | undefined
-  #signing: Refusal | undefined
   #storing: Refusal | undefined
   #closed = false
   readonly #changes: Readable = { subscribe: (listener) => this.onChange(listener) }
@@ -147,13 +120,18 @@ export class Repository {
     })
     this.#changeListeners = new Listeners((error) => this.#threw(error))
     this.#saving = new Saving(this.pipeline.commits)
-    this.#sealing = new Sealing(host.runtime, {
-      sealed: (commit) => this.pipeline.submit(commit),
-      problem: (why) => {
-        if (why !== undefined) host.incident(why, path)
-        this.#signing = why
-        host.progress(this)
-      },
+    this.#capture = new Capture({
+      runtime: host.runtime,
+      clock: host.clock,
+      root: host.root,
+      pipeline: this.pipeline,
+      counting: this.counting,
+      saving: this.#saving,
+      rate: host.captureRate,
+      identity: () => this.#committer(),
+      refresh: () => this.#refresh(),
+      incident: (why) => host.incident(why, path),
+      progress: () => host.progress(this),
     })
     this.ready = new Promise((resolve, reject) => {
       this.#markReady = resolve
@@ -165,7 +143,7 @@ export class Repository {
 
   /** Why opening, signing or storing does not work at the moment. */
   get problem(): Refusal | undefined {
-    return this.#storing ?? this.#signing
+    return this.#storing ?? this.#capture.problem
   }
 
   /**
@@ -198,7 +176,7 @@ export class Repository {
     this.#scheduleDue()
     this.#bumpAll()
     this.#markReady()
-    this.#scheduleCapture()
+    this.#capture.schedule()
     this.#host.progress(this)
   }
 
@@ -224,7 +202,7 @@ export class Repository {
         if (value !== undefined) this.#initialise(live, item, name, value)
       }
     } catch (error) {
-      if (isNew && !this.#inTransaction) live.discard(new Map())
+      if (isNew && !this.#capture.inTransaction) live.discard(new Map())
       throw error
     }
     // The facade was made by the class of this very schema.
@@ -294,47 +272,12 @@ export class Repository {
    */
   transact(change: () => void): void {
     this.#mustBeUsable()
-    if (this.#inTransaction) return change()
-    if (!this.#canCommit()) throw new WeftError('NotReady', this.path)
-    this.flush()
-    this.#inTransaction = true
-    try {
-      const returned: unknown = change()
-      if (returned instanceof Promise) throw new TypeError('a transaction is over when its function returns: it cannot be async')
-      this.#inTransaction = false
-      this.#commitTransaction()
-    } catch (error) {
-      this.#inTransaction = false
-      const edited = [...this.#dirty]
-      this.#dirty.clear()
-      for (const live of edited) live.discard(this.#refusedBefore.get(live) ?? new Map())
-      throw error
-    } finally {
-      this.#refusedBefore.clear()
-    }
+    this.#capture.transact(change)
   }
 
-  #commitTransaction(): void {
-    // Nobody tells of a remote commit in between, but what was counted is taken in before anything is taken out.
-    this.#refresh()
-    const keys = new Set<string>()
-    for (const live of this.#dirty) {
-      for (const [name, refused] of live.draft.refused) {
-        if (this.#refusedBefore.get(live)?.get(name) !== refused) throw new WeftError('BadValue', refused.refusal.about)
-      }
-      if (!live.draft.isEmpty && keys.size === keys.add(live.key).size) throw new WeftError('BadItemKey', `${live.key}, of two schemas`)
-    }
-    const taken = this.#take()
-    const edits = taken.map(({ live, pieces }) => ({ live, operations: pieces.flat() }))
-    const fits = edits.length <= limits.changes && edits.every(({ operations }) => operations.length <= limits.operations)
-    if (edits.length > 0 && (!fits || !this.#commit(edits, true))) {
-      for (const { live, shown } of taken) {
-        this.#dirty.delete(live)
-        live.discard(this.#refusedBefore.get(live) ?? new Map(), shown)
-      }
-      throw new WeftError('TooLarge', 'a transaction is one commit')
-    }
-    this.#captured(taken)
+  /** Captures what is dirty at once, whatever the rate. */
+  flush(): void {
+    this.#capture.flush()
   }
 
   #savedState(live: LiveItem): SavedState {
@@ -352,12 +295,12 @@ export class Repository {
 
   /** Own commits that no checkpoint covers yet, and drafts not in a commit. */
   get unacknowledged(): number {
-    return this.#dirty.size + this.#saving.unacknowledged
+    return this.#capture.dirty + this.#saving.unacknowledged
   }
 
   /** Items and commits that are not in this device's log yet. */
   get unsaved(): number {
-    return this.#dirty.size + this.#saving.undurable
+    return this.#capture.dirty + this.#saving.undurable
   }
 
   /** The latest change that counts at the item: who made it and when. */
@@ -391,21 +334,14 @@ export class Repository {
   identityChanged(): void {
     this.#saving.setSession(this.#host.identity?.session)
     this.reconsider()
-    this.#scheduleCapture()
-  }
-
-  /** Captures what is dirty at once, whatever the rate. */
-  flush(): void {
-    this.#cancelCapture?.()
-    this.#cancelCapture = undefined
-    this.#capture()
+    this.#capture.schedule()
   }
 
   async close(): Promise<void> {
-    this.flush()
+    const sealed = this.#capture.close()
     this.#closed = true
     this.#cancelDue?.()
-    await this.#sealing.close()
+    await sealed
     await this.pipeline.close()
     await this.#opening?.catch(() => undefined)
     const closed = new WeftError('Closed', this.path)
@@ -433,14 +369,10 @@ export class Repository {
     const live = new LiveItem(this.counting.open(key, hash, schema), hash, {
       editing: (one) => {
         this.#mustBeUsable()
-        if (this.#inTransaction && !this.#refusedBefore.has(one)) this.#refusedBefore.set(one, new Map(one.draft.refused))
+        this.#capture.editing(one)
       },
       threw: (error) => this.#threw(error),
-      dirty: (one) => {
-        this.#dirty.add(one)
-        this.#host.progress(this)
-        if (!this.#inTransaction) this.#scheduleCapture()
-      },
+      dirty: (one) => this.#capture.edited(one),
       changed: (one) => this.#bump(one.schemaHash),
       saved: async (one, level) => {
         if (this.#closed) throw new WeftError('Closed', this.path)
@@ -482,13 +414,14 @@ export class Repository {
     if (why !== undefined) this.#host.incident(why, this.path)
     if (why !== undefined && commit.session === this.#host.identity?.session) this.#saving.refuse(commit.id, why)
     // Entries of the authority travel ahead of commits: a verdict may have waited for this one.
-    const verdict = this.pipeline.log.verdictOn(commit.id, item.key)
+    const keys = commit.atomic ? commit.changes.map(({ key }) => key) : [item.key]
+    const [verdict] = keys.flatMap((key) => this.pipeline.log.verdictOn(commit.id, key) ?? []).sort((a, b) => a - b)
     if (verdict !== undefined && verdict < this.pipeline.durableEntries) item.void(index, verdict)
     const hash = this.#host.schemaHash(item.schema)
     const live = this.#live.get(liveName(item.key, hash))
     if (live === undefined) return this.#bump(hash)
     this.#stale.add(live)
-    if (why !== undefined) this.#refusedLive.add(live)
+    if (why !== undefined) this.#capture.refused(live)
   }
 
   #refresh(): void {
@@ -521,7 +454,8 @@ export class Repository {
     if (statement.kind === 'verdict') {
       const commit = this.pipeline.commits.get(statement.commit)
       for (const change of commit?.changes ?? []) {
-        if (statement.key !== null && statement.key !== change.key) continue
+        // Of an atomic commit all changes count or none.
+        if (statement.key !== null && statement.key !== change.key && commit?.atomic !== true) continue
         const item = this.counting.item(change.key, change.schema.hash)
         const index = item?.graph.indexOf(statement.commit)
         if (item === undefined || index === undefined) continue
@@ -529,7 +463,9 @@ export class Repository {
         const live = this.#live.get(liveName(change.key, change.schema.hash))
         if (live !== undefined) this.#stale.add(live)
       }
-      this.#host.incident(refusal('Voided', `${statement.rule}: ${statement.reason}`), this.path)
+      const why = refusal('Voided', `${statement.rule}: ${statement.reason}`)
+      if (commit !== undefined && commit.session === this.#host.identity?.session) this.#saving.refuse(commit.id, why)
+      this.#host.incident(why, this.path)
     }
     if (statement.kind !== 'checkpoint') return
     this.#saving.checkpoint(statement.moved)
@@ -576,188 +512,19 @@ export class Repository {
     })
   }
 
+  /** Who commits here; undefined while nobody can. */
+  #committer(): Identity | undefined {
+    const { identity, certificates, root } = this.#host
+    if (!this.pipeline.isOpen || this.#closed || identity === undefined || root.position === null) return undefined
+    // Rules judge the owner whom the certificate names: before it is here, this replica would judge otherwise than all others.
+    return certificates.get(identity.session) === undefined ? undefined : identity
+  }
+
   #bumpAll(): void {
     for (const versions of this.counting.items.values()) for (const hash of versions.keys()) this.#bump(hash)
     this.#bump('')
     for (const [hash, version] of this.#versions) this.#versions.set(hash, version + 1)
   }
-
-  #canCommit(): boolean {
-    const { identity, certificates, root } = this.#host
-    if (!this.pipeline.isOpen || this.#closed || identity === undefined || root.position === null) return false
-    // Rules judge the owner whom the certificate names: before it is here, this replica would judge otherwise than all others.
-    return certificates.get(identity.session) !== undefined
-  }
-
-  #scheduleCapture(): void {
-    if (this.#captureQueued || this.#cancelCapture !== undefined || this.#dirty.size === 0 || !this.#canCommit()) return
-    const wait = 1000 / this.#host.captureRate - (this.#host.runtime.elapsed() - this.#lastCapture)
-    if (wait > 0) {
-      this.#cancelCapture = this.#host.runtime.timer(wait, () => {
-        this.#cancelCapture = undefined
-        this.#captureSafely()
-      })
-      return
-    }
-    this.#captureQueued = true
-    void Promise.resolve().then(() => {
-      this.#captureQueued = false
-      this.#captureSafely()
-    })
-  }
-
-  /** Where no caller would hear of it. */
-  #captureSafely(): void {
-    try {
-      this.#capture()
-    } catch (error) {
-      this.#host.incident(refusal('Fault', String(error)), this.path)
-      this.#host.progress(this)
-    }
-  }
-
-  /** Takes out everything dirty. */
-  #take(): Taken[] {
-    const taken: Taken[] = []
-    for (const live of this.#dirty) {
-      const shown = live.shown()
-      const pieces = partition(live.draft.take(live.state))
-      if (pieces.length > 0) taken.push({ live, pieces, shown })
-    }
-    this.#dirty.clear()
-    return taken
-  }
-
-  /** Puts everything dirty into commits: one, unless it is too much for one. */
-  #capture(): void {
-    if (this.#dirty.size === 0 || !this.#canCommit()) return
-    this.#refresh()
-    const taken = this.#take()
-    for (let piece = 0; taken.some(({ pieces }) => piece < pieces.length); piece++) {
-      let edits: Edit[] = []
-      const keys = new Set<string>()
-      let weight = 0
-      for (const { live, pieces } of taken) {
-        const operations = pieces[piece]
-        if (operations === undefined) continue
-        const added = 256 + weightOf(operations)
-        // A change is named by commit and key: two schemas may have a key in common, one commit not.
-        if (edits.length >= limits.changes || keys.has(live.key) || (edits.length > 0 && weight + added > limits.commitBytes / 2)) {
-          this.#commitOrSplit(edits)
-          edits = []
-          keys.clear()
-          weight = 0
-        }
-        edits.push({ live, operations })
-        keys.add(live.key)
-        weight += added
-      }
-      if (edits.length > 0) this.#commitOrSplit(edits)
-    }
-    this.#captured(taken)
-  }
-
-  /** All that was taken out is in commits. */
-  #captured(taken: readonly Taken[]): void {
-    if (taken.length > 0) this.#lastCapture = this.#host.runtime.elapsed()
-    for (const { live, shown } of taken) if (this.#refusedLive.has(live)) live.reshow(shown)
-    this.#refusedLive.clear()
-    this.#saving.check()
-    this.#host.progress(this)
-  }
-
-  /** One commit, or, when the bytes are too many for one, one for each half. */
-  #commitOrSplit(edits: readonly Edit[]): void {
-    if (this.#commit(edits, false)) return
-    const half = Math.ceil(edits.length / 2)
-    if (half === edits.length) {
-      // No value a field takes is so long; were it, the rest must not be lost with it.
-      this.#host.incident(refusal('TooLarge', `${edits[0]?.live.schema.name} ${edits[0]?.live.key}`), this.path)
-      for (const { live } of edits) this.#refusedLive.add(live)
-      return
-    }
-    this.#commitOrSplit(edits.slice(0, half))
-    this.#commitOrSplit(edits.slice(half))
-  }
-
-  /** Composes, counts, signs and submits one commit. False, with nothing done, when it is too large. */
-  #commit(edits: readonly Edit[], atomic: boolean): boolean {
-    const identity = this.#host.identity
-    if (identity === undefined) return false
-    for (const { live } of edits) this.#joinHeads(live)
-    const drafts = edits.map(({ live, operations }) => this.#draft(live, operations))
-    const unsigned = this.#compose(drafts, atomic, identity.session)
-    if (sizeOf(unsigned) > limits.commitBytes) return false
-    this.#send(unsigned, identity.key)
-    for (const { live } of edits) live.refresh(true)
-    return true
-  }
-
-  #draft(live: LiveItem, operations: readonly Operation[]): ChangeDraft {
-    const { graph } = live.merged
-    const { name, version } = live.schema
-    const parents = graph.heads.map((index) => graph.node(index).id).sort((a, b) => (a < b ? -1 : 1))
-    const salt = this.#host.runtime.random(12)
-    return { key: live.key, parents, schema: { name, version, hash: live.schemaHash }, operations, salt }
-  }
-
-  /** More heads than a change may name are joined by empty changes first. */
-  #joinHeads(live: LiveItem): void {
-    const identity = this.#host.identity
-    while (identity !== undefined && live.merged.heads.length > limits.parents) {
-      const draft = this.#draft(live, [])
-      this.#send(this.#compose([{ ...draft, parents: draft.parents.slice(0, limits.parents) }], false, identity.session), identity.key)
-    }
-  }
-
-  #compose(drafts: readonly ChangeDraft[], atomic: boolean, session: string): UnsignedCommit {
-    const { runtime, root, clock } = this.#host
-    if (this.#incarnation === undefined || this.#chainSession !== session) {
-      this.#incarnation = toHex(runtime.random(8))
-      this.#chainSession = session
-      this.#seq = 0
-      this.#prev = null
-    }
-    const { network, position } = root
-    if (network === undefined || position === null) throw new Error('a commit is made after the network is known')
-    const policy: Policy = { root: position, authority: this.pipeline.position }
-    const header = {
-      network,
-      repository: this.path,
-      session,
-      incarnation: this.#incarnation,
-      seq: this.#seq,
-      prev: this.#prev,
-      clock: clock.next(),
-      policy,
-      atomic,
-      extended: false,
-    }
-    return composeCommit(header, drafts, (bytes) => runtime.hash(bytes))
-  }
-
-  #send(unsigned: UnsignedCommit, key: SigningKey): void {
-    this.#seq = unsigned.fields.seq + 1
-    this.#prev = unsigned.id
-    this.#saving.made(unsigned.id)
-    const chain = chainName(unsigned.fields.session, unsigned.fields.incarnation)
-    const provisional: Commit = { ...unsigned.fields, id: unsigned.id, chain, changes: unsigned.changes, signature: noBytes, bytes: noBytes }
-    this.counting.count(provisional)
-    this.#sealing.add(unsigned, key)
-  }
 }
 
-interface Edit {
-  readonly live: LiveItem
-  readonly operations: readonly Operation[]
-}
-
-interface Taken {
-  readonly live: LiveItem
-  readonly pieces: readonly (readonly Operation[])[]
-  /** The texts somebody follows, as they were shown with it. */
-  readonly shown: ReadonlyMap<string, Rope>
-}
-
-const noBytes = new Uint8Array(0)
 const liveName = (key: string, schemaHash: string): string => `${schemaHash}/${key}`
