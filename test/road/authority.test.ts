@@ -1,5 +1,5 @@
 /** What the authority writes, and whom a replica believes. */
-import { anonymous, type Channel, isRefusal, keyOf, refusal, saved, savedState } from '@weft-db/engine'
+import { anonymous, type Channel, isRefusal, keyOf, logName, refusal, saved, savedState } from '@weft-db/engine'
 import { describe, expect, test } from 'vitest'
 import { encode } from '../../packages/engine/src/bytes/cbor.ts'
 import { Authority } from '../../packages/engine/src/replica/authority.ts'
@@ -90,6 +90,28 @@ describe('checkpoints', () => {
     await lab.run(1_000)
     expect(savedState(card)).toBe('authority')
     expect(there.covers(head?.id ?? '')).toBe(true)
+  })
+})
+
+describe('a network', () => {
+  test('is not founded anew over a damaged root log', async () => {
+    const { lab, authority, repository } = await started('damaged')
+    repository.create(Card, { title: 'x' })
+    await lab.run(1_000)
+    const closing = authority.database.close()
+    await lab.run(10)
+    await closing
+    const file = await lab.device('authority').disk.files().open(logName('/sys', authority.database.runtime), false)
+    const length = (await file?.size()) ?? 0
+    await file?.write(length - 60, new Uint8Array([1, 2, 3, 4]))
+    // A whole frame behind the damage: it is no torn tail.
+    const header = (await file?.read(0, 4_096)) ?? new Uint8Array(0)
+    await file?.write(length, header.slice(0, length - 1))
+    const again = await lab.authority()
+    const opened = outcomeOf(again.database.opened)
+    await lab.run(10)
+    expect(opened.current).toBe('LogCorrupt')
+    expect(again.database.network).toBeUndefined()
   })
 })
 

@@ -49,6 +49,7 @@ const nameOf = (message: string): string =>
   (message.split('\n')[0] ?? '')
     .replace(/^FAIL /, '')
     .replace(/ seed=.*$/, '')
+    .replace(/: \.\.\..*$/, '')
     .replace(/\b[0-9a-f]{16,}\b/g, '#')
     .replace(/\d+/g, '#')
     .slice(0, 160)

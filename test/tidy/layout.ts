@@ -67,6 +67,8 @@ export const longFiles: Readonly<Record<string, string>> = {}
 /** Files that nothing imports and no script names. */
 export const entryPoints: Readonly<Record<string, string>> = {
   'demo/worker.js': 'the build reads it and writes it out with the list of files',
+  'packages/engine/src/merge/oracle.ts': 'the oracle that judges merging: unit tests import it',
+  'test/types/schema.ts': 'programs that must not compile: the compiler reads it',
   'packages/engine/src/merge/naive.ts': 'the oracle that judges the walker: tests import it from every folder',
   'test/crash/server.ts': 'test/crash/process.ts spawns it',
 }

@@ -1,4 +1,5 @@
 /** The app of the simulated worlds: one schema with a field of every type, a rule that some may not write, and a login without a password. */
+import { hash } from 'node:crypto'
 import {
   boolean,
   date,
@@ -28,6 +29,9 @@ export const Card = schema('card', 1, {
 })
 
 export const boardPath = '/board/one'
+
+/** The file of the board's log. */
+export const boardLog = `${hash('sha256', boardPath)}.log`
 
 /** Guests may read; what they write is signed, stored and forwarded like everything else, and dead. */
 export const rules: readonly Rule[] = [

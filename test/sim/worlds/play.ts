@@ -3,10 +3,12 @@ import { StorageError } from '@weft-db/engine'
 import { encode } from '../../../packages/engine/src/bytes/cbor.ts'
 import { scan } from '../../../packages/engine/src/log/frame.ts'
 import { Journal } from '../../../packages/engine/src/replica/journal.ts'
+import { Agreement, commitsOf } from '../agreement.ts'
 import { Coverage, type Sight } from '../coverage.ts'
-import { boardLog, commitsOf, Invariants, sameBytes } from '../invariants.ts'
+import { Invariants } from '../invariants.ts'
 import { Stage } from '../stage.ts'
 import { Failure, type WorldOptions } from '../world.ts'
+import { boardLog } from './card.ts'
 import { Hostile } from './hostile.ts'
 import { Ledger } from './ledger.ts'
 import { Player } from './player.ts'
@@ -45,6 +47,7 @@ export const play = async (script: Script, options: WorldOptions = {}): Promise<
   const ledger = new Ledger(coverage)
   const players = new Map<string, Player>()
   const invariants = new Invariants(stage, players, ledger, coverage)
+  const agreement = new Agreement(players, ledger, coverage)
   const work = new Work(script.plan.seed, ledger, coverage)
   const hostiles = script.hostilities.map((one, index) => new Hostile(one, world.stream(`hostile/${index}`)))
   let killing = false
@@ -113,19 +116,19 @@ export const play = async (script: Script, options: WorldOptions = {}): Promise<
   const quiet: number[] = []
   const settle = async (limit: number, what: string): Promise<boolean> => {
     const from = world.now
-    const ended = await world.run(from + limit, () => invariants.unrest() === undefined)
+    const ended = await world.run(from + limit, () => agreement.unrest() === undefined)
     if (ended === 'step') return false
-    if (ended === 'time') throw new Failure(`${what}: not quiet after ${limit / 1000} s: ${invariants.unrest()}`, world)
+    if (ended === 'time') throw new Failure(`${what}: not quiet after ${limit / 1000} s: ${agreement.unrest()}`, world)
     quiet.push(world.now - from)
     // What comes behind the last event, such as an answer to it.
     if ((await world.run(world.now + 3_000)) === 'step') return false
-    judge(what, () => invariants.mustAgree())
+    judge(what, () => agreement.mustAgree())
     return true
   }
   if (!(await settle(calmLimit, 'after the calm'))) return played()
 
   // A clock that was ahead holds changes; time passes.
-  if (invariants.held !== undefined) for (const device of stage.devices.values()) device.clock.jump(3 * day)
+  if (agreement.held !== undefined) for (const device of stage.devices.values()) device.clock.jump(3 * day)
   killing = true
   for (const device of stage.devices.values()) {
     device.crash({ cache: 'lost', lock: 'released' })
@@ -134,7 +137,7 @@ export const play = async (script: Script, options: WorldOptions = {}): Promise<
   killing = false
   if (!(await settle(restartLimit, 'after a restart of all'))) return played(quiet)
   judge('after a restart of all', () => {
-    if (invariants.held !== undefined) throw new Error(invariants.held)
+    if (agreement.held !== undefined) throw new Error(agreement.held)
   })
 
   // Nothing to say but that everybody is there.
@@ -161,7 +164,7 @@ export const play = async (script: Script, options: WorldOptions = {}): Promise<
   const commits = commitsOf(server).map(({ bytes }) => bytes)
   const entries = server.pipeline.log.entries.map(({ bytes }) => bytes)
   for (const player of players.values()) {
-    const standing = invariants.standing(player)
+    const standing = agreement.standing(player)
     const done = { is: false }
     const received = player.board?.pipeline.receive({}, { certificates: [], commits, entries })
     received?.then(() => {
@@ -170,7 +173,7 @@ export const play = async (script: Script, options: WorldOptions = {}): Promise<
     if ((await world.run(world.now + minute, () => done.is)) === 'step') return played(quiet)
     judge('delivered again', () => {
       if (!done.is) throw new Error(`${player.name} is not through with it`)
-      if (invariants.standing(player) !== standing) throw new Error(`${player.name} changed`)
+      if (agreement.standing(player) !== standing) throw new Error(`${player.name} changed`)
     })
   }
 
@@ -178,7 +181,8 @@ export const play = async (script: Script, options: WorldOptions = {}): Promise<
   for (const device of stage.devices.values()) {
     device.crash({ cache: 'lost', lock: 'released' })
     const clone = device.disk.clone()
-    const openings: (Uint8Array | undefined)[] = []
+    const openings: Buffer[] = []
+    const stored = Buffer.from(device.disk.storedFile(boardLog) ?? [])
     for (let round = 0; round < 2; round++) {
       const { journal } = await Journal.open(clone.files(), boardLog, {
         header: encode([]),
@@ -186,14 +190,13 @@ export const play = async (script: Script, options: WorldOptions = {}): Promise<
       })
       await journal.close()
       clone.crash()
-      openings.push(clone.storedFile(boardLog)?.slice())
+      openings.push(Buffer.from(clone.storedFile(boardLog) ?? []))
     }
     judge('opened twice', () => {
-      const [once, twice] = openings
-      if (!sameBytes(once, twice)) throw new Error(`the log of ${device.name} is not the same`)
-      if (!sameBytes(once, device.disk.storedFile(boardLog)))
-        throw new Error(`opening changed the log of ${device.name}`)
-      if (once !== undefined && scan(once).torn) throw new Error(`the log of ${device.name} has a torn tail`)
+      for (const opened of openings) {
+        if (!opened.equals(stored)) throw new Error(`opening changed the log of ${device.name}`)
+      }
+      if (scan(stored).torn) throw new Error(`the log of ${device.name} has a torn tail`)
     })
   }
   return played(quiet)

@@ -49,33 +49,36 @@ const isScalarValue = (value: Plain | undefined): value is Scalar =>
 
 const encodeTag = (tag: Tag): Plain => [fromHex(tag.slice(0, 64)), Number(tag.slice(65))]
 
+/** An operation as it stands in a change; what it writes goes to the end of `content`. */
+const encodeOperation = (operation: Operation, content: Plain[]): Plain => {
+  switch (operation.kind) {
+    case 'assign':
+      content.push(operation.value ?? null)
+      return [operation.field, 0]
+    case 'add':
+      content.push(operation.value ?? null)
+      return [operation.field, 1]
+    case 'remove':
+      return [operation.field, 2, operation.tags.map(encodeTag)]
+    case 'put':
+      content.push(operation.entry === undefined ? null : [operation.entry[0], operation.entry[1]])
+      return [operation.field, 3]
+    case 'drop':
+      return [operation.field, 4, operation.tags.map(encodeTag)]
+    case 'splice':
+      if (operation.length > 0) content.push(operation.insert ?? '')
+      return [operation.field, 5, operation.at, operation.remove, operation.length]
+    case 'touch':
+      return ['', 6]
+    case 'delete':
+      return ['', 7]
+  }
+}
+
 /** The operations part and the content list of a change. */
 export const encodeOperations = (operations: readonly Operation[]): { ops: Plain; content: Plain[] } => {
   const content: Plain[] = []
-  const ops = operations.map((operation): Plain => {
-    switch (operation.kind) {
-      case 'assign':
-        content.push(operation.value ?? null)
-        return [operation.field, 0]
-      case 'add':
-        content.push(operation.value ?? null)
-        return [operation.field, 1]
-      case 'remove':
-        return [operation.field, 2, operation.tags.map(encodeTag)]
-      case 'put':
-        content.push(operation.entry === undefined ? null : [operation.entry[0], operation.entry[1]])
-        return [operation.field, 3]
-      case 'drop':
-        return [operation.field, 4, operation.tags.map(encodeTag)]
-      case 'splice':
-        if (operation.length > 0) content.push(operation.insert ?? '')
-        return [operation.field, 5, operation.at, operation.remove, operation.length]
-      case 'touch':
-        return ['', 6]
-      case 'delete':
-        return ['', 7]
-    }
-  })
+  const ops = operations.map((operation) => encodeOperation(operation, content))
   return { ops, content }
 }
 

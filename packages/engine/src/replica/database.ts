@@ -2,27 +2,27 @@
  * A replica: it opens what this device stores, connects where its transports lead, keeps its repositories level with every peer, and is
  * the authority when it holds the authority's key. An app calls it its database.
  */
-import { encodeUtf8, equalBytes, toHex } from '../bytes/bytes.ts'
-import { encode, type Plain } from '../bytes/cbor.ts'
+import { encodeUtf8, toHex } from '../bytes/bytes.ts'
+import type { Plain } from '../bytes/plain.ts'
 import { catalogue, type Code, isRefusal, type Refusal, refusal, StorageError, WeftError } from '../bytes/refusal.ts'
-import { type Change, type Commit, format, sessionId } from '../commit/commit.ts'
+import { type Change, type Commit, sessionId } from '../commit/commit.ts'
 import type { Schema } from '../schema/schema.ts'
-import { type Certificate, readCertificate } from '../trust/certificate.ts'
-import { type Entry, readEntry, rootPath } from '../trust/entry.ts'
+import type { Certificate } from '../trust/certificate.ts'
+import { type Entry, rootPath } from '../trust/entry.ts'
 import { certifiedOnly, isAllowed, isRepositoryPath, type Rule } from '../trust/rules.ts'
 import { Authority } from './authority.ts'
 import { Certificates } from './certificates.ts'
 import { Clock } from './clock.ts'
 import { Connection, type Peer, type Switchboard } from './connection.ts'
-import { Journal } from './journal.ts'
 import { Listeners } from './listeners.ts'
 import { type Readable, reportRead } from './reads.ts'
 import type { Login } from './login.ts'
-import { frameKinds, type Origin } from './pipeline.ts'
+import type { Origin } from './pipeline.ts'
 import type { Files, KeyStore, Runtime, SigningKey, Transport } from './ports.ts'
 import { HeldCommits } from './reconciler.ts'
 import { Repository } from './repository.ts'
 import { RootLog } from './rootlog.ts'
+import { RootStore } from './rootstore.ts'
 
 /** Where a replica keeps its logs, as it turned out. */
 export interface Storage {
@@ -100,7 +100,7 @@ export class Database {
   /** Of a listener of incidents that throws nobody could be told. */
   readonly #incidentListeners = new Listeners<[Incident]>(() => undefined)
   readonly #authority: Authority | undefined
-  #rootJournal: Journal | undefined
+  readonly #rootStore: RootStore
   #storage: Storage | undefined
   #release: (() => Promise<void>) | undefined
   /** What channels are proved with: the authority's key, the stored session's, or one that a login would make the session's. */
@@ -119,8 +119,6 @@ export class Database {
   #closing: Promise<void> | undefined
   /** Why nothing could be opened. */
   #failure: unknown
-  /** One at a time, each entry durable before it is in force. */
-  #takingRoot: Promise<void> = Promise.resolve()
   /** Repositories whose log could not be opened, until the next try. */
   readonly #reopening = new Map<Repository, () => void>()
 
@@ -131,6 +129,7 @@ export class Database {
     this.clock = new Clock(() => options.runtime.now())
     this.root = new RootLog(options.runtime)
     this.certificates = new Certificates(options.runtime, this.root)
+    this.#rootStore = new RootStore(options.runtime, this.root, this.certificates, (why) => this.incident(why, rootPath))
     for (const schema of options.schemas) {
       const hash = toHex(options.runtime.hash(schema.definition))
       const other = this.#schemas.get(hash)
@@ -238,8 +237,7 @@ export class Database {
     for (const repository of this.#repositories.values()) await attempt(repository.close())
     for (const transport of this.#options.transports ?? []) await attempt(transport.stop())
     for (const connection of [...this.#connections]) connection.close(refusal('Closed', ''))
-    await attempt(this.#takingRoot)
-    await attempt(this.#rootJournal?.close())
+    await attempt(this.#rootStore.close())
     await this.#release?.()
   }
 
@@ -281,36 +279,13 @@ export class Database {
   }
 
   async #openRoot(files: Files): Promise<void> {
-    const header = encode([format, null, rootPath, this.runtime.random(16)])
-    const { journal, frames } = await Journal.open(files, logName(rootPath, this.runtime), {
-      header,
-      onIncident: (why) => this.incident(why, rootPath),
-    })
-    this.#rootJournal = journal
-    const { hash } = this.runtime
-    for (const frame of frames) {
-      if (frame.kind === frameKinds.entry) {
-        const entry = readEntry(frame.payload, hash)
-        if (isRefusal(entry)) this.incident(entry, rootPath)
-        else this.root.append(entry)
-      } else if (frame.kind === frameKinds.certificate) {
-        const certificate = readCertificate(frame.payload, hash)
-        if (isRefusal(certificate)) this.incident(certificate, rootPath)
-        else this.certificates.keep(certificate)
-      }
-    }
-    const { network } = this.#options
-    if (network !== undefined && this.root.network !== undefined && this.root.network !== network) {
-      throw new WeftError('WrongNetwork', this.root.network)
-    }
-    if (this.#authority === undefined) return
-    if (this.root.network === undefined) {
-      const genesis = await this.#authority.genesis()
-      await journal.append([{ kind: frameKinds.entry, payload: genesis.bytes }])
-      this.root.append(genesis)
-    } else if (!this.root.isAuthority(this.#authority.key.publicKey)) {
-      throw new WeftError('WrongKey', this.root.network)
-    }
+    const authority = this.#authority
+    await this.#rootStore.open(files, logName(rootPath, this.runtime), authority && (() => authority.genesis()))
+    const { network } = this.root
+    if (network === undefined) return
+    const named = this.#options.network
+    if (named !== undefined && network !== named) throw new WeftError('WrongNetwork', network)
+    if (authority !== undefined && !this.root.isAuthority(authority.key.publicKey)) throw new WeftError('WrongKey', network)
   }
 
   /** Opens its log, as soon as the network is known, and again while the disk does not let it. */
@@ -470,48 +445,12 @@ export class Database {
     return held
   }
 
-  /** `publicKey` is the one the peer proved; a replica without a network takes one only from the authority that founded it. */
   async #takeRoot(entries: readonly Uint8Array[], publicKey: Uint8Array): Promise<Refusal | undefined> {
-    const before = this.#takingRoot
-    let done = (): void => undefined
-    this.#takingRoot = new Promise((resolve) => {
-      done = resolve
-    })
-    await before
     const known = this.root.network
-    const added: Uint8Array[] = []
-    try {
-      for (const bytes of entries) {
-        const why = await this.#takeEntry(bytes, publicKey)
-        if (why === 'held') continue
-        if (why === undefined) added.push(bytes)
-        else {
-          this.incident(why, rootPath)
-          return why
-        }
-      }
-    } finally {
-      done()
-      if (added.length > 0) this.#rootGrew(known === undefined, added)
-    }
-    return undefined
-  }
-
-  async #takeEntry(bytes: Uint8Array, publicKey: Uint8Array): Promise<Refusal | 'held' | undefined> {
-    const entry = await this.root.check(bytes, this.#options.network)
-    if (entry === 'held' || isRefusal(entry)) return entry
-    const { statement } = entry
-    if (statement.kind === 'genesis' && this.#options.network === undefined && !equalBytes(statement.publicKey, publicKey)) {
-      return refusal('NotAuthority', entry.id)
-    }
-    try {
-      await this.#rootJournal?.append([{ kind: frameKinds.entry, payload: bytes }])
-    } catch (error) {
-      // It comes again with the next channel.
-      return error instanceof WeftError ? refusal(error.code, error.about) : refusal('DiskError', String(error))
-    }
-    this.root.append(entry)
-    return undefined
+    const { added, refused } = await this.#rootStore.take(entries, publicKey, this.#options.network)
+    if (refused !== undefined) this.incident(refused, rootPath)
+    if (added.length > 0) this.#rootGrew(known === undefined, added)
+    return refused
   }
 
   #rootGrew(founded: boolean, added: readonly Uint8Array[]): void {
@@ -571,12 +510,8 @@ export class Database {
       return this.incident(isRefusal(certificate) ? certificate : refusal('BadCertificate', certificate.session))
     }
     this.#certificate = certificate
-    try {
-      await this.#rootJournal?.append([{ kind: frameKinds.certificate, payload: bytes }])
-    } catch (error) {
-      const why = error instanceof WeftError ? refusal(error.code, error.about) : refusal('DiskError', String(error))
-      this.incident(why, rootPath)
-    }
+    const why = await this.#rootStore.keepCertificate(bytes)
+    if (why !== undefined) this.incident(why, rootPath)
     const pending = this.#pendingLogin
     this.#pendingLogin = undefined
     this.#peerProblem = undefined

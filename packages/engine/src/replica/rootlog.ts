@@ -52,16 +52,22 @@ export class RootLog {
     return this.#keys.has(toHex(this.#runtime.hash(publicKey)))
   }
 
+  /** Whether the entry may stand next, apart from its signature. */
+  place(entry: Entry): Refusal | 'held' | undefined {
+    const isFirst = entry.n === 0
+    if (isFirst !== (entry.statement.kind === 'genesis') || isFirst !== (entry.network === noNetwork)) return refusal('BadEntry', 'genesis')
+    return this.#log.check(entry, this.#runtime.hash)
+  }
+
   /** Checks an entry from outside. `'held'` when it is here already. It is in force when it was appended, once it is durable. */
   async check(bytes: Uint8Array, expectedNetwork?: string): Promise<Entry | 'held' | Refusal> {
     const entry = readEntry(bytes, this.#runtime.hash)
     if (isRefusal(entry)) return entry
-    const place = this.#log.check(entry, this.#runtime.hash)
-    if (place === 'held') return 'held'
+    const place = this.place(entry)
     if (place !== undefined) return place
     const { statement } = entry
     if (entry.n === 0) {
-      if (statement.kind !== 'genesis' || entry.network !== noNetwork) return refusal('BadEntry', 'genesis')
+      if (statement.kind !== 'genesis') return refusal('BadEntry', 'genesis')
       if (toHex(this.#runtime.hash(statement.publicKey)) !== entry.signer) return refusal('BadEntry', 'genesis')
       if (expectedNetwork !== undefined && entry.id !== expectedNetwork) return refusal('WrongNetwork', entry.id)
     } else if (entry.network !== this.network) return refusal('WrongNetwork', entry.network)

@@ -1,0 +1,114 @@
+/**
+ * What a replica keeps of the network as a whole: the root log and its own session's certificates, in one log of its own. An entry is in
+ * force when it is durable here: commits cite it, and a replica that forgot it would be behind what it wrote itself.
+ */
+import { equalBytes } from '../bytes/bytes.ts'
+import { encode } from '../bytes/cbor.ts'
+import { isRefusal, type Refusal, refusal, WeftError } from '../bytes/refusal.ts'
+import { format } from '../commit/commit.ts'
+import { readCertificate } from '../trust/certificate.ts'
+import { type Entry, readEntry, rootPath } from '../trust/entry.ts'
+import type { Certificates } from './certificates.ts'
+import { Journal } from './journal.ts'
+import { frameKinds } from './pipeline.ts'
+import type { Files, Runtime } from './ports.ts'
+import type { RootLog } from './rootlog.ts'
+
+export class RootStore {
+  readonly #runtime: Runtime
+  readonly #root: RootLog
+  readonly #certificates: Certificates
+  readonly #onIncident: (why: Refusal) => void
+  #journal: Journal | undefined
+  /** Entries are taken one after the other. */
+  #taking: Promise<unknown> = Promise.resolve()
+
+  constructor(runtime: Runtime, root: RootLog, certificates: Certificates, onIncident: (why: Refusal) => void) {
+    this.#runtime = runtime
+    this.#root = root
+    this.#certificates = certificates
+    this.#onIncident = onIncident
+  }
+
+  /**
+   * Reads what is stored. `found` makes the network's first entry when there is none. Rejects with `LogCorrupt` rather than found another
+   * network over what may be left of one.
+   */
+  async open(files: Files, name: string, found: (() => Promise<Entry>) | undefined): Promise<void> {
+    const header = encode([format, null, rootPath, this.#runtime.random(16)])
+    const { journal, frames, damage } = await Journal.open(files, name, { header, onIncident: this.#onIncident })
+    this.#journal = journal
+    const { hash } = this.#runtime
+    for (const frame of frames) {
+      if (frame.kind === frameKinds.entry) {
+        const entry = readEntry(frame.payload, hash)
+        const why = isRefusal(entry) ? entry : this.#root.place(entry)
+        if (isRefusal(entry) || isRefusal(why)) this.#onIncident(isRefusal(why) ? why : refusal('Malformed', rootPath))
+        else if (why === undefined) this.#root.append(entry)
+      } else if (frame.kind === frameKinds.certificate) {
+        const certificate = readCertificate(frame.payload, hash)
+        if (isRefusal(certificate)) this.#onIncident(certificate)
+        else this.#certificates.keep(certificate)
+      }
+    }
+    if (found === undefined || this.#root.network !== undefined) return
+    if (damage.length > 0 || frames.length > 0) throw new WeftError('LogCorrupt', rootPath)
+    const genesis = await found()
+    await journal.append([{ kind: frameKinds.entry, payload: genesis.bytes }])
+    this.#root.append(genesis)
+  }
+
+  /**
+   * Takes entries that a peer showed. `publicKey` is the one the peer proved: a replica without a network takes one only from the
+   * authority that founded it, unless the app named it (`expected`). Gives those that are new, and why the next one was refused.
+   */
+  take(
+    entries: readonly Uint8Array[],
+    publicKey: Uint8Array,
+    expected: string | undefined,
+  ): Promise<{ readonly added: readonly Uint8Array[]; readonly refused: Refusal | undefined }> {
+    const taken = this.#taking.then(async () => {
+      const added: Uint8Array[] = []
+      for (const bytes of entries) {
+        const why = await this.#takeEntry(bytes, publicKey, expected)
+        if (why === undefined) added.push(bytes)
+        else if (why !== 'held') return { added, refused: why }
+      }
+      return { added, refused: undefined }
+    })
+    this.#taking = taken.catch(() => undefined)
+    return taken
+  }
+
+  async #takeEntry(bytes: Uint8Array, publicKey: Uint8Array, expected: string | undefined): Promise<Refusal | 'held' | undefined> {
+    const entry = await this.#root.check(bytes, expected)
+    if (entry === 'held' || isRefusal(entry)) return entry
+    const { statement } = entry
+    if (statement.kind === 'genesis' && expected === undefined && !equalBytes(statement.publicKey, publicKey)) {
+      return refusal('NotAuthority', entry.id)
+    }
+    // What could not be stored comes again with the next channel.
+    const why = await this.#append(frameKinds.entry, bytes)
+    if (why === undefined) this.#root.append(entry)
+    return why
+  }
+
+  /** Keeps the certificate of this replica's own session for the next start. */
+  keepCertificate(bytes: Uint8Array): Promise<Refusal | undefined> {
+    return this.#append(frameKinds.certificate, bytes)
+  }
+
+  async #append(kind: number, payload: Uint8Array): Promise<Refusal | undefined> {
+    try {
+      await this.#journal?.append([{ kind, payload }])
+      return undefined
+    } catch (error) {
+      return error instanceof WeftError ? refusal(error.code, error.about) : refusal('DiskError', String(error))
+    }
+  }
+
+  async close(): Promise<void> {
+    await this.#taking
+    await this.#journal?.close()
+  }
+}
