@@ -2,12 +2,12 @@
 import { type Channel, type ChannelListener, limits, WeftError } from '@weft-db/engine'
 import { Gate } from './gate.ts'
 import type { Life } from './life.ts'
-import type { Network } from './network.ts'
+import type { Wiring } from './wiring.ts'
 
 export class End implements Channel {
   readonly remote: string
   readonly initiator: boolean
-  readonly #network: Network
+  readonly #network: Wiring
   readonly #life: Life
   readonly #to: string
   /** Hold what has not left, and what has, while the way is blocked. */
@@ -27,7 +27,7 @@ export class End implements Channel {
   #freeAt = 0
   #arrivesAt = 0
 
-  constructor(network: Network, life: Life, to: string, remote: string, initiator: boolean) {
+  constructor(network: Wiring, life: Life, to: string, remote: string, initiator: boolean) {
     this.#network = network
     this.#life = life
     this.#to = to

@@ -1,7 +1,8 @@
 import { type Channel, type ChannelListener, limits } from '@weft-db/engine'
 import { describe, expect, test } from 'vitest'
 import { Life } from './life.ts'
-import { Network, type NetworkFaults, soundNetwork } from './network.ts'
+import { Network } from './network.ts'
+import { type NetworkFaults, soundNetwork } from './wiring.ts'
 import { World } from './world.ts'
 
 /** One side of a channel and what it was told, with times. */

@@ -5,7 +5,7 @@
  */
 import type { ClockFaults } from './clock.ts'
 import { type DiskFaults, soundDisk } from './files.ts'
-import type { NetworkFaults } from './network.ts'
+import type { NetworkFaults } from './wiring.ts'
 import { Stream } from './random.ts'
 import type { SignatureMode } from './signatures.ts'
 

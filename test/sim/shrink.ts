@@ -4,7 +4,7 @@
  * nothing more can go.
  */
 import { soundDisk } from './files.ts'
-import { soundNetwork } from './network.ts'
+import { soundNetwork } from './wiring.ts'
 import { type NodePlan, nodesOf, type Plan, type PlanEvent, soundNode } from './plan.ts'
 
 /** A sublist that still fails and of which no single item can be left out. `fails` must hold for the whole list. */

@@ -4,7 +4,8 @@
  */
 import { Device } from './device.ts'
 import { soundDisk } from './files.ts'
-import { Network, soundNetwork } from './network.ts'
+import { Network } from './network.ts'
+import { soundNetwork } from './wiring.ts'
 import type { Plan, PlanEvent } from './plan.ts'
 import { Signatures } from './signatures.ts'
 import { World, type WorldOptions } from './world.ts'

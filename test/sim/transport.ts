@@ -2,7 +2,7 @@
 import type { Channel, Transport } from '@weft-db/engine'
 import type { Life } from './life.ts'
 import type { End } from './link.ts'
-import type { Network } from './network.ts'
+import type { Wiring } from './wiring.ts'
 
 /** Backoff of a dialler, ms: the first wait, doubled after each failure in a row up to the longest, each drawn from its upper half. */
 export interface DialOptions {
@@ -36,13 +36,22 @@ class Channels {
   }
 }
 
+/** What the two transports ask of the network. */
+interface Exchange extends Wiring {
+  accepting(name: string): Acceptor | undefined
+  register(name: string, acceptor: Acceptor): void
+  unregister(name: string, acceptor: Acceptor): void
+  /** The two ends of a new link: the dialler's first. */
+  link(dialing: Life, accepting: Life): [End, End]
+}
+
 export class Acceptor implements Transport {
   readonly life: Life
-  readonly #network: Network
+  readonly #network: Exchange
   readonly #channels: Channels
   #onChannel: ((channel: Channel) => void) | undefined
 
-  constructor(network: Network, life: Life) {
+  constructor(network: Exchange, life: Life) {
     this.#network = network
     this.life = life
     this.#channels = new Channels(life)
@@ -66,7 +75,7 @@ export class Acceptor implements Transport {
 }
 
 export class Dialer implements Transport {
-  readonly #network: Network
+  readonly #network: Exchange
   readonly #life: Life
   readonly #to: string
   readonly #options: DialOptions
@@ -74,7 +83,7 @@ export class Dialer implements Transport {
   #stopped = false
   #failures = 0
 
-  constructor(network: Network, life: Life, to: string, options: DialOptions = usualDial) {
+  constructor(network: Exchange, life: Life, to: string, options: DialOptions = usualDial) {
     this.#network = network
     this.#life = life
     this.#to = to

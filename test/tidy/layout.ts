@@ -62,7 +62,10 @@ export const allowedPhrases: readonly { readonly words: readonly string[]; reado
 export const longestFile = 600
 
 /** Files that may be longer: one state machine is not cut in two. */
-export const longFiles: Readonly<Record<string, string>> = {}
+export const longFiles: Readonly<Record<string, string>> = {
+  'packages/engine/src/sync/step.ts': 'one state machine, whose states are read together',
+  'packages/engine/src/sync/step.test.ts': 'its conversations, on one small store',
+}
 
 /** Files that nothing imports and no script names. */
 export const entryPoints: Readonly<Record<string, string>> = {

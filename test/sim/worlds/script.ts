@@ -4,6 +4,7 @@
  */
 import { type Plan, type PlanEvent, type PlanSizes, planOf } from '../plan.ts'
 import { Stream } from '../random.ts'
+import { drawOfKind, titleEdit } from './draw.ts'
 
 /** What somebody on the way between two nodes does to messages, each with the same chance. */
 export const attacks = ['flip', 'alter', 'forge', 'withhold', 'replay', 'entry', 'unknown'] as const
@@ -109,7 +110,11 @@ const clashesOf = (stream: Stream, many: number, plan: Plan, browsers: readonly 
   Array.from({ length: many }, (): PlanEvent[] => {
     const at = stream.unit() * plan.duration
     const item = stream.int(plan.items)
-    return browsers.map((node) => ({ at, kind: 'edit', node, item, draw: stream.uint32() }))
+    const titles = stream.chance(0.5)
+    return browsers.map((node) => {
+      const draw = titles ? drawOfKind(plan.seed, titleEdit, stream) : stream.uint32()
+      return { at, kind: 'edit', node, item, draw }
+    })
   }).flat()
 
 /** Everybody comes while the authority is away, and meets at the end. */

@@ -1,8 +1,9 @@
 /** What the people of a simulated world do to their items: one edit a call, drawn from the edit's own number. */
 import { type Item, keyOf, liveOf, placeBetween, WeftError } from '@weft-db/engine'
 import type { Coverage } from '../coverage.ts'
-import { Stream } from '../random.ts'
+import type { Stream } from '../random.ts'
 import { Card } from './card.ts'
+import { editStream, kindsOfEdit, titleEdit } from './draw.ts'
 import type { Ledger } from './ledger.ts'
 import type { Player } from './player.ts'
 
@@ -29,7 +30,7 @@ export class Work {
   edit(player: Player, index: number, draw: number): void {
     const { board, database } = player
     if (board === undefined || database === undefined) return
-    const stream = new Stream(this.#seed, `edit/${draw}`)
+    const stream = editStream(this.#seed, draw)
     const key = `item${index}`
     if (!player.isAuthority && database.session === undefined) this.#coverage.saw('edited before login')
     if (database.status.connection === 'offline') this.#coverage.saw('edited while the authority is away')
@@ -69,10 +70,10 @@ export class Work {
   #change(player: Player, item: CardItem, stream: Stream): void {
     const { board } = player
     if (board === undefined) return
-    const kind = stream.int(20)
+    const kind = stream.int(kindsOfEdit)
     if (stream.chance(0.4)) this.#mark(player, item)
     if (kind < 6) this.#type(player, item, stream)
-    else if (kind === 6) item.title = letters(stream, 3)
+    else if (kind === titleEdit) item.title = letters(stream, 3)
     else if (kind === 7) item.done = stream.chance(0.5)
     else if (kind === 8) item.points = stream.int(1000) - 500
     else if (kind === 9) item.due = stream.chance(0.3) ? null : new Date(1_700_000_000_000 + stream.int(1_000_000))

@@ -58,9 +58,11 @@ export const guard = (bytes: Uint8Array, limit: GuardLimits = messageLimits): Re
 
     // `level` is at most limit.depth and `at` is less than length: both in range.
     const start = at
+    // `at` is less than length.
     const initial = bytes[at++]!
     const kind = initial >> 5
     const info = initial & 31
+    // `level` is at most limit.depth.
     const mapKey = keyStart[level]!
     // A map counts keys and values: an even number left means that a key comes next.
     const isKey = mapKey !== isArray && (left[level]! & 1) === 0
@@ -78,6 +80,7 @@ export const guard = (bytes: Uint8Array, limit: GuardLimits = messageLimits): Re
     if (kind === 7) {
       if (info >= 20 && info <= 22) continue
       if (info !== 27) return refusal('NotCanonical', `a simple value or a short float, at byte ${start}`)
+      // `wide` bytes are there.
       for (let i = 0; i < 8; i++) float.setUint8(i, bytes[at + i]!)
       at += 8
       const value = float.getFloat64(0)
@@ -93,6 +96,7 @@ export const guard = (bytes: Uint8Array, limit: GuardLimits = messageLimits): Re
     let value = info
     if (wide > 0) {
       value = 0
+      // `wide` bytes are there.
       for (let i = 0; i < wide; i++) value = value * 256 + bytes[at++]!
       if (value < (wide === 1 ? 24 : wide === 2 ? 256 : 65536)) {
         return refusal('NotCanonical', `an integer or a length that is not in the shortest form, at byte ${start}`)
@@ -107,6 +111,7 @@ export const guard = (bytes: Uint8Array, limit: GuardLimits = messageLimits): Re
       if (kind === 3) {
         if (!isUtf8(bytes, at, end)) return refusal('Malformed', `text that is not UTF-8, at byte ${start}`)
         if (isKey) {
+          // `level` is in range, as above.
           if (mapKey !== noKey && !isAfter(bytes, mapKey, keyEnd[level]!, start, end)) {
             return refusal('NotCanonical', `a key out of order or named twice, at byte ${start}`)
           }
@@ -138,6 +143,7 @@ const isAfter = (
   let a = firstStart
   let b = secondStart
   for (; a < firstEnd && b < secondEnd; a++, b++) {
+    // Both are less than their ends, which lie within the bytes.
     const difference = bytes[b]! - bytes[a]!
     if (difference !== 0) return difference > 0
   }
@@ -154,10 +160,12 @@ const isUtf8 = (bytes: Uint8Array, start: number, end: number): boolean => {
     if (first < 0xc2 || first > 0xf4) return false
     const more = first < 0xe0 ? 1 : first < 0xf0 ? 2 : 3
     if (more > end - at) return false
+    // `more` bytes are there.
     const second = bytes[at++]!
     const lowest = first === 0xe0 ? 0xa0 : first === 0xf0 ? 0x90 : 0x80
     const highest = first === 0xed ? 0x9f : first === 0xf4 ? 0x8f : 0xbf
     if (second < lowest || second > highest) return false
+    // `more` bytes are there.
     for (let i = 1; i < more; i++) if ((bytes[at++]! & 0xc0) !== 0x80) return false
   }
   return true
