@@ -7,14 +7,17 @@ import type { db } from './database.ts'
 export type Status = typeof db.status
 
 export interface StateLine {
-  readonly tone: 'saved' | 'kept' | 'busy' | 'refused' | 'offline'
+  readonly tone: 'saved' | 'kept' | 'busy' | 'connecting' | 'refused' | 'offline'
   readonly text: string
   /** A number of waiting changes, where one helps. */
   readonly waiting: number
 }
 
-/** `refused`: cards with a value that their schema refuses; they are not saved until somebody changes it. */
-export const stateLineOf = (status: Status, refused = 0): StateLine => {
+/**
+ * `refused`: cards with a value that their schema refuses; they are not saved until somebody changes it. `blank`: nothing was ever
+ * written that could be saved.
+ */
+export const stateLineOf = (status: Status, refused = 0, blank = false): StateLine => {
   const inMemory = status.storage === 'memory'
   const waiting = status.unacknowledged
   if (status.connection === 'offline') {
@@ -36,9 +39,15 @@ export const stateLineOf = (status: Status, refused = 0): StateLine => {
     const where = inMemory ? 'Kept in this tab' : 'Saved on this device'
     return { tone: 'kept', text: `${where}, waiting for the server`, waiting }
   }
-  if (status.connection === 'connecting') return { tone: 'busy', text: 'Connecting to the server…', waiting: 0 }
-  return { tone: 'saved', text: 'Saved on the server', waiting: 0 }
+  if (status.connection === 'connecting') return { tone: 'connecting', text: 'Connecting to the server…', waiting: 0 }
+  return { tone: 'saved', text: blank ? 'Connected' : 'Saved on the server', waiting: 0 }
 }
 
-/** Higher is safer. The line goes down at once and up only when it has settled, so that typing does not make it flicker. */
-export const safetyOf = (line: StateLine): number => ({ busy: 0, refused: 0, offline: 1, kept: 2, saved: 3 })[line.tone]
+/**
+ * Higher is safer. The line goes down at once and up only when it has settled, so that typing does not make it flicker. The first
+ * connection is no flicker: the cards that came with it already say that they are saved.
+ */
+export const needsToSettle = (shown: StateLine, next: StateLine): boolean =>
+  shown.tone !== 'connecting' && safety[next.tone] > safety[shown.tone]
+
+const safety = { busy: 0, connecting: 0, refused: 0, offline: 1, kept: 2, saved: 3 } as const

@@ -48,7 +48,7 @@ describe('mutants', () => {
 
   test('each is killed', async () => {
     const lines: string[] = []
-    const kills = await judgeMutants({ budget: 120, report: (line) => lines.push(line) })
+    const kills = await judgeMutants({ budget: 250, report: (line) => lines.push(line) })
     expect(Object.keys(kills)).toEqual(mutantNames())
     expect(mutantNames().length).toBeGreaterThanOrEqual(16)
     for (const [name, { killedBy }] of Object.entries(kills))

@@ -17,17 +17,17 @@ import {
   number,
   order,
   type Runtime,
-  schema,
-  set,
   type SigningKey,
   type Status,
   StorageError,
+  schema,
+  set,
   string,
-  text,
   type Transport,
+  text,
 } from '@weft-db/engine'
 import { Device } from '../sim/device.ts'
-import { memoryPair, type MemoryPair } from '../sim/memory-transport.ts'
+import { type MemoryPair, memoryPair } from '../sim/memory-transport.ts'
 import { soundNode } from '../sim/plan.ts'
 import { Signatures } from '../sim/signatures.ts'
 import { World } from '../sim/world.ts'
@@ -56,7 +56,7 @@ export interface Faults {
   /** Syncs wait for this. */
   hold?: Promise<void> | undefined
   /** Signing is done by this first. */
-  sign?: (() => void) | undefined
+  sign?: (() => void | Promise<void>) | undefined
 }
 
 export const diskFull = (): Error => new StorageError('DiskFull', 'test')
@@ -84,7 +84,9 @@ export class Lab {
   }
 
   device(name: string): Device {
-    const known = this.#devices.get(name) ?? new Device(this.world, name, this.#signatures, { ...soundNode(name, 'browser'), lateness: 0 })
+    const known =
+      this.#devices.get(name) ??
+      new Device(this.world, name, this.#signatures, { ...soundNode(name, 'browser'), lateness: 0 })
     this.#devices.set(name, known)
     return known
   }
@@ -112,14 +114,18 @@ export class Lab {
 
   async authority(options: Partial<DatabaseOptions> = {}): Promise<Replica> {
     const transport: Transport = {
-      start: (onChannel) => void (this.#accept = onChannel),
-      stop: async () => void (this.#accept = undefined),
+      start: (onChannel) => {
+        this.#accept = onChannel
+      },
+      stop: async () => {
+        this.#accept = undefined
+      },
     }
     const authority = { ...this.authorityKey }
     const faults = this.faults('authority')
     const plain = authority.sign
     authority.sign = async (message) => {
-      faults.sign?.()
+      await faults.sign?.()
       return plain(message)
     }
     return this.start('authority', { authority, transports: [transport], logins: [anonymous()], ...options })
@@ -249,7 +255,7 @@ const failing = <Key extends SigningKey | undefined>(key: Key, faults: Faults): 
   const wrapped: SigningKey = {
     publicKey: key.publicKey,
     sign: async (message) => {
-      faults.sign?.()
+      await faults.sign?.()
       return key.sign(message)
     },
   }

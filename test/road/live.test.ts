@@ -23,7 +23,8 @@ test.each(Array.from({ length: 25 }, (_, index) => `live ${index}`))('seed %s', 
     const texts = { notes: card?.notes.toString() ?? '', more: '' }
     for (const field of ['notes', 'more'] as const) {
       card?.[field].subscribe(({ splices }) => {
-        for (const { at, remove, insert } of splices) texts[field] = texts[field].slice(0, at) + insert + texts[field].slice(at + remove)
+        for (const { at, remove, insert } of splices)
+          texts[field] = texts[field].slice(0, at) + insert + texts[field].slice(at + remove)
         // What a listener may do: read everything, while it is told.
         expect(card.notes.toString().length + card.more.toString().length).toBeGreaterThanOrEqual(0)
       })
@@ -32,7 +33,10 @@ test.each(Array.from({ length: 25 }, (_, index) => `live ${index}`))('seed %s', 
   })
   const compare = (when: string): void => {
     for (const [index, card] of cards.entries()) {
-      expect(followed[index], `${seed} ${when} ${names[index]}`).toEqual({ notes: card?.notes.toString(), more: card?.more.toString() })
+      expect(followed[index], `${seed} ${when} ${names[index]}`).toEqual({
+        notes: card?.notes.toString(),
+        more: card?.more.toString(),
+      })
     }
   }
   for (let step = 0; step < 120; step++) {

@@ -1,5 +1,5 @@
 /** A repository as an app uses it, and as its disk, its key and other people treat it. */
-import { keyOf, problemsOf, saved, savedState, write, read } from '@weft-db/engine'
+import { keyOf, problemsOf, read, saved, savedState, write } from '@weft-db/engine'
 import { describe, expect, test } from 'vitest'
 import { board, Card, diskFull, gate, Lab, Note, outcomeOf } from './lab.ts'
 
@@ -34,7 +34,12 @@ describe('commits are never malformed', () => {
     await lab.run(1_000)
     const { again, repository: second } = await reopened(lab, ada)
     expect(again.incidents).toEqual([])
-    expect(second.query(Card).orderBy('title').current?.map((card) => card.title)).toEqual(['after', 'before'])
+    expect(
+      second
+        .query(Card)
+        .orderBy('title')
+        .current?.map((card) => card.title),
+    ).toEqual(['after', 'before'])
   })
 
   test('two items with one key, of two schemas, go into two commits', async () => {
@@ -74,7 +79,9 @@ describe('commits are never malformed', () => {
     expect(card.notes.toString()).toBe('a\ufffdb')
     expect(() => card.votes.set('\udc00', 1)).toThrow(expect.objectContaining({ code: 'BadValue' }))
     expect(() => repository.create(Card, { votes: { '': 1 } })).toThrow(expect.objectContaining({ code: 'BadValue' }))
-    expect(() => repository.create(Card, { notes: 'x'.repeat(1_100_000) })).toThrow(expect.objectContaining({ code: 'TooLarge' }))
+    expect(() => repository.create(Card, { notes: 'x'.repeat(1_100_000) })).toThrow(
+      expect.objectContaining({ code: 'TooLarge' }),
+    )
     card.title = 'y'
     await lab.run(1_000)
     const { again, repository: second } = await reopened(lab, ada)
@@ -187,7 +194,10 @@ describe('transactions', () => {
 
   test('an edit made by a listener while one is undone is not lost', async () => {
     const { lab, ada, repository } = await alone('listener')
-    const [card, log] = [repository.create(Card, { title: 'x', notes: 'abc' }), repository.create(Card, { title: 'log' })]
+    const [card, log] = [
+      repository.create(Card, { title: 'x', notes: 'abc' }),
+      repository.create(Card, { title: 'log' }),
+    ]
     await lab.run(1_000)
     card.notes.subscribe(({ origin }) => {
       if (origin === 'remote') log.points = 7
@@ -258,6 +268,42 @@ describe('deleting and restoring', () => {
     expect(repository.item(Card, keyOf(card))?.title).toBe('edited')
     await lab.run(1_000)
     expect(there.item(Card, keyOf(card))?.title).toBe('edited')
+  })
+})
+
+describe('listeners', () => {
+  test('all hear of a change before they hear of what one of them made of it', async () => {
+    const { repository } = await alone('two listeners')
+    const card = repository.create(Card, { title: 'x', notes: 'abc' })
+    const shown = ['abc', 'abc']
+    for (const index of shown.keys()) {
+      card.notes.subscribe(({ splices }) => {
+        for (const { at, remove, insert } of splices) {
+          shown[index] = (shown[index] ?? '').slice(0, at) + insert + (shown[index] ?? '').slice(at + remove)
+        }
+        // As an editor that completes brackets.
+        if (index === 0 && card.notes.toString().startsWith('(') && !card.notes.toString().endsWith(')')) {
+          card.notes.insert(card.notes.length, ')')
+        }
+      })
+    }
+    card.notes.insert(0, '(')
+    expect([card.notes.toString(), ...shown]).toEqual(['(abc)', '(abc)', '(abc)'])
+  })
+
+  test('one that throws keeps nobody from hearing, and is reported', async () => {
+    const { lab, ada, repository } = await alone('throwing listener')
+    const card = repository.create(Card, { title: 'x' })
+    let heard = 0
+    repository.onChange(() => {
+      throw new Error('first')
+    })
+    repository.onChange(() => void heard++)
+    card.title = 'y'
+    await lab.run(1_000)
+    expect(heard).toBeGreaterThan(0)
+    expect(ada.incidents.map(({ code, about }) => [code, about])).toContainEqual(['ListenerThrew', 'Error: first'])
+    expect(savedState(card)).toBe('authority')
   })
 })
 

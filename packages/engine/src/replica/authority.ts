@@ -3,10 +3,18 @@
  */
 import { toHex } from '../bytes/bytes.ts'
 import { limits } from '../bytes/limits.ts'
+import { isRefusal, type Refusal, refusal } from '../bytes/refusal.ts'
 import type { Head } from '../graph/commits.ts'
 import { type Certificate, encodeCertificate, readCertificate } from '../trust/certificate.ts'
-import { encodeEntry, type Entry, type EntryBody, noNetwork, readEntry, rootPath, type Statement } from '../trust/entry.ts'
-import { isRefusal, type Refusal, refusal } from '../bytes/refusal.ts'
+import {
+  type Entry,
+  type EntryBody,
+  encodeEntry,
+  noNetwork,
+  readEntry,
+  rootPath,
+  type Statement,
+} from '../trust/entry.ts'
 import { messageOf, sealBody } from '../trust/signed.ts'
 import type { Clock } from './clock.ts'
 import type { Runtime, SigningKey } from './ports.ts'
@@ -157,7 +165,12 @@ export class Authority {
     for (const head of commits.heads()) {
       const covered = log.covered.get(head.chain)
       if (moved.has(head.chain) || (covered !== undefined && covered.seq >= head.seq)) continue
-      if (covered !== undefined && commits.headsOf(head.chain).length > 1 && !this.#continues(repository, head, covered)) continue
+      if (
+        covered !== undefined &&
+        commits.headsOf(head.chain).length > 1 &&
+        !this.#continues(repository, head, covered)
+      )
+        continue
       moved.set(head.chain, head)
       if (moved.size === limits.headsPerMessage) break
     }

@@ -6,10 +6,10 @@ import { toHex } from '../bytes/bytes.ts'
 import { limits } from '../bytes/limits.ts'
 import { type Refusal, refusal, WeftError } from '../bytes/refusal.ts'
 import {
-  chainName,
-  type Commit,
-  composeCommit,
   type Draft as ChangeDraft,
+  type Commit,
+  chainName,
+  composeCommit,
   type Policy,
   sizeOf,
   type UnsignedCommit,
@@ -112,7 +112,8 @@ export class Capture {
 
   /** The item is about to be edited. */
   editing(live: LiveItem): void {
-    if (this.#inTransaction && !this.#refusedBefore.has(live)) this.#refusedBefore.set(live, new Map(live.draft.refused))
+    if (this.#inTransaction && !this.#refusedBefore.has(live))
+      this.#refusedBefore.set(live, new Map(live.draft.refused))
   }
 
   /** The item was edited. */
@@ -152,7 +153,8 @@ export class Capture {
     this.#inTransaction = true
     try {
       const returned: unknown = change()
-      if (returned instanceof Promise) throw new TypeError('a transaction is over when its function returns: it cannot be async')
+      if (returned instanceof Promise)
+        throw new TypeError('a transaction is over when its function returns: it cannot be async')
       this.#inTransaction = false
       this.#commitTransaction()
     } catch (error) {
@@ -174,11 +176,13 @@ export class Capture {
       for (const [name, refused] of live.draft.refused) {
         if (this.#refusedBefore.get(live)?.get(name) !== refused) throw new WeftError('BadValue', refused.refusal.about)
       }
-      if (!live.draft.isEmpty && keys.size === keys.add(live.key).size) throw new WeftError('BadItemKey', `${live.key}, of two schemas`)
+      if (!live.draft.isEmpty && keys.size === keys.add(live.key).size)
+        throw new WeftError('BadItemKey', `${live.key}, of two schemas`)
     }
     const taken = this.#take()
     const edits = taken.map(({ live, pieces }) => ({ live, operations: pieces.flat() }))
-    const fits = edits.length <= limits.changes && edits.every(({ operations }) => operations.length <= limits.operations)
+    const fits =
+      edits.length <= limits.changes && edits.every(({ operations }) => operations.length <= limits.operations)
     if (edits.length > 0 && (!fits || !this.#commit(edits, true))) {
       for (const { live, shown } of taken) {
         this.#dirty.delete(live)
@@ -191,7 +195,13 @@ export class Capture {
 
   /** Captures in its time what is dirty, if commits can be made. */
   schedule(): void {
-    if (this.#captureQueued || this.#cancelCapture !== undefined || this.#dirty.size === 0 || this.#of.identity() === undefined) return
+    if (
+      this.#captureQueued ||
+      this.#cancelCapture !== undefined ||
+      this.#dirty.size === 0 ||
+      this.#of.identity() === undefined
+    )
+      return
     const wait = 1000 / this.#of.rate - (this.#of.runtime.elapsed() - this.#lastCapture)
     if (wait > 0) {
       this.#cancelCapture = this.#of.runtime.timer(wait, () => {
@@ -243,7 +253,11 @@ export class Capture {
         if (operations === undefined) continue
         const added = 256 + weightOf(operations)
         // A change is named by commit and key: two schemas may have a key in common, one commit not.
-        if (edits.length >= limits.changes || keys.has(live.key) || (edits.length > 0 && weight + added > limits.commitBytes / 2)) {
+        if (
+          edits.length >= limits.changes ||
+          keys.has(live.key) ||
+          (edits.length > 0 && weight + added > limits.commitBytes / 2)
+        ) {
           this.#commitOrSplit(edits)
           edits = []
           keys.clear()
@@ -307,7 +321,10 @@ export class Capture {
     const identity = this.#of.identity()
     while (identity !== undefined && live.merged.heads.length > limits.parents) {
       const draft = this.#draft(live, [])
-      this.#send(this.#compose([{ ...draft, parents: draft.parents.slice(0, limits.parents) }], false, identity.session), identity.key)
+      this.#send(
+        this.#compose([{ ...draft, parents: draft.parents.slice(0, limits.parents) }], false, identity.session),
+        identity.key,
+      )
     }
   }
 
@@ -342,7 +359,14 @@ export class Capture {
     this.#prev = unsigned.id
     this.#of.saving.made(unsigned.id)
     const chain = chainName(unsigned.fields.session, unsigned.fields.incarnation)
-    const provisional: Commit = { ...unsigned.fields, id: unsigned.id, chain, changes: unsigned.changes, signature: noBytes, bytes: noBytes }
+    const provisional: Commit = {
+      ...unsigned.fields,
+      id: unsigned.id,
+      chain,
+      changes: unsigned.changes,
+      signature: noBytes,
+      bytes: noBytes,
+    }
     this.#of.counting.count(provisional)
     this.#sealing.add(unsigned, key)
   }

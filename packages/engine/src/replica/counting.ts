@@ -3,9 +3,10 @@
  * cites, the time of its clock) and its parents count; until then it waits here, with its descendants and its atomic siblings, and never
  * holds up the rest of its chain.
  */
-import { clockTicks, type Change, type Commit } from '../commit/commit.ts'
+
 import { limits } from '../bytes/limits.ts'
 import { type Refusal, refusal } from '../bytes/refusal.ts'
+import { type Change, type Commit, clockTicks } from '../commit/commit.ts'
 import { MergedItem } from '../merge/item.ts'
 import type { Schema } from '../schema/schema.ts'
 
@@ -95,16 +96,22 @@ export class Counting {
       return
     }
     const waits = commit.atomic ? changes : [...held.keys()]
-    if (this.#waiting.has(commit.id) || this.#waiting.size < limits.heldChanges) this.#hold(commit, waits, [...held.values()])
+    if (this.#waiting.has(commit.id) || this.#waiting.size < limits.heldChanges)
+      this.#hold(commit, waits, [...held.values()])
     else if (!this.#fullTold) {
       this.#fullTold = true
       this.#rules.full()
     }
-    if (!commit.atomic && waits.length < changes.length) this.#apply(commit, changes.filter((change) => !held.has(change)))
+    if (!commit.atomic && waits.length < changes.length)
+      this.#apply(
+        commit,
+        changes.filter((change) => !held.has(change)),
+      )
   }
 
   #hold(commit: Commit, changes: readonly Change[], reasons: readonly Refusal[]): void {
-    const why = reasons.find(({ code }) => code !== 'MissingParents') ?? reasons[0] ?? refusal('MissingParents', commit.id)
+    const why =
+      reasons.find(({ code }) => code !== 'MissingParents') ?? reasons[0] ?? refusal('MissingParents', commit.id)
     this.#waiting.set(commit.id, { commit, why, changes })
     if (why.code === 'ClockAhead') this.#ahead.add(commit.id)
     else this.#ahead.delete(commit.id)
@@ -133,13 +140,15 @@ export class Counting {
 
   #mustWait(commit: Commit, change: Change): Refusal | undefined {
     if (commit.extended) return refusal('UnknownFormat', 'a field of the header')
-    if (!this.#rules.isOwn(commit) && commit.clock > (this.#rules.now() + limits.clockAhead) * clockTicks) return refusal('ClockAhead', commit.id)
+    if (!this.#rules.isOwn(commit) && commit.clock > (this.#rules.now() + limits.clockAhead) * clockTicks)
+      return refusal('ClockAhead', commit.id)
     if (!this.#rules.policyKnown(commit)) return refusal('BadEntry', 'a position that is not known yet')
     if (this.#rules.schema(change.schema.hash) === undefined) {
       return refusal('UnknownSchema', `${change.schema.name} ${change.schema.version}`)
     }
     const item = this.item(change.key, change.schema.hash)
-    for (const parent of change.parents) if (item?.graph.indexOf(parent) === undefined) return refusal('MissingParents', parent)
+    for (const parent of change.parents)
+      if (item?.graph.indexOf(parent) === undefined) return refusal('MissingParents', parent)
     return undefined
   }
 
@@ -155,9 +164,10 @@ export class Counting {
       return [{ item, node, refused: this.#rules.authorize(commit, change) }]
     })
     // A change without siblings is checked when it counts.
-    const broken = commit.atomic && prepared.length > 1
-      ? prepared.map(({ item, node, refused }) => refused ?? item.check(node)).find((one) => one !== undefined)
-      : undefined
+    const broken =
+      commit.atomic && prepared.length > 1
+        ? prepared.map(({ item, node, refused }) => refused ?? item.check(node)).find((one) => one !== undefined)
+        : undefined
     for (const { item, node, refused } of prepared) {
       const dead = broken ?? refused
       const { node: counted, refusal: inapplicable } = item.count(node, dead !== undefined)

@@ -5,15 +5,15 @@
 import { WeftError } from '../bytes/refusal.ts'
 import { Draft, type RefusedValue } from '../edit/draft.ts'
 import { diffText } from '../merge/diff.ts'
-import type { Rope } from '../merge/rope.ts'
-import { emptyState, type ItemState } from '../merge/state.ts'
 import type { MergedItem } from '../merge/item.ts'
+import type { Rope } from '../merge/rope.ts'
 import type { Splice } from '../merge/splice.ts'
+import { emptyState, type ItemState } from '../merge/state.ts'
 import { isScalar, type Scalar, type ScalarValue } from '../schema/field.ts'
-import { Listeners } from './listeners.ts'
-import { reportRead } from './reads.ts'
 import type { TextChange } from '../schema/handle.ts'
 import { fieldNamed, type Schema } from '../schema/schema.ts'
+import { Listeners } from './listeners.ts'
+import { reportRead } from './reads.ts'
 
 /** Where a change of an item stands: only in memory, in this device's log, or under a checkpoint of the authority. */
 export type SavedState = 'draft' | 'local' | 'authority'
@@ -80,7 +80,8 @@ export class LiveItem {
     if (quiet) return
     // All texts move before anybody is told: a listener may read any of them.
     const changes = [...texts].map(([field, splices]) => [field, this.draft.rebase(field, splices)] as const)
-    for (const [field, shown] of changes) if (shown.length > 0) this.#tellText(field, { splices: shown, origin: 'remote' })
+    for (const [field, shown] of changes)
+      if (shown.length > 0) this.#tellText(field, { splices: shown, origin: 'remote' })
     this.#tell()
   }
 
@@ -135,15 +136,18 @@ export class LiveItem {
 
   /** Makes an edit of the draft. Throws `ItemDeleted` on an item that is not there, `Closed` when the repository is closed. */
   edit(change: () => void): void {
-    this.#edit(() => void change())
+    this.#edit(() => {
+      change()
+      return undefined
+    })
   }
 
-  #edit(change: () => (() => void) | void): void {
+  #edit(change: () => (() => void) | undefined): void {
     if (!this.isPresent) throw new WeftError('ItemDeleted', `${this.schema.name} ${this.key}`)
     this.#change(change)
   }
 
-  #change(change: () => (() => void) | void): void {
+  #change(change: () => (() => void) | undefined): void {
     this.owner.editing(this)
     const told = change()
     this.owner.dirty(this)
@@ -152,12 +156,12 @@ export class LiveItem {
   }
 
   delete(): void {
-    if (this.isPresent) this.#change(() => this.draft.delete())
+    if (this.isPresent) this.#change(() => void this.draft.delete())
   }
 
   /** Makes the item be there, new or again. */
   touch(): void {
-    if (!this.isPresent) this.#change(() => this.draft.touch())
+    if (!this.isPresent) this.#change(() => void this.draft.touch())
   }
 
   subscribe(listener: () => void): () => void {
@@ -173,7 +177,8 @@ export class LiveItem {
   /** The texts that somebody follows, as they are shown now. */
   shown(): ReadonlyMap<string, Rope> {
     const shown = new Map<string, Rope>()
-    for (const [name, { size }] of this.#textListeners) if (size > 0) shown.set(name, this.draft.text(name, this.#state))
+    for (const [name, { size }] of this.#textListeners)
+      if (size > 0) shown.set(name, this.draft.text(name, this.#state))
     return shown
   }
 

@@ -65,8 +65,8 @@ export class Repository {
   readonly #changeListeners: Listeners
   readonly #saving: Saving
   readonly #capture: Capture
-  #markReady: () => void = () => {}
-  #failReady: (error: unknown) => void = () => {}
+  #markReady: () => void = () => undefined
+  #failReady: (error: unknown) => void = () => undefined
   #telling = false
   #cancelDue: (() => void) | undefined
   #dueAt = Number.POSITIVE_INFINITY

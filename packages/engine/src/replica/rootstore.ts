@@ -80,7 +80,11 @@ export class RootStore {
     return taken
   }
 
-  async #takeEntry(bytes: Uint8Array, publicKey: Uint8Array, expected: string | undefined): Promise<Refusal | 'held' | undefined> {
+  async #takeEntry(
+    bytes: Uint8Array,
+    publicKey: Uint8Array,
+    expected: string | undefined,
+  ): Promise<Refusal | 'held' | undefined> {
     const entry = await this.#root.check(bytes, expected)
     if (entry === 'held' || isRefusal(entry)) return entry
     const { statement } = entry

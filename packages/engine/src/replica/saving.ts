@@ -85,12 +85,17 @@ export class Saving {
   covers(id: string): boolean {
     const commit = this.#commits.get(id)
     const covered = commit === undefined ? undefined : this.#covered.get(commit.chain)
-    if (commit === undefined || covered === undefined || covered.seq < commit.seq || !this.#commits.has(id)) return false
+    if (commit === undefined || covered === undefined || covered.seq < commit.seq || !this.#commits.has(id))
+      return false
     // Of a chain that forked the checkpoint covers one branch, which need not be here yet.
     if (!this.#commits.has(covered.id)) return false
     if (this.#commits.headsOf(commit.chain).length <= 1) return true
     let at: string | null = covered.id
-    for (let next = this.#commits.get(at); next !== undefined && next.seq > commit.seq; next = at === null ? undefined : this.#commits.get(at)) {
+    for (
+      let next = this.#commits.get(at);
+      next !== undefined && next.seq > commit.seq;
+      next = at === null ? undefined : this.#commits.get(at)
+    ) {
       at = next.prev
     }
     return at === id
@@ -124,7 +129,11 @@ export class Saving {
       }
       const { level, commits } = waiter
       const refused = commits.map((id) => this.#refused.get(id)).find((why) => why !== undefined)
-      if (refused !== undefined && (level === 'authority' || commits.some((id) => this.#refused.has(id) && !this.#undurable.has(id) && !this.#commits.has(id)))) {
+      if (
+        refused !== undefined &&
+        (level === 'authority' ||
+          commits.some((id) => this.#refused.has(id) && !this.#undurable.has(id) && !this.#commits.has(id)))
+      ) {
         this.#waiters.delete(waiter)
         waiter.reject(new WeftError(refused.code, refused.about))
       } else if (commits.every((id) => (level === 'local' ? this.#commits.has(id) : this.covers(id)))) {
