@@ -14,21 +14,29 @@ export const directionOf = (event: KeyboardEvent): Direction | undefined => dire
 
 const cardNode = (key: string): HTMLElement | null => document.querySelector(`[data-card="${CSS.escape(key)}"]`)
 
-/** Focuses a card or column by selector once the page shows it where it is now. */
-const focusSoon = async (find: () => HTMLElement | null): Promise<void> => {
-  for (let turn = 0; turn < 3; turn++) {
-    await (turn === 0 ? tick() : new Promise(requestAnimationFrame))
-    const node = find()
-    if (!node) continue
-    if (document.activeElement !== node) node.focus({ preventScroll: true })
-    node.scrollIntoView({ block: 'nearest', inline: 'nearest' })
-  }
+/**
+ * Focuses a card or column where the page shows it after a change that was just made. Changes are told in a microtask and shown in one
+ * after it, so this is done before the next key is heard, and the focus is never taken back from where that key leads.
+ */
+const focusMoved = async (find: () => HTMLElement | null): Promise<void> => {
+  await Promise.resolve()
+  await tick()
+  const node = find()
+  if (!node) return
+  node.focus({ preventScroll: true })
+  node.scrollIntoView(nearest)
+  // It glides to its place, and only there it is known whether it can be seen.
+  await new Promise(requestAnimationFrame)
+  await Promise.allSettled((node.closest('li')?.getAnimations() ?? []).map(({ finished }) => finished))
+  if (document.activeElement === node) node.scrollIntoView(nearest)
 }
 
-export const focusCard = (key: string): Promise<void> => focusSoon(() => cardNode(key))
+const nearest = { block: 'nearest', inline: 'nearest' } as const
+
+export const focusCard = (key: string): Promise<void> => focusMoved(() => cardNode(key))
 
 export const focusColumn = (key: string): Promise<void> =>
-  focusSoon(() => document.querySelector(`[data-column="${CSS.escape(key)}"] [data-columnhead]`))
+  focusMoved(() => document.querySelector(`[data-column="${CSS.escape(key)}"] [data-columnhead]`))
 
 /** The card next to this one in a direction; sideways, the one at about the same height in the next column that has cards. */
 export const neighbour = (node: HTMLElement, direction: Direction): HTMLElement | undefined => {

@@ -43,13 +43,21 @@ const addCard = async (page: Page, title: string, column = 0): Promise<void> => 
 }
 
 const cards = (page: Page): Promise<string[]> =>
-  page.getByTestId('card-title').evaluateAll((titles) => titles.map((one) => (one instanceof HTMLInputElement || one instanceof HTMLTextAreaElement ? one.value : (one.textContent ?? ''))).sort())
+  page
+    .getByTestId('card-title')
+    .evaluateAll((titles) =>
+      titles
+        .map((one) =>
+          one instanceof HTMLInputElement || one instanceof HTMLTextAreaElement ? one.value : (one.textContent ?? ''),
+        )
+        .sort(),
+    )
 
 const until = (page: Page, titles: readonly string[]): Promise<void> =>
   expect.poll(() => cards(page), { timeout: 20_000, interval: 50 }).toEqual([...titles].sort())
 
 const line = (page: Page, text: RegExp): Promise<void> =>
-  expect.poll(() => page.getByTestId('status-line').innerText(), { timeout: 20_000, interval: 50 }).toMatch(text)
+  expect.poll(() => page.getByTestId('status-line').textContent(), { timeout: 20_000, interval: 50 }).toMatch(text)
 
 const openNotes = async (page: Page): Promise<void> => {
   await page.getByTestId('card').first().hover()
@@ -58,7 +66,9 @@ const openNotes = async (page: Page): Promise<void> => {
 }
 
 const notes = (page: Page): Promise<string> =>
-  page.getByTestId('notes-editor').evaluate((editor) => [...editor.querySelectorAll('.cm-line')].map((one) => one.textContent ?? '').join('\n'))
+  page
+    .getByTestId('notes-editor')
+    .evaluate((editor) => [...editor.querySelectorAll('.cm-line')].map((one) => one.textContent ?? '').join('\n'))
 
 describe('two people, one board', () => {
   test('what one adds the other sees, with the name and where it is saved', async () => {
@@ -79,7 +89,10 @@ describe('two people, one board', () => {
     await addCard(ada, 'Write together')
     await until(bob, ['Write together'])
     await Promise.all([openNotes(ada), openNotes(bob)])
-    const [first, second] = ['The quick brown fox jumps over the lazy dog. ', 'Pack my box with five dozen liquor jugs. ']
+    const [first, second] = [
+      'The quick brown fox jumps over the lazy dog. ',
+      'Pack my box with five dozen liquor jugs. ',
+    ]
     await Promise.all([
       ada.getByTestId('notes-editor').pressSequentially(first, { delay: 15 }),
       bob.getByTestId('notes-editor').pressSequentially(second, { delay: 15 }),
@@ -178,7 +191,12 @@ describe('one device', () => {
       await addCard(two, 'From two')
       await until(one, ['From one', 'From two'])
       const stores = (): Promise<string[]> =>
-        one.evaluate(async () => (await indexedDB.databases()).flatMap(({ name }) => name ?? []).filter((name) => !name.endsWith('-keys')).sort())
+        one.evaluate(async () =>
+          (await indexedDB.databases())
+            .flatMap(({ name }) => name ?? [])
+            .filter((name) => !name.endsWith('-keys'))
+            .sort(),
+        )
       expect(await stores()).toEqual(['weft', 'weft-1'])
       await two.reload()
       await until(two, ['From one', 'From two'])

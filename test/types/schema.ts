@@ -1,7 +1,22 @@
 /**
  * Programs about schemas that must compile, and, marked by `@ts-expect-error`, programs that must not: the type check is their test.
  */
-import { boolean, date, type Initial, type Item, map, type MapHandle, number, order, schema, set, type SetHandle, string, type TextHandle, text } from '@weft-db/engine'
+import {
+  boolean,
+  date,
+  type Initial,
+  type Item,
+  type MapHandle,
+  map,
+  number,
+  order,
+  type SetHandle,
+  schema,
+  set,
+  string,
+  type TextHandle,
+  text,
+} from '@weft-db/engine'
 
 const Card = schema('card', 1, {
   title: string(),

@@ -5,9 +5,15 @@
  */
 import { createHash, createPublicKey, verify } from 'node:crypto'
 import { describe, expect, test } from 'vitest'
-import { type Commit, composeCommit, readCommit, sealCommit, signedBytes } from '../../packages/engine/src/commit/commit.ts'
 import { decode, encode } from '../../packages/engine/src/bytes/cbor.ts'
 import { isRefusal, type Refusal } from '../../packages/engine/src/bytes/refusal.ts'
+import {
+  type Commit,
+  composeCommit,
+  readCommit,
+  sealCommit,
+  signedBytes,
+} from '../../packages/engine/src/commit/commit.ts'
 import { Commits } from '../../packages/engine/src/graph/commits.ts'
 import { encodeFrame as encodeLogFrame, scan } from '../../packages/engine/src/log/frame.ts'
 import { MergedItem } from '../../packages/engine/src/merge/item.ts'
@@ -15,11 +21,15 @@ import type { ItemState } from '../../packages/engine/src/merge/state.ts'
 import { decodeFrame, encodeFrame, type Frame } from '../../packages/engine/src/replica/wire.ts'
 import { decodeMessage, encodeMessage, type Message } from '../../packages/engine/src/sync/message.ts'
 import { AuthorityLog } from '../../packages/engine/src/trust/authoritylog.ts'
-import { type CertificateBody, encodeCertificate, readCertificate } from '../../packages/engine/src/trust/certificate.ts'
-import { encodeEntry, type EntryBody, readEntry } from '../../packages/engine/src/trust/entry.ts'
+import {
+  type CertificateBody,
+  encodeCertificate,
+  readCertificate,
+} from '../../packages/engine/src/trust/certificate.ts'
+import { type EntryBody, encodeEntry, readEntry } from '../../packages/engine/src/trust/entry.ts'
 import { messageOf, type SignedKind } from '../../packages/engine/src/trust/signed.ts'
 import vectors from './format-1.json' with { type: 'json' }
-import { jsonOf, schemas, plainOf } from './written.ts'
+import { jsonOf, plainOf, schemas } from './written.ts'
 
 const hash = (bytes: Uint8Array): Uint8Array => new Uint8Array(createHash('sha256').update(bytes).digest())
 const fromHex = (hex: string): Uint8Array => new Uint8Array(Buffer.from(hex, 'hex'))
@@ -31,7 +41,12 @@ const good = <Value extends object>(value: Value | Refusal): Value => {
 }
 
 /** An uncompressed P-256 point as SubjectPublicKeyInfo. */
-const spki = (point: string) => createPublicKey({ key: Buffer.from(`3059301306072a8648ce3d020106082a8648ce3d030107034200${point}`, 'hex'), format: 'der', type: 'spki' })
+const spki = (point: string) =>
+  createPublicKey({
+    key: Buffer.from(`3059301306072a8648ce3d020106082a8648ce3d030107034200${point}`, 'hex'),
+    format: 'der',
+    type: 'spki',
+  })
 const isSigned = (point: string, message: Uint8Array, signature: Uint8Array): boolean =>
   verify('sha256', message, { key: spki(point), dsaEncoding: 'ieee-p1363' }, signature)
 

@@ -31,6 +31,7 @@ export const plainOf = (json: unknown): unknown => {
   if (Array.isArray(json)) return json.map(plainOf)
   if (typeof json !== 'object' || json === null) return json
   if ('hex' in json) return new Uint8Array(Buffer.from(String(json.hex), 'hex'))
-  if ('map' in json && Array.isArray(json.map)) return new Map(json.map.map((entry) => plainOf(entry) as [string, unknown]))
+  if ('map' in json && Array.isArray(json.map))
+    return new Map(json.map.map((entry) => plainOf(entry) as [string, unknown]))
   return Object.fromEntries(Object.entries(json).map(([name, held]) => [name, plainOf(held)]))
 }

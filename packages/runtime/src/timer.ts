@@ -11,8 +11,14 @@ export const timer = (ms: number, run: () => void): (() => void) => {
   const arm = (): void => {
     const left = Math.ceil(due - performance.now())
     handle = setTimeout(() => (performance.now() < due ? arm() : run()), Math.min(left, longest))
-    if (typeof handle === 'object') handle.unref()
+    letGo(handle)
   }
   arm()
   return () => clearTimeout(handle)
+}
+
+/** A browser's handle is a number; this file compiles for both, with or without Node's types. */
+const letGo = (handle: unknown): void => {
+  if (typeof handle !== 'object' || handle === null || !('unref' in handle)) return
+  if (typeof handle.unref === 'function') handle.unref()
 }

@@ -1,4 +1,3 @@
-export { open, type OpenOptions } from './open.ts'
 export {
   anonymous,
   boolean,
@@ -8,8 +7,8 @@ export {
   type Incident,
   type Item,
   keyOf,
-  lastChange,
   type Login,
+  lastChange,
   map,
   number,
   order,
@@ -30,4 +29,5 @@ export {
   WeftError,
   write,
 } from '@weft-db/engine'
+export { type OpenOptions, open } from './open.ts'
 export { placeBetween } from './place.ts'

@@ -47,7 +47,13 @@ const findStore = async (name: string): Promise<Storage> => {
   }
 }
 
-const inMemory = (reason: string): Storage => ({ files: memoryFiles(), keys: memoryKeys(), mode: 'memory', lasting: false, reason })
+const inMemory = (reason: string): Storage => ({
+  files: memoryFiles(),
+  keys: memoryKeys(),
+  mode: 'memory',
+  lasting: false,
+  reason,
+})
 
 /** Opens this device's replica. Synchronous: what is stored arrives in the background, `repository.ready` tells when. */
 export const open = (options: OpenOptions): Database => {

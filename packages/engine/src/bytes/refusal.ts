@@ -40,7 +40,10 @@ export const catalogue = {
     'The clock is not later than the clocks the commit builds on.',
     'Take the clock from the replica, not from the device.',
   ],
-  NotErased: ['The commit comes without content that the authority did not erase.', 'Fetch the whole commit from another peer.'],
+  NotErased: [
+    'The commit comes without content that the authority did not erase.',
+    'Fetch the whole commit from another peer.',
+  ],
   PolicyBack: ['The commit cites an older policy than the commits it builds on.', 'Cite the newest policy known.'],
   UnknownSession: [
     'No certificate is known for the session that signed.',

@@ -5,7 +5,17 @@ import { equalBytes, toHex } from '../bytes/bytes.ts'
 import { decode, encode, type Plain } from '../bytes/cbor.ts'
 import { limits } from '../bytes/limits.ts'
 import { isRefusal } from '../bytes/refusal.ts'
-import { type Commit, composeCommit, type Draft, type Hash, type Header, readCommit, sealCommit, signedBytes, sizeOf } from './commit.ts'
+import {
+  type Commit,
+  composeCommit,
+  type Draft,
+  type Hash,
+  type Header,
+  readCommit,
+  sealCommit,
+  signedBytes,
+  sizeOf,
+} from './commit.ts'
 import { type Operation, tagOf } from './operation.ts'
 
 const hash: Hash = (bytes) => new Uint8Array(createHash('sha256').update(bytes).digest())
@@ -15,14 +25,29 @@ const hex = (bytes: number) => fc.uint8Array({ minLength: bytes, maxLength: byte
 const count = fc.oneof(fc.nat(40), fc.integer({ min: 0, max: 0xffff_ffff }))
 const text = fc.oneof(fc.string({ unit: 'grapheme', maxLength: 20 }), fc.string({ unit: 'binary', maxLength: 90 }))
 const named = text.filter((name) => name !== '' && name.length < 60)
-const value = fc.oneof(text, fc.double({ noNaN: true, noDefaultInfinity: true }).filter((n) => !Object.is(n, -0)), fc.boolean(), fc.constant(null))
-const tags = fc.array(fc.tuple(hex(32), fc.nat(limits.operations - 1)).map(([id, index]) => tagOf(id, index)), { minLength: 1, maxLength: 3 })
+const value = fc.oneof(
+  text,
+  fc.double({ noNaN: true, noDefaultInfinity: true }).filter((n) => !Object.is(n, -0)),
+  fc.boolean(),
+  fc.constant(null),
+)
+const tags = fc.array(
+  fc.tuple(hex(32), fc.nat(limits.operations - 1)).map(([id, index]) => tagOf(id, index)),
+  { minLength: 1, maxLength: 3 },
+)
 
 const operation: fc.Arbitrary<Operation> = fc.oneof(
   fc.record({ kind: fc.constant('assign' as const), field: named, value }),
   fc.record({ kind: fc.constant('add' as const), field: named, value }),
   fc.record({ kind: fc.constant('remove' as const), field: named, tags }),
-  fc.record({ kind: fc.constant('put' as const), field: named, entry: fc.tuple(text.filter((key) => key.length < 60), value) }),
+  fc.record({
+    kind: fc.constant('put' as const),
+    field: named,
+    entry: fc.tuple(
+      text.filter((key) => key.length < 60),
+      value,
+    ),
+  }),
   fc.record({ kind: fc.constant('drop' as const), field: named, tags }),
   fc
     .record({ field: named, at: count, remove: count, insert: text })
@@ -63,7 +88,8 @@ const signature = fc.uint8Array({ minLength: 64, maxLength: 64 })
 const sealed = (fields: Header, changes: readonly Draft[], signed: Uint8Array = new Uint8Array(64).fill(3)): Commit =>
   sealCommit(composeCommit(fields, changes, hash), signed)
 
-const sampled = <Value>(arbitrary: fc.Arbitrary<Value>, numRuns: number): Value[] => fc.sample(arbitrary, { seed: 12, numRuns })
+const sampled = <Value>(arbitrary: fc.Arbitrary<Value>, numRuns: number): Value[] =>
+  fc.sample(arbitrary, { seed: 12, numRuns })
 const [someHeader, someDraft] = [sampled(header, 1)[0], sampled(draft, 1)[0]]
 if (someHeader === undefined || someDraft === undefined) throw new Error('no sample')
 const plainDraft: Draft = { ...someDraft, parents: [], operations: [{ kind: 'assign', field: 'title', value: 'x' }] }
@@ -106,11 +132,13 @@ const withOps = (ops: Plain, values: Plain = []): Uint8Array => {
 }
 const erase = (commit: Commit, which: (index: number) => boolean = () => true): Uint8Array => {
   const { header: head, signature: signed, changes } = partsOf(commit)
-  const list = changes.map(([identity, ops, content], index): Plain => [
-    bytesOf(identity),
-    bytesOf(ops),
-    which(index) ? [hash(bytesOf(content))] : bytesOf(content),
-  ])
+  const list = changes.map(
+    ([identity, ops, content], index): Plain => [
+      bytesOf(identity),
+      bytesOf(ops),
+      which(index) ? [hash(bytesOf(content))] : bytesOf(content),
+    ],
+  )
   return encode([head, signed, list])
 }
 
@@ -131,7 +159,10 @@ describe('a commit', () => {
         const made = sealed(fields, changes)
         const read = readCommit(made.bytes, hash)
         if (isRefusal(read)) throw new Error(read.code)
-        const again = read.changes.map((change, index) => ({ ...change, salt: changes[index]?.salt ?? new Uint8Array(0) }))
+        const again = read.changes.map((change, index) => ({
+          ...change,
+          salt: changes[index]?.salt ?? new Uint8Array(0),
+        }))
         expect(equalBytes(sealed(read, again, read.signature).bytes, made.bytes)).toBe(true)
       }),
       runs,
@@ -139,7 +170,10 @@ describe('a commit', () => {
   })
 
   test('with any bit of it flipped is refused, has another id or another signature', () => {
-    for (const [fields, changes] of sampled(fc.tuple(header, fc.uniqueArray(draft, { minLength: 1, maxLength: 1 })), 20)) {
+    for (const [fields, changes] of sampled(
+      fc.tuple(header, fc.uniqueArray(draft, { minLength: 1, maxLength: 1 })),
+      20,
+    )) {
       const made = sealed(fields, changes)
       for (let bit = 0; bit < 8 * made.bytes.length; bit++) {
         const flipped = made.bytes.slice()
@@ -153,7 +187,24 @@ describe('a commit', () => {
   }, 30_000)
 
   test('with any field of its header replaced is refused or has another id', () => {
-    const others: Plain[] = [null, true, -1, 0, 1, 0.5, 2 ** 32, 2 ** 60, '', 'x', new Uint8Array(32), new Uint8Array(8), [], [[0, 0, new Uint8Array(32)], null], new Map(), new Map([['a', 1]])]
+    const others: Plain[] = [
+      null,
+      true,
+      -1,
+      0,
+      1,
+      0.5,
+      2 ** 32,
+      2 ** 60,
+      '',
+      'x',
+      new Uint8Array(32),
+      new Uint8Array(8),
+      [],
+      [[0, 0, new Uint8Array(32)], null],
+      new Map(),
+      new Map([['a', 1]]),
+    ]
     const made = sealed({ ...someHeader, seq: 3, prev: 'ab'.repeat(32) }, [plainDraft])
     const { header: head, signature: signed, changes } = partsOf(made)
     const fields = listOf(plainOf(head))
@@ -202,7 +253,11 @@ describe('a commit', () => {
         fc.array(tie('plain'), { maxLength: 6 }),
       ),
     })).plain
-    const op = fc.oneof(plain, fc.tuple(fc.constantFrom('f', ''), fc.nat(8)), fc.tuple(fc.constantFrom('f', ''), fc.nat(8), plain, plain, plain))
+    const op = fc.oneof(
+      plain,
+      fc.tuple(fc.constantFrom('f', ''), fc.nat(8)),
+      fc.tuple(fc.constantFrom('f', ''), fc.nat(8), plain, plain, plain),
+    )
     fc.assert(
       fc.property(fc.oneof(plain, fc.array(op, { maxLength: 4 })), plain, (ops, values) => {
         const bytes = withOps(ops, values)
@@ -241,15 +296,29 @@ describe('what is not composed', () => {
     ['no change', {}, []],
     ['two changes of one item', {}, [{}, {}]],
     ['a long map key', {}, [{ operations: [{ kind: 'put', field: 'f', entry: ['k'.repeat(257), 1] }] }]],
-    ['a splice that says another length', {}, [{ operations: [{ kind: 'splice', field: 'f', at: 0, remove: 0, length: 2, insert: 'x' }] }]],
-    ['an empty splice', {}, [{ operations: [{ kind: 'splice', field: 'f', at: 0, remove: 0, length: 0, insert: '' }] }]],
+    [
+      'a splice that says another length',
+      {},
+      [{ operations: [{ kind: 'splice', field: 'f', at: 0, remove: 0, length: 2, insert: 'x' }] }],
+    ],
+    [
+      'an empty splice',
+      {},
+      [{ operations: [{ kind: 'splice', field: 'f', at: 0, remove: 0, length: 0, insert: '' }] }],
+    ],
     ['half a surrogate pair', {}, [{ operations: [{ kind: 'assign', field: 'f', value: '\ud800' }] }]],
     ['a removal of nothing', {}, [{ operations: [{ kind: 'remove', field: 'f', tags: [] }] }]],
     ['a short salt', {}, [{ salt: new Uint8Array(11) }]],
     ['a clock that is no number', { clock: Number.NaN }, [{}]],
     ['a first commit after another', { seq: 0, prev: 'a'.repeat(64) }, [{}]],
   ])('%s', (_, fields, changes) => {
-    expect(() => composeCommit({ ...someHeader, ...fields }, changes.map((one) => ({ ...plainDraft, ...one })), hash)).toThrow(TypeError)
+    expect(() =>
+      composeCommit(
+        { ...someHeader, ...fields },
+        changes.map((one) => ({ ...plainDraft, ...one })),
+        hash,
+      ),
+    ).toThrow(TypeError)
   })
 })
 
@@ -268,7 +337,8 @@ describe('limits', () => {
     const parents = Array.from({ length: 17 }, (_, n) => new Uint8Array(32).fill(n))
     const schema: Plain = ['s', 1, new Uint8Array(32)]
     const { changes, ...rest } = partsOf(sealed(someHeader, [plainDraft]))
-    const of = (list: Plain) => rehashed({ ...rest, changes: [[encode(['k', list, schema]), ...(changes[0] ?? []).slice(1)]] })
+    const of = (list: Plain) =>
+      rehashed({ ...rest, changes: [[encode(['k', list, schema]), ...(changes[0] ?? []).slice(1)]] })
     expect(codeOf(of(parents.slice(0, 16)))).toBe('read')
     expect(codeOf(of(parents))).toBe('BadParents')
     expect(codeOf(of(parents.slice(0, 2).reverse()))).toBe('BadParents')
@@ -283,7 +353,12 @@ describe('limits', () => {
   })
 
   test('256 KiB of header and changes, and not one byte more', () => {
-    const one = (length: number) => composeCommit(someHeader, [{ ...plainDraft, operations: [{ kind: 'assign', field: 'f', value: 'x'.repeat(length) }] }], hash)
+    const one = (length: number) =>
+      composeCommit(
+        someHeader,
+        [{ ...plainDraft, operations: [{ kind: 'assign', field: 'f', value: 'x'.repeat(length) }] }],
+        hash,
+      )
     const spare = limits.commitBytes - sizeOf(one(200_000))
     const full = one(200_000 + spare)
     expect(sizeOf(full)).toBe(limits.commitBytes)
@@ -310,7 +385,9 @@ describe('limits', () => {
   })
 
   test('operations whose erased content would be larger than a commit', () => {
-    const splice = (length: number): Operation[] => [{ kind: 'splice', field: 'f', at: 0, remove: 0, length, insert: 'x'.repeat(length) }]
+    const splice = (length: number): Operation[] => [
+      { kind: 'splice', field: 'f', at: 0, remove: 0, length, insert: 'x'.repeat(length) },
+    ]
     const commit = sealed(someHeader, [{ ...plainDraft, operations: splice(9) }])
     const { changes, ...rest } = partsOf(commit)
     const claiming = (...lengths: number[]) =>
@@ -367,7 +444,10 @@ describe('erased content', () => {
     fc.assert(
       fc.property(header, drafts, fc.nat(3), (fields, changes, last) => {
         const made = sealed(fields, changes)
-        const read = readCommit(erase(made, (index) => index <= last), hash)
+        const read = readCommit(
+          erase(made, (index) => index <= last),
+          hash,
+        )
         if (isRefusal(read)) throw new Error(read.code)
         expect([read.id, toHex(read.signature)]).toEqual([made.id, toHex(made.signature)])
         for (const [index, change] of read.changes.entries()) {
@@ -379,7 +459,8 @@ describe('erased content', () => {
               const was = whole?.operations[at]
               if (operation.kind === 'assign' || operation.kind === 'add') expect(operation.value).toBe(undefined)
               else if (operation.kind === 'put') expect(operation.entry).toBe(undefined)
-              else if (operation.kind === 'splice' && operation.length > 0) expect({ ...operation, insert: '' }).toEqual({ ...was, insert: '' })
+              else if (operation.kind === 'splice' && operation.length > 0)
+                expect({ ...operation, insert: '' }).toEqual({ ...was, insert: '' })
               else expect(operation).toEqual(was)
             }
           }

@@ -115,7 +115,11 @@ export const composeCommit = (fields: Header, drafts: readonly Draft[], hash: Ha
     const { ops, content } = encodeOperations(draft.operations)
     const { name, version, hash: definition } = draft.schema
     const parents = draft.parents.map(fromHex)
-    return [encode([draft.key, parents, [name, version, fromHex(definition)]]), encode(ops), encode([draft.salt, content])] as const
+    return [
+      encode([draft.key, parents, [name, version, fromHex(definition)]]),
+      encode(ops),
+      encode([draft.salt, content]),
+    ] as const
   })
   const header = encode([
     format,
@@ -126,12 +130,21 @@ export const composeCommit = (fields: Header, drafts: readonly Draft[], hash: Ha
     fields.seq,
     fields.prev === null ? null : fromHex(fields.prev),
     fields.clock,
-    [encodePosition(fields.policy.root), fields.policy.authority === null ? null : encodePosition(fields.policy.authority)],
+    [
+      encodePosition(fields.policy.root),
+      fields.policy.authority === null ? null : encodePosition(fields.policy.authority),
+    ],
     fields.atomic ? atomicFlag : 0,
     parts.map((part) => changeHash(part, hash)),
     new Map(),
   ])
-  const changes = drafts.map(({ key, parents, schema, operations }) => ({ key, parents, schema, operations, erased: false }))
+  const changes = drafts.map(({ key, parents, schema, operations }) => ({
+    key,
+    parents,
+    schema,
+    operations,
+    erased: false,
+  }))
   const commit = { id: toHex(hash(header)), header, parts, fields, changes }
   if (sizeOf(commit) <= limits.commitBytes) mustBeReadable(commit)
   return commit
@@ -140,7 +153,8 @@ export const composeCommit = (fields: Header, drafts: readonly Draft[], hash: Ha
 const mustBeReadable = ({ header, parts, changes }: UnsignedCommit): void => {
   const refused = [readHeader(header), ...parts.map((part) => readChange(...part))].find(isRefusal)
   if (refused !== undefined) throw new TypeError(`a commit that is ${refused.code}: ${refused.about}`)
-  if (new Set(changes.map(({ key }) => key)).size < changes.length) throw new TypeError('two changes of one item in a commit')
+  if (new Set(changes.map(({ key }) => key)).size < changes.length)
+    throw new TypeError('two changes of one item in a commit')
 }
 
 const changeHash = (part: readonly [Uint8Array, Uint8Array, Uint8Array], hash: Hash): Uint8Array =>
@@ -162,9 +176,11 @@ export const sealCommit = (commit: UnsignedCommit, signature: Uint8Array): Commi
 const isCount = (value: Plain | undefined, max: number): value is number =>
   typeof value === 'number' && Number.isInteger(value) && value >= 0 && value <= max
 
-const isBytes = (value: Plain | undefined, length: number): value is Uint8Array => value instanceof Uint8Array && value.length === length
+const isBytes = (value: Plain | undefined, length: number): value is Uint8Array =>
+  value instanceof Uint8Array && value.length === length
 
-const isList = (value: Plain | undefined, length: number): value is readonly Plain[] => Array.isArray(value) && value.length === length
+const isList = (value: Plain | undefined, length: number): value is readonly Plain[] =>
+  Array.isArray(value) && value.length === length
 
 const isName = (value: Plain | undefined): value is string =>
   typeof value === 'string' && value !== '' && utf8Length(value) <= limits.nameBytes
@@ -185,7 +201,8 @@ const readHeader = (bytes: Uint8Array): { header: Header; hashes: readonly Uint8
   if (list[0] !== format) return isCount(list[0], 0xffff_ffff) ? refusal('UnknownFormat', String(list[0])) : malformed
   if (!isList(list, 12)) return malformed
   const [, network, repository, session, incarnation, seq, prev, clock, policy, flags, hashes, ext] = list
-  if (!isBytes(network, 32) || !isName(repository) || !isBytes(session, 32) || !isBytes(incarnation, 8)) return malformed
+  if (!isBytes(network, 32) || !isName(repository) || !isBytes(session, 32) || !isBytes(incarnation, 8))
+    return malformed
   if (!isCount(seq, 0xffff_ffff) || !isCount(clock, latestClock) || !isList(policy, 2)) return malformed
   if (seq === 0 ? prev !== null : !isBytes(prev, 32)) return malformed
   const root = readPosition(policy[0])
@@ -211,11 +228,7 @@ const readHeader = (bytes: Uint8Array): { header: Header; hashes: readonly Uint8
   }
 }
 
-const readChange = (
-  identity: Uint8Array,
-  ops: Uint8Array,
-  content: Uint8Array | undefined,
-): Change | Refusal => {
+const readChange = (identity: Uint8Array, ops: Uint8Array, content: Uint8Array | undefined): Change | Refusal => {
   const malformed = refusal('Malformed', 'change')
   const first = decode(identity)
   if (isRefusal(first)) return first

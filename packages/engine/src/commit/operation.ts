@@ -110,7 +110,8 @@ export const splicedLength = (operations: readonly Operation[]): number =>
  * content does not fit the operations.
  */
 export const decodeOperations = (ops: Plain, content: Plain | undefined): Operation[] | Refusal => {
-  if (Array.isArray(ops) && ops.length > limits.operations) return refusal('TooMany', `${ops.length} of ${limits.operations} operations`)
+  if (Array.isArray(ops) && ops.length > limits.operations)
+    return refusal('TooMany', `${ops.length} of ${limits.operations} operations`)
   const operations = readOperations(ops, content)
   if (operations === undefined) return refusal('Malformed', 'operations')
   return splicedLength(operations) > limits.commitBytes ? refusal('TooLarge', 'spliced text') : operations

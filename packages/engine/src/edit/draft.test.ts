@@ -126,13 +126,16 @@ describe('a draft', () => {
             { kind: 'put', field: 'marks', entry: ['k', 10 + random(9)] },
             { kind: 'assign', field: 'title', value: word() },
           ]
-          if (/^[a-zA-Z]/.test(text)) all.push({ kind: 'splice', field: 'notes', at: 0, remove: 1, length: 0, insert: '' })
-          if (elements?.kind === 'elements' && elements.byTag.size > 0) all.push({ kind: 'remove', field: 'tags', tags: [...elements.byTag.keys()] })
+          if (/^[a-zA-Z]/.test(text))
+            all.push({ kind: 'splice', field: 'notes', at: 0, remove: 1, length: 0, insert: '' })
+          if (elements?.kind === 'elements' && elements.byTag.size > 0)
+            all.push({ kind: 'remove', field: 'tags', tags: [...elements.byTag.keys()] })
           const entered = entries?.kind === 'entries' ? [...entries.byKey.values()].flat() : []
           if (entered.length > 0) all.push({ kind: 'drop', field: 'marks', tags: entered.map(({ tag }) => tag) })
           const chosen = all[random(all.length)]
           if (chosen !== undefined) bench.count([chosen], parents)
-          for (const { at, remove, insert } of bench.refresh()) notes = notes.slice(0, at) + insert + notes.slice(at + remove)
+          for (const { at, remove, insert } of bench.refresh())
+            notes = notes.slice(0, at) + insert + notes.slice(at + remove)
           const now = bench.shown()
           expect(now.notes, message).toBe(notes)
           tags = new Set(now.tags)
@@ -188,7 +191,10 @@ describe('a draft', () => {
     bench.refresh()
     bench.draft.remove('tags', 'a', bench.state)
     const tags = bench.state.fields.get('tags')
-    bench.count([{ kind: 'remove', field: 'tags', tags: tags?.kind === 'elements' ? [...tags.byTag.keys()] : [] }, { kind: 'delete' }])
+    bench.count([
+      { kind: 'remove', field: 'tags', tags: tags?.kind === 'elements' ? [...tags.byTag.keys()] : [] },
+      { kind: 'delete' },
+    ])
     bench.refresh()
     expect(bench.shown().present).toBe(false)
     expect(bench.take()).toEqual([])
@@ -201,7 +207,10 @@ describe('a draft', () => {
     bench.refresh()
     const { draft, state } = bench
     draft.splice('notes', [{ at: 1, remove: 0, insert: 'X' }], state)
-    expect(draft.rebase('notes', [{ at: 0, remove: 3, insert: '' }])).toEqual([{ at: 0, remove: 1, insert: '' }, { at: 1, remove: 2, insert: '' }])
+    expect(draft.rebase('notes', [{ at: 0, remove: 3, insert: '' }])).toEqual([
+      { at: 0, remove: 1, insert: '' },
+      { at: 1, remove: 2, insert: '' },
+    ])
     expect(draft.rebase('notes', [{ at: 0, remove: 0, insert: 'abc' }])).toEqual([{ at: 0, remove: 0, insert: 'abc' }])
     expect(draft.text('notes', state).toString()).toBe('abcX')
   })

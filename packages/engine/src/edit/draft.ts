@@ -3,12 +3,12 @@
  * rebased; everything else stands by itself: an assignment assigns, a removal names the elements it saw.
  */
 import { isWellFormed, utf8Length } from '../bytes/bytes.ts'
-import { type Refusal, refusal } from '../bytes/refusal.ts'
 import { limits } from '../bytes/limits.ts'
+import { type Refusal, refusal } from '../bytes/refusal.ts'
 import type { Operation, Tag } from '../commit/operation.ts'
-import { type FieldState, type ItemState, isPresent, ropeOf, winner } from '../merge/state.ts'
 import type { Rope } from '../merge/rope.ts'
 import { applySplices, type Splice } from '../merge/splice.ts'
+import { type FieldState, type ItemState, isPresent, ropeOf, winner } from '../merge/state.ts'
 import { isScalar, type Scalar, type ScalarField } from '../schema/field.ts'
 import { fieldNamed, type Schema } from '../schema/schema.ts'
 import { compose, type Delta, deltaOf, rebase, splicesOf } from './delta.ts'
@@ -64,7 +64,17 @@ export class Draft {
 
   /** Forgets everything pending, and refused values but those. */
   discard(refused: ReadonlyMap<string, RefusedValue> = new Map()): void {
-    for (const pending of [this.#assigned, this.#refused, this.#texts, this.#shown, this.#added, this.#removed, this.#put, this.#dropped]) pending.clear()
+    for (const pending of [
+      this.#assigned,
+      this.#refused,
+      this.#texts,
+      this.#shown,
+      this.#added,
+      this.#removed,
+      this.#put,
+      this.#dropped,
+    ])
+      pending.clear()
     for (const [name, value] of refused) this.#refused.set(name, value)
     this.#presence = undefined
   }
@@ -96,7 +106,8 @@ export class Draft {
     const removed = this.#removed.get(name)
     const held = state.fields.get(name)
     const values = new Set<Scalar>()
-    if (held?.kind === 'elements') for (const [tag, value] of held.byTag) if (removed?.has(tag) !== true) values.add(value)
+    if (held?.kind === 'elements')
+      for (const [tag, value] of held.byTag) if (removed?.has(tag) !== true) values.add(value)
     for (const value of this.#added.get(name) ?? []) values.add(value)
     return new Set([...values].sort(byValue))
   }
@@ -120,7 +131,8 @@ export class Draft {
     if (stored === undefined || !this.holds(name, stored, state)) return false
     const added = this.#added.get(name)
     if (added?.delete(stored) === true && added.size === 0) this.#added.delete(name)
-    for (const tag of tagsOf(state.fields.get(name), stored)) entryOf(this.#removed, name, () => new Set<Tag>()).add(tag)
+    for (const tag of tagsOf(state.fields.get(name), stored))
+      entryOf(this.#removed, name, () => new Set<Tag>()).add(tag)
     return true
   }
 
@@ -152,7 +164,10 @@ export class Draft {
   put(name: string, key: string, value: unknown): boolean {
     const stored = this.#element(name, 'map', value)
     if (stored === undefined || typeof key !== 'string' || !isWellFormed(key) || utf8Length(key) > limits.nameBytes) {
-      this.#refused.set(name, { value, refusal: refusal('BadValue', `${this.schema.name}.${name}[${String(key).slice(0, 64)}]`) })
+      this.#refused.set(name, {
+        value,
+        refusal: refusal('BadValue', `${this.schema.name}.${name}[${String(key).slice(0, 64)}]`),
+      })
       return false
     }
     entryOf(this.#put, name, () => new Map<string, Scalar>()).set(key, stored)
@@ -165,7 +180,9 @@ export class Draft {
     if (put?.size === 0) this.#put.delete(name)
     const held = state.fields.get(name)
     const gone = this.#dropped.get(name)
-    const puts = (held?.kind === 'entries' ? (held.byKey.get(key) ?? []) : []).filter((one) => gone?.has(one.tag) !== true)
+    const puts = (held?.kind === 'entries' ? (held.byKey.get(key) ?? []) : []).filter(
+      (one) => gone?.has(one.tag) !== true,
+    )
     if (puts.length === 0) return wasPut
     const dropped = entryOf(this.#dropped, name, () => new Set<Tag>())
     for (const one of puts) dropped.add(one.tag)
@@ -217,7 +234,16 @@ export class Draft {
   take(state: ItemState): Operation[] {
     const operations = this.#operations(state)
     this.#presence = undefined
-    for (const pending of [this.#assigned, this.#texts, this.#shown, this.#added, this.#removed, this.#put, this.#dropped]) pending.clear()
+    for (const pending of [
+      this.#assigned,
+      this.#texts,
+      this.#shown,
+      this.#added,
+      this.#removed,
+      this.#put,
+      this.#dropped,
+    ])
+      pending.clear()
     return operations
   }
 
@@ -229,12 +255,14 @@ export class Draft {
       const held = [...tags].filter(isHeldIn(state.fields.get(field)))
       if (held.length > 0) operations.push({ kind: 'remove', field, tags: held })
     }
-    for (const [field, values] of this.#added) for (const value of values) operations.push({ kind: 'add', field, value })
+    for (const [field, values] of this.#added)
+      for (const value of values) operations.push({ kind: 'add', field, value })
     for (const [field, tags] of this.#dropped) {
       const held = [...tags].filter(isHeldIn(state.fields.get(field)))
       if (held.length > 0) operations.push({ kind: 'drop', field, tags: held })
     }
-    for (const [field, entries] of this.#put) for (const entry of entries) operations.push({ kind: 'put', field, entry })
+    for (const [field, entries] of this.#put)
+      for (const entry of entries) operations.push({ kind: 'put', field, entry })
     for (const [field, delta] of this.#texts) {
       for (const { at, remove, insert } of splicesOf(delta)) {
         operations.push({ kind: 'splice', field, at, remove, length: insert.length, insert })

@@ -42,16 +42,35 @@ const commitOf = (operations: readonly Operation[]) =>
 
 const fits = (operations: readonly Operation[]): boolean => {
   const commit = commitOf(operations)
-  return sizeOf(commit) <= limits.commitBytes && !isRefusal(readCommit(sealCommit(commit, new Uint8Array(64)).bytes, hash))
+  return (
+    sizeOf(commit) <= limits.commitBytes && !isRefusal(readCommit(sealCommit(commit, new Uint8Array(64)).bytes, hash))
+  )
 }
 
-const many = (count: number, make: (index: number) => Operation): Operation[] => Array.from({ length: count }, (_, index) => make(index))
+const many = (count: number, make: (index: number) => Operation): Operation[] =>
+  Array.from({ length: count }, (_, index) => make(index))
 const tag = tagOf('ee'.repeat(32), limits.operations - 1)
 
 test.each<[string, Operation[]]>([
-  ['many short splices', many(20_000, (at) => ({ kind: 'splice', field, at: 0xffff_0000 + at, remove: 0xffff_ffff, length: 1, insert: '€' }))],
-  ['long text of three bytes a unit', [{ kind: 'splice', field, at: 0, remove: 7, length: 400_000, insert: '€'.repeat(400_000) }]],
-  ['long text of pairs', [{ kind: 'splice', field, at: 0, remove: 7, length: 400_000, insert: '\u{1f9f5}'.repeat(200_000) }]],
+  [
+    'many short splices',
+    many(20_000, (at) => ({
+      kind: 'splice',
+      field,
+      at: 0xffff_0000 + at,
+      remove: 0xffff_ffff,
+      length: 1,
+      insert: '€',
+    })),
+  ],
+  [
+    'long text of three bytes a unit',
+    [{ kind: 'splice', field, at: 0, remove: 7, length: 400_000, insert: '€'.repeat(400_000) }],
+  ],
+  [
+    'long text of pairs',
+    [{ kind: 'splice', field, at: 0, remove: 7, length: 400_000, insert: '\u{1f9f5}'.repeat(200_000) }],
+  ],
   ['the longest strings', many(9, () => ({ kind: 'assign', field, value: '€'.repeat(21_845) }))],
   ['many small elements', many(20_000, (index) => ({ kind: 'add', field, value: index + 0.5 }))],
   ['many entries', many(3_000, (index) => ({ kind: 'put', field, entry: ['€'.repeat(85), `${index}`] }))],
@@ -65,29 +84,46 @@ test.each<[string, Operation[]]>([
   const joined = pieces.flat()
   const tags = (list: readonly Operation[]) => list.flatMap((operation) => ('tags' in operation ? operation.tags : []))
   expect(tags(joined).length).toBe(tags(operations).length)
-  const others = (list: readonly Operation[]) => list.filter(({ kind }) => kind !== 'remove' && kind !== 'drop' && kind !== 'splice')
+  const others = (list: readonly Operation[]) =>
+    list.filter(({ kind }) => kind !== 'remove' && kind !== 'drop' && kind !== 'splice')
   expect(others(joined)).toEqual(others(operations))
 })
 
 test('pieces made one after the other do what the whole does', () => {
   const unit = fc.constantFrom('a', '€', '\u{1f9f5}')
   fc.assert(
-    fc.property(fc.array(fc.tuple(fc.string({ unit, minLength: 1, maxLength: 3 }), fc.integer({ min: 1, max: 30_000 })), { maxLength: 4 }), (parts) => {
-      let length = 9
-      const operations = parts.map(([word, times]): Operation => {
-        const insert = word.repeat(times)
-        const at = length >> 1
-        // The text begins with nine letters, so the last of an odd place is never half a pair's place before it grows.
-        const splice: Operation = { kind: 'splice', field, at: at === 4 ? 4 : 0, remove: at === 4 ? 1 : 0, length: insert.length, insert }
-        length += insert.length
-        return splice
-      })
-      const splices = (list: readonly Operation[]) =>
-        list.flatMap((one) => (one.kind === 'splice' ? [{ at: one.at, remove: one.remove, insert: one.insert ?? '' }] : []))
-      const [whole, pieced] = [operations, partition(operations).flat()].map((list) => applySplices(Rope.from('123456789'), splices(list))?.toString())
-      expect(whole).not.toBe(undefined)
-      expect(pieced).toBe(whole)
-    }),
+    fc.property(
+      fc.array(fc.tuple(fc.string({ unit, minLength: 1, maxLength: 3 }), fc.integer({ min: 1, max: 30_000 })), {
+        maxLength: 4,
+      }),
+      (parts) => {
+        let length = 9
+        const operations = parts.map(([word, times]): Operation => {
+          const insert = word.repeat(times)
+          const at = length >> 1
+          // The text begins with nine letters, so the last of an odd place is never half a pair's place before it grows.
+          const splice: Operation = {
+            kind: 'splice',
+            field,
+            at: at === 4 ? 4 : 0,
+            remove: at === 4 ? 1 : 0,
+            length: insert.length,
+            insert,
+          }
+          length += insert.length
+          return splice
+        })
+        const splices = (list: readonly Operation[]) =>
+          list.flatMap((one) =>
+            one.kind === 'splice' ? [{ at: one.at, remove: one.remove, insert: one.insert ?? '' }] : [],
+          )
+        const [whole, pieced] = [operations, partition(operations).flat()].map((list) =>
+          applySplices(Rope.from('123456789'), splices(list))?.toString(),
+        )
+        expect(whole).not.toBe(undefined)
+        expect(pieced).toBe(whole)
+      },
+    ),
     { seed: 3, numRuns: 60 },
   )
 })

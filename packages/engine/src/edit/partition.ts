@@ -83,4 +83,5 @@ export const partition = (operations: readonly Operation[]): Operation[][] => {
 }
 
 /** About what the operations of one piece take in a commit, bytes. */
-export const weightOf = (operations: readonly Operation[]): number => operations.reduce((sum, operation) => sum + bytesOf(operation), 0)
+export const weightOf = (operations: readonly Operation[]): number =>
+  operations.reduce((sum, operation) => sum + bytesOf(operation), 0)

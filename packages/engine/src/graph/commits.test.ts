@@ -106,7 +106,10 @@ const someCommit = (random: Random, model: Model, made: number): Commit => {
     prev: random(20) === 0 ? 'unknown' : (prev?.id ?? null),
     clock: made + 1 - (random(6) === 0 ? random(8) : 0),
     policy: { root: position((made >> 4) + random(2)), authority: random(4) === 0 ? authority : null },
-    changes: [changeOf(random(5) === 0 ? 'other' : 'item', [...parents], { erased: random(40) === 0 }), changeOf('third')],
+    changes: [
+      changeOf(random(5) === 0 ? 'other' : 'item', [...parents], { erased: random(40) === 0 }),
+      changeOf('third'),
+    ],
   })
 }
 
@@ -119,11 +122,17 @@ test('staging, settling and rolling back do what the model does', () => {
       const message = `seed ${seed}, step ${step}`
       const kind = random(8)
       if (kind === 0) {
-        expect(commits.settle().map(({ id }) => id), message).toEqual(model.staged.map(({ id }) => id))
+        expect(
+          commits.settle().map(({ id }) => id),
+          message,
+        ).toEqual(model.staged.map(({ id }) => id))
         model.durable = model.all
         model.staged = []
       } else if (kind === 1 && random(2) === 0) {
-        expect(commits.rollback().map(({ id }) => id), message).toEqual(model.staged.map(({ id }) => id))
+        expect(
+          commits.rollback().map(({ id }) => id),
+          message,
+        ).toEqual(model.staged.map(({ id }) => id))
         model.staged = []
       } else {
         const commit = someCommit(random, model, step)
@@ -132,7 +141,9 @@ test('staging, settling and rolling back do what the model does', () => {
         seen.set(code ?? 'admitted', (seen.get(code ?? 'admitted') ?? 0) + 1)
         if (code === undefined) {
           const of = (list: readonly Commit[]) => model.tips(list.filter(({ chain }) => chain === commit.chain)).length
-          const forks = of([...model.all, commit]) > Math.max(1, of(model.all)) || (of(model.all) === 1 && of([...model.all, commit]) > 1)
+          const forks =
+            of([...model.all, commit]) > Math.max(1, of(model.all)) ||
+            (of(model.all) === 1 && of([...model.all, commit]) > 1)
           expect(commits.stage(commit), message).toBe(forks)
           model.staged.push(commit)
         }
@@ -141,13 +152,25 @@ test('staging, settling and rolling back do what the model does', () => {
       expect([...commits.heads()].sort(byId), message).toEqual(model.tips(model.durable).sort(byId))
       expect(commits.size, message).toBe(model.durable.length)
       for (const [index, { id }] of model.all.entries()) {
-        expect([commits.has(id), commits.get(id)?.id, commits.indexOf(id)], message).toEqual([index < model.durable.length, id, index])
+        expect([commits.has(id), commits.get(id)?.id, commits.indexOf(id)], message).toEqual([
+          index < model.durable.length,
+          id,
+          index,
+        ])
         expect(commits.at(index)?.id, message).toBe(index < model.durable.length ? id : undefined)
       }
     }
   }
   // The histories meet every answer.
-  for (const code of ['admitted', 'BrokenChain', 'MissingParents', 'BadParents', 'ClockNotLater', 'PolicyBack', 'NotErased']) {
+  for (const code of [
+    'admitted',
+    'BrokenChain',
+    'MissingParents',
+    'BadParents',
+    'ClockNotLater',
+    'PolicyBack',
+    'NotErased',
+  ]) {
     expect(seen.get(code) ?? 0, code).toBeGreaterThan(20)
   }
 })
@@ -162,7 +185,8 @@ describe('admission', () => {
     commits.settle()
     return commits
   }
-  const next = (id: string, prev: string, rest: Partial<Commit> = {}) => commitOf(id, { seq: 1, prev, clock: 2, ...rest })
+  const next = (id: string, prev: string, rest: Partial<Commit> = {}) =>
+    commitOf(id, { seq: 1, prev, clock: 2, ...rest })
 
   test('takes two branches of a chain and no third, also from its first commit', () => {
     const commits = held(commitOf('a'), next('b', 'a'), next('c', 'a'))

@@ -3,9 +3,10 @@
  * its chain and after its parents, so the tips of the chains name the whole set. A staged commit becomes one of the set when it is
  * durable (`settle`); only then do peers see it. When it could not be stored, it is dropped again (`rollback`).
  */
-import type { Commit, Position } from '../commit/commit.ts'
+
 import { limits } from '../bytes/limits.ts'
 import { type Refusal, refusal } from '../bytes/refusal.ts'
+import type { Commit, Position } from '../commit/commit.ts'
 
 /** The last commit of a chain, or of one branch of a forked one. */
 export interface Head {
@@ -89,9 +90,11 @@ export class Commits {
     if (missing !== undefined) return refusal('MissingParents', missing)
     const tips = this.#staged.get(commit.chain) ?? []
     const prev = commit.prev === null ? undefined : this.#held.get(commit.prev)?.commit
-    if (prev !== undefined && (prev.chain !== commit.chain || prev.seq + 1 !== commit.seq)) return refusal('BrokenChain', commit.id)
+    if (prev !== undefined && (prev.chain !== commit.chain || prev.seq + 1 !== commit.seq))
+      return refusal('BrokenChain', commit.id)
     const extendsTip = prev === undefined ? tips.length === 0 : tips.some((tip) => tip.id === prev.id)
-    if (!extendsTip && tips.length >= limits.branches) return refusal('BrokenChain', `a third branch of ${commit.chain}`)
+    if (!extendsTip && tips.length >= limits.branches)
+      return refusal('BrokenChain', `a third branch of ${commit.chain}`)
     if (prev !== undefined) {
       const follows = this.#follows(commit, prev)
       if (follows !== undefined) return follows
@@ -111,7 +114,8 @@ export class Commits {
   #follows(commit: Commit, earlier: Commit): Refusal | undefined {
     if (commit.clock <= earlier.clock) return refusal('ClockNotLater', commit.id)
     const { root, authority } = commit.policy
-    if (before(root, earlier.policy.root) || before(authority, earlier.policy.authority)) return refusal('PolicyBack', commit.id)
+    if (before(root, earlier.policy.root) || before(authority, earlier.policy.authority))
+      return refusal('PolicyBack', commit.id)
     return undefined
   }
 

@@ -20,19 +20,28 @@ const graphOf = (distances: readonly (readonly number[])[]) => {
 
 test('heads, ancestors and differences are those of the sets written out', () => {
   fc.assert(
-    fc.property(shape, fc.array(fc.nat(), { maxLength: 4 }), fc.array(fc.nat(), { maxLength: 4 }), (distances, one, other) => {
-      const { graph, past, version } = graphOf(distances)
-      const all = graph.nodes.map(({ index }) => index)
-      expect([...graph.heads].sort((a, b) => a - b)).toEqual(all.filter((index) => !all.some((later) => past(later).has(index))))
-      const place = (chosen: number): number => chosen % all.length
-      const [from, to] = [one.map(place), other.map(place)]
-      const held = version(from)
-      expect(graph.difference(from, to)).toEqual([...version(to)].filter((index) => !held.has(index)).sort((a, b) => a - b))
-      const below = new Set(to.flatMap((index) => [...past(index)]))
-      expect(graph.ancestorsAmong(new Set(from), to)).toEqual(new Set(from.filter((index) => below.has(index))))
-      for (const a of all) for (const b of all) expect(graph.isAncestor(a, b)).toBe(past(b).has(a))
-      for (const index of all) expect(graph.indexOf(`id ${index}`)).toBe(index)
-    }),
+    fc.property(
+      shape,
+      fc.array(fc.nat(), { maxLength: 4 }),
+      fc.array(fc.nat(), { maxLength: 4 }),
+      (distances, one, other) => {
+        const { graph, past, version } = graphOf(distances)
+        const all = graph.nodes.map(({ index }) => index)
+        expect([...graph.heads].sort((a, b) => a - b)).toEqual(
+          all.filter((index) => !all.some((later) => past(later).has(index))),
+        )
+        const place = (chosen: number): number => chosen % all.length
+        const [from, to] = [one.map(place), other.map(place)]
+        const held = version(from)
+        expect(graph.difference(from, to)).toEqual(
+          [...version(to)].filter((index) => !held.has(index)).sort((a, b) => a - b),
+        )
+        const below = new Set(to.flatMap((index) => [...past(index)]))
+        expect(graph.ancestorsAmong(new Set(from), to)).toEqual(new Set(from.filter((index) => below.has(index))))
+        for (const a of all) for (const b of all) expect(graph.isAncestor(a, b)).toBe(past(b).has(a))
+        for (const index of all) expect(graph.indexOf(`id ${index}`)).toBe(index)
+      },
+    ),
     { seed: 5, numRuns: 200 },
   )
 })

@@ -6,7 +6,7 @@ import { schema } from '../schema/schema.ts'
 import { MergedItem } from './item.ts'
 import { Oracle, type Plainly, type Written } from './oracle.ts'
 import { applySplices } from './splice.ts'
-import { isPresent, type ItemState, ropeOf, winner } from './state.ts'
+import { type ItemState, isPresent, ropeOf, winner } from './state.ts'
 
 const Thing = schema('thing', 1, {
   title: string({ max: 8 }),
@@ -39,7 +39,8 @@ const pick = <Item>(random: Random, items: readonly Item[]): Item => {
   return item
 }
 
-const newId = (random: Random): string => Array.from({ length: 64 }, () => '0123456789abcdef'.charAt(random(16))).join('')
+const newId = (random: Random): string =>
+  Array.from({ length: 64 }, () => '0123456789abcdef'.charAt(random(16))).join('')
 
 /** The state without node numbers. */
 const plainly = (item: MergedItem, state: ItemState): Omit<Plainly, 'tags' | 'texts'> => {
@@ -50,12 +51,17 @@ const plainly = (item: MergedItem, state: ItemState): Omit<Plainly, 'tags' | 'te
     if (held?.kind === 'register') fields[name] = [held.value, held.id]
     if (held?.kind === 'elements' && held.byTag.size > 0) fields[name] = sorted([...held.byTag])
     if (held?.kind === 'entries' && held.byKey.size > 0) {
-      fields[name] = sorted([...held.byKey].flatMap(([key, entries]) => entries.map(({ tag, value }) => [key, tag, value])))
+      fields[name] = sorted(
+        [...held.byKey].flatMap(([key, entries]) => entries.map(({ tag, value }) => [key, tag, value])),
+      )
     }
     if (held?.kind === 'text' && held.rope.length > 0) fields[name] = held.rope.toString()
-    if (held?.kind === 'elements') expect(held.size).toBe([...held.byTag.values()].reduce<number>((sum, value) => sum + 8 + String(value).length, 0))
+    if (held?.kind === 'elements')
+      expect(held.size).toBe([...held.byTag.values()].reduce<number>((sum, value) => sum + 8 + String(value).length, 0))
     if (held?.kind === 'entries') {
-      expect(held.size).toBe([...held.byKey].reduce((sum, [key, entries]) => sum + entries.length * (8 + key.length), 0))
+      expect(held.size).toBe(
+        [...held.byKey].reduce((sum, [key, entries]) => sum + entries.length * (8 + key.length), 0),
+      )
     }
   }
   return { presence: state.presence.map((index) => item.graph.node(index).id).sort(), fields }
@@ -70,21 +76,35 @@ const someOperations = (random: Random, oracle: Oracle, before: Plainly): Operat
   const hostile = random(12) === 0
   const operations: Operation[] = []
   const texts: Record<string, string> = { ...before.texts }
-  const anyTag = (): string => tagOf(oracle.changes.length > 0 ? pick(random, oracle.changes).id : newId(random), random(3))
-  const heldTags = (name: string): string[] => [...before.tags].flatMap((tag) => (tag.startsWith(`${name} `) ? [tag.slice(name.length + 1)] : []))
+  const anyTag = (): string =>
+    tagOf(oracle.changes.length > 0 ? pick(random, oracle.changes).id : newId(random), random(3))
+  const heldTags = (name: string): string[] =>
+    [...before.tags].flatMap((tag) => (tag.startsWith(`${name} `) ? [tag.slice(name.length + 1)] : []))
   for (let left = 1 + random(3); left > 0; left--) {
     const kind = random(13)
-    if (kind === 0) operations.push({ kind: 'assign', field: 'title', value: hostile ? 'far too long' : pick(random, words) })
-    if (kind === 1) operations.push({ kind: 'assign', field: 'count', value: random(4) === 0 ? undefined : random(100) })
-    if (kind === 2) operations.push({ kind: 'assign', field: pick(random, ['done', hostile ? 'tags' : 'done']), value: random(2) === 0 })
+    if (kind === 0)
+      operations.push({ kind: 'assign', field: 'title', value: hostile ? 'far too long' : pick(random, words) })
+    if (kind === 1)
+      operations.push({ kind: 'assign', field: 'count', value: random(4) === 0 ? undefined : random(100) })
+    if (kind === 2)
+      operations.push({
+        kind: 'assign',
+        field: pick(random, ['done', hostile ? 'tags' : 'done']),
+        value: random(2) === 0,
+      })
     if (kind === 3) operations.push({ kind: 'assign', field: 'due', value: random(2) === 0 ? null : random(1e9) })
-    if (kind === 4 || kind === 5) operations.push({ kind: 'add', field: 'tags', value: random(6) === 0 ? undefined : pick(random, words) })
+    if (kind === 4 || kind === 5)
+      operations.push({ kind: 'add', field: 'tags', value: random(6) === 0 ? undefined : pick(random, words) })
     if (kind === 6) {
       const tags = random(4) === 0 ? [anyTag(), anyTag()] : heldTags('tags').filter(() => random(2) === 0)
       if (tags.length > 0) operations.push({ kind: 'remove', field: 'tags', tags })
     }
     if (kind === 7 || kind === 8) {
-      operations.push({ kind: 'put', field: 'marks', entry: random(8) === 0 ? undefined : [pick(random, ['k', 'l']), random(50)] })
+      operations.push({
+        kind: 'put',
+        field: 'marks',
+        entry: random(8) === 0 ? undefined : [pick(random, ['k', 'l']), random(50)],
+      })
     }
     if (kind === 9) {
       const tags = random(4) === 0 ? [anyTag(), anyTag()] : heldTags('marks').filter(() => random(2) === 0)
@@ -98,7 +118,14 @@ const someOperations = (random: Random, oracle: Oracle, before: Plainly): Operat
       const end = hostile ? at + random(3) : Math.max(at, whole(Math.min(now.length, at + random(4))))
       const erased = random(10) === 0
       const inserted = random(3) === 0 && end > at ? '' : pick(random, words)
-      operations.push({ kind: 'splice', field, at, remove: end - at, length: inserted.length, insert: erased ? undefined : inserted })
+      operations.push({
+        kind: 'splice',
+        field,
+        at,
+        remove: end - at,
+        length: inserted.length,
+        insert: erased ? undefined : inserted,
+      })
       texts[field] = now.slice(0, at) + (erased ? '\ufffd'.repeat(inserted.length) : inserted) + now.slice(end)
     }
     if (kind === 12) operations.push(random(2) === 0 ? { kind: 'delete' } : { kind: 'touch' })
@@ -119,7 +146,9 @@ const someHistory = (seed: number, count: number, withDead: boolean): { oracle: 
       const all = [...new Set([...author.heads, ...other.heads])]
       // Not every author is so kind as to leave out what other parents build on.
       const isLoose = random(10) === 0
-      author.heads = isLoose ? all : all.filter((head) => !all.some((one) => one !== head && oracle.past([one]).has(head)))
+      author.heads = isLoose
+        ? all
+        : all.filter((head) => !all.some((one) => one !== head && oracle.past([one]).has(head)))
       author.seen = Math.max(author.seen, other.seen)
       continue
     }
@@ -214,7 +243,9 @@ const compare = (seed: number, count: number, withDead: boolean): void => {
       }
       for (let ask = 0; ask < 3; ask++) {
         const heads = [...new Set([pick(random, oracle.changes).id, pick(random, oracle.changes).id])]
-        expect(plainly(tested, tested.at(indices(tested, heads))), `${message}: at`).toEqual(visible(oracle.value(heads)))
+        expect(plainly(tested, tested.at(indices(tested, heads))), `${message}: at`).toEqual(
+          visible(oracle.value(heads)),
+        )
       }
     }
     expect(plainly(fresh, fresh.value()), message).toEqual(whole)
@@ -243,7 +274,10 @@ describe('the value of an item', () => {
         }
         for (const next of left) {
           if (left.some((other) => next.parents.includes(other.id))) continue
-          walk([...ordered, next], left.filter((other) => other !== next))
+          walk(
+            [...ordered, next],
+            left.filter((other) => other !== next),
+          )
         }
       }
       walk([], oracle.changes)
@@ -271,7 +305,14 @@ const titles = (item: MergedItem) => {
 describe('rules', () => {
   const add: Operation = { kind: 'add', field: 'tags', value: 'x' }
   const put = (value: number): Operation => ({ kind: 'put', field: 'marks', entry: ['k', value] })
-  const insert = (value: string, at = 0): Operation => ({ kind: 'splice', field: 'notes', at, remove: 0, length: value.length, insert: value })
+  const insert = (value: string, at = 0): Operation => ({
+    kind: 'splice',
+    field: 'notes',
+    at,
+    remove: 0,
+    length: value.length,
+    insert: value,
+  })
 
   test('a removal that names an element its author did not see does nothing, in either order', () => {
     const remove: Operation = { kind: 'remove', field: 'tags', tags: [tag('a')] }
@@ -287,7 +328,10 @@ describe('rules', () => {
     for (const item of [first, second]) {
       expect(plainly(item, item.value()).fields).toEqual({ marks: [['k', tag('a'), 1]], tags: [[tag('a', 1), 'x']] })
     }
-    const wrong = itemOf({ a: { on: '', does: [put(1)] }, b: { on: 'a', does: [{ kind: 'remove', field: 'tags', tags: [tag('a')] }] } }).item
+    const wrong = itemOf({
+      a: { on: '', does: [put(1)] },
+      b: { on: 'a', does: [{ kind: 'remove', field: 'tags', tags: [tag('a')] }] },
+    }).item
     expect(plainly(wrong, wrong.value()).fields).toEqual({ marks: [['k', tag('a'), 1]] })
   })
 
@@ -301,7 +345,12 @@ describe('rules', () => {
   })
 
   test('of two writes of one change to one place the last counts, alone and merged', () => {
-    const does: Operation[] = [{ kind: 'assign', field: 'title', value: 'one' }, { kind: 'assign', field: 'title', value: 'two' }, put(1), put(2)]
+    const does: Operation[] = [
+      { kind: 'assign', field: 'title', value: 'one' },
+      { kind: 'assign', field: 'title', value: 'two' },
+      put(1),
+      put(2),
+    ]
     const alone = itemOf({ a: { on: '', does } }).item
     const merged = itemOf({ b: { on: '', does: [add] }, a: { on: '', does } }).item
     for (const item of [alone, merged]) {
@@ -332,7 +381,10 @@ describe('rules', () => {
       b: { on: 'a', does: [insert('d', 3)] },
       c: { on: 'b', does: [insert('e', 3)], seen: 4 },
     }
-    for (const positions of [[4, 9], [9, 4]]) {
+    for (const positions of [
+      [4, 9],
+      [9, 4],
+    ]) {
       const { item, at } = itemOf(history)
       for (const position of positions) item.void(at('b'), position)
       expect(ropeOf(item.before(at('c')), 'notes').toString()).toBe('abc')
@@ -343,9 +395,17 @@ describe('rules', () => {
     const touch: Operation = { kind: 'touch' }
     const deleted = itemOf({ a: { on: '', does: [touch] }, b: { on: 'a', does: [{ kind: 'delete' }] } }).item
     expect(isPresent(deleted.value())).toBe(false)
-    const revived = itemOf({ a: { on: '', does: [touch] }, b: { on: 'a', does: [{ kind: 'delete' }] }, c: { on: 'a', does: [add] } }).item
+    const revived = itemOf({
+      a: { on: '', does: [touch] },
+      b: { on: 'a', does: [{ kind: 'delete' }] },
+      c: { on: 'a', does: [add] },
+    }).item
     expect(isPresent(revived.value())).toBe(true)
-    const joined = itemOf({ a: { on: '', does: [touch] }, b: { on: 'a', does: [{ kind: 'delete' }] }, c: { on: 'b', does: [] } }).item
+    const joined = itemOf({
+      a: { on: '', does: [touch] },
+      b: { on: 'a', does: [{ kind: 'delete' }] },
+      c: { on: 'b', does: [] },
+    }).item
     expect(isPresent(joined.value())).toBe(false)
   })
 
@@ -359,9 +419,17 @@ describe('rules', () => {
       e: { on: 'bc', does: [insert('z')] },
       f: { on: 'bc', does: [{ kind: 'splice', field: 'notes', at: 0, remove: 1, length: 1, insert: 'z' }] },
     })
-    expect(refusals).toMatchObject({ a: undefined, b: undefined, c: undefined, d: 'more than a field holds', e: 'more than a field holds', f: undefined })
+    expect(refusals).toMatchObject({
+      a: undefined,
+      b: undefined,
+      c: undefined,
+      d: 'more than a field holds',
+      e: 'more than a field holds',
+      f: undefined,
+    })
     const long = 'x'.repeat(65_000)
-    const adds = (count: number): Operation[] => Array.from({ length: count }, () => ({ kind: 'add', field: 'tags', value: long }))
+    const adds = (count: number): Operation[] =>
+      Array.from({ length: count }, () => ({ kind: 'add', field: 'tags', value: long }))
     const sets = itemOf({ a: { on: '', does: adds(16) }, b: { on: 'a', does: adds(1) }, c: { on: '', does: adds(17) } })
     expect(sets.refusals).toEqual({ a: undefined, b: 'more than a field holds', c: 'more than a field holds' })
   })
@@ -400,7 +468,14 @@ describe('large graphs', () => {
   test('a ladder of ten thousand diamonds, and a verdict at its foot', () => {
     const item = new MergedItem('key', Thing)
     const rungs = 10_000
-    const letter = (index: number): Operation => ({ kind: 'splice', field: 'notes', at: 0, remove: 0, length: 1, insert: String(index % 10) })
+    const letter = (index: number): Operation => ({
+      kind: 'splice',
+      field: 'notes',
+      at: 0,
+      remove: 0,
+      length: 1,
+      insert: String(index % 10),
+    })
     let [next, feet] = [0, [] as number[]]
     const add = (parents: number[], operations: Operation[]): number =>
       item.count({ id: idOf(next), clock: ++next, parents, operations, seen: -1 }).node.index

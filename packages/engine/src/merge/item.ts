@@ -5,9 +5,9 @@
 import type { Refusal } from '../bytes/refusal.ts'
 import { ItemGraph, type NewNode, type Node, nodeOf } from '../graph/item.ts'
 import type { Schema } from '../schema/schema.ts'
-import { applyMerged, emptyState, type ItemState, judge, ropeOf, splicedFields, splicesOf, withText } from './state.ts'
 import { diffText } from './diff.ts'
 import type { Splice } from './splice.ts'
+import { applyMerged, emptyState, type ItemState, judge, ropeOf, splicedFields, splicesOf, withText } from './state.ts'
 import { type TextHistory, transform } from './walker.ts'
 
 /** As of when the authority's verdicts apply: now, or a position in its log that an author had seen. */
@@ -125,7 +125,9 @@ export class MergedItem {
     for (const field of this.#textFields) {
       const [before, after] = [ropeOf(older, field), ropeOf(state, field)]
       if (before === after) continue
-      const splices = isShared ? transform(this.#history(field, now), heads, this.heads) : diffText(before.toString(), after.toString())
+      const splices = isShared
+        ? transform(this.#history(field, now), heads, this.heads)
+        : diffText(before.toString(), after.toString())
       if (splices.length > 0) texts.set(field, splices)
     }
     return { state, texts }
@@ -181,11 +183,18 @@ export class MergedItem {
     const name = nameOf(heads, view)
     this.#cache.delete(name)
     this.#cache.set(name, state)
-    if (this.#cache.size > cachedVersions) for (const oldest of this.#cache.keys()) return void this.#cache.delete(oldest)
+    if (this.#cache.size > cachedVersions)
+      for (const oldest of this.#cache.keys()) return void this.#cache.delete(oldest)
   }
 
   /** `state`, which is the value at `from`, taken on to the value at `from` joined with `to`. `between`: what that adds. */
-  #merge(state: ItemState, from: readonly number[], to: readonly number[], view: View, between: readonly Node[] | undefined): ItemState {
+  #merge(
+    state: ItemState,
+    from: readonly number[],
+    to: readonly number[],
+    view: View,
+    between: readonly Node[] | undefined,
+  ): ItemState {
     const added = between ?? this.graph.difference(from, to).map((index) => this.graph.node(index))
     const alive = added.filter((node) => !isNever(node) && !isVoided(node, view))
     let merged = applyMerged(state, from, added, alive, this.graph)
@@ -219,7 +228,8 @@ const isNever = (node: Node): boolean => node.refused || node.inapplicable
 
 const isVoided = (node: Node, view: View): boolean => node.voided !== undefined && node.voided <= view
 
-const nameOf = (heads: readonly number[], view: View): string => `${view}|${heads.length === 1 ? heads[0] : heads.toSorted((a, b) => a - b).join()}`
+const nameOf = (heads: readonly number[], view: View): string =>
+  `${view}|${heads.length === 1 ? heads[0] : heads.toSorted((a, b) => a - b).join()}`
 
 const sameSet = (a: readonly number[], b: readonly number[]): boolean => {
   if (a.length !== b.length) return false

@@ -81,7 +81,10 @@ export class Oracle {
       const field = fieldNamed(this.#schema, operation.field)
       if (field === undefined) return false
       const takes = (value: Scalar | undefined, kind: string): boolean =>
-        value === undefined || (kind === 'scalar' ? isScalar(field) && field.accepts(value) : 'element' in field && field.element.accepts(value))
+        value === undefined ||
+        (kind === 'scalar'
+          ? isScalar(field) && field.accepts(value)
+          : 'element' in field && field.element.accepts(value))
       if (operation.kind === 'assign' && !(isScalar(field) && takes(operation.value, 'scalar'))) return false
       if (operation.kind === 'add' && !(field.kind === 'set' && takes(operation.value, 'element'))) return false
       if (operation.kind === 'put' && !(field.kind === 'map' && takes(operation.entry?.[1], 'element'))) return false
@@ -94,7 +97,8 @@ export class Oracle {
       if (at + remove > text.length) return false
       const isInside = (place: number) => /^[\ud800-\udbff][\udc00-\udfff]$/.test(text.slice(place - 1, place + 1))
       if (isInside(at) || isInside(at + remove)) return false
-      texts[operation.field] = text.slice(0, at) + (operation.insert ?? '\ufffd'.repeat(operation.length)) + text.slice(at + remove)
+      texts[operation.field] =
+        text.slice(0, at) + (operation.insert ?? '\ufffd'.repeat(operation.length)) + text.slice(at + remove)
     }
     return true
   }
@@ -115,7 +119,9 @@ export class Oracle {
       if (field === undefined) continue
       const writes = alive.flatMap((change) =>
         change.operations.flatMap((operation, index) =>
-          'field' in operation && operation.field === name ? [{ change, operation, index, tag: `${change.id}:${index}` }] : [],
+          'field' in operation && operation.field === name
+            ? [{ change, operation, index, tag: `${change.id}:${index}` }]
+            : [],
         ),
       )
       const removed = new Set(
@@ -128,17 +134,26 @@ export class Oracle {
       if (isScalar(field)) {
         const [last] = writes
           .filter(({ operation }) => operation.kind === 'assign' && operation.value !== undefined)
-          .sort((a, b) => b.change.clock - a.change.clock || (a.change.id < b.change.id ? 1 : a.change.id > b.change.id ? -1 : b.index - a.index))
-        if (last !== undefined && last.operation.kind === 'assign') fields[name] = [last.operation.value, last.change.id]
+          .sort(
+            (a, b) =>
+              b.change.clock - a.change.clock ||
+              (a.change.id < b.change.id ? 1 : a.change.id > b.change.id ? -1 : b.index - a.index),
+          )
+        if (last !== undefined && last.operation.kind === 'assign')
+          fields[name] = [last.operation.value, last.change.id]
       } else if (field.kind === 'set') {
         const held = writes.flatMap(({ operation, tag }) =>
-          operation.kind === 'add' && operation.value !== undefined && !removed.has(tag) ? [[tag, operation.value]] : [],
+          operation.kind === 'add' && operation.value !== undefined && !removed.has(tag)
+            ? [[tag, operation.value]]
+            : [],
         )
         for (const [tag] of held) tags.add(`${name} ${tag}`)
         if (held.length > 0) fields[name] = held.sort(byFirst)
       } else if (field.kind === 'map') {
         const puts = writes.flatMap(({ change, operation, index, tag }) =>
-          operation.kind === 'put' && operation.entry !== undefined ? [{ change, index, tag, key: operation.entry[0], value: operation.entry[1] }] : [],
+          operation.kind === 'put' && operation.entry !== undefined
+            ? [{ change, index, tag, key: operation.entry[0], value: operation.entry[1] }]
+            : [],
         )
         const held = puts
           .filter(({ tag }) => !removed.has(tag))
@@ -171,7 +186,13 @@ export class Oracle {
             ? []
             : at(event).operations.flatMap((operation) =>
                 operation.kind === 'splice' && operation.field === name
-                  ? [{ at: operation.at, remove: operation.remove, insert: operation.insert ?? '\ufffd'.repeat(operation.length) }]
+                  ? [
+                      {
+                        at: operation.at,
+                        remove: operation.remove,
+                        insert: operation.insert ?? '\ufffd'.repeat(operation.length),
+                      },
+                    ]
                   : [],
               ),
         tieBreak: (event) => at(event).id,
@@ -193,4 +214,5 @@ export class Oracle {
   }
 }
 
-const byFirst = (a: readonly unknown[], b: readonly unknown[]): number => (JSON.stringify(a) < JSON.stringify(b) ? -1 : 1)
+const byFirst = (a: readonly unknown[], b: readonly unknown[]): number =>
+  JSON.stringify(a) < JSON.stringify(b) ? -1 : 1

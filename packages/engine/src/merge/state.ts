@@ -3,10 +3,11 @@
  * and map entry. Immutable: versions share what they have in common. Applying the same changes in any causal order gives the same
  * state, text apart, which the walker merges.
  */
-import { type Refusal, refusal } from '../bytes/refusal.ts'
+
 import { limits } from '../bytes/limits.ts'
-import type { ItemGraph, Node } from '../graph/item.ts'
+import { type Refusal, refusal } from '../bytes/refusal.ts'
 import { type Tag, tagOf } from '../commit/operation.ts'
+import type { ItemGraph, Node } from '../graph/item.ts'
 import { isScalar, type Scalar } from '../schema/field.ts'
 import { fieldNamed, type Schema } from '../schema/schema.ts'
 import { Rope } from './rope.ts'
@@ -63,7 +64,10 @@ const isLater = (a: { clock: number; id: string }, b: { clock: number; id: strin
 
 /** The entry that a map shows for a key. */
 export const winner = (entries: readonly Entry[]): Entry | undefined =>
-  entries.reduce<Entry | undefined>((best, entry) => (best === undefined || isLater(entry, best) ? entry : best), undefined)
+  entries.reduce<Entry | undefined>(
+    (best, entry) => (best === undefined || isLater(entry, best) ? entry : best),
+    undefined,
+  )
 
 export const ropeOf = (state: ItemState, field: string): Rope => {
   const text = state.fields.get(field)
@@ -121,7 +125,8 @@ const ignoredTags = (before: ItemState, node: Node, graph: ItemGraph): ReadonlyS
       const isHeld =
         operation.kind === 'remove'
           ? held?.kind === 'elements' && held.byTag.has(tag)
-          : held?.kind === 'entries' && entriesOfTag(held, graph, operation.field, tag).some((entry) => entry.tag === tag)
+          : held?.kind === 'entries' &&
+            entriesOfTag(held, graph, operation.field, tag).some((entry) => entry.tag === tag)
       if (isHeld) continue
       ignored ??= new Set()
       ignored.add(inField(operation.field, tag))
@@ -146,10 +151,12 @@ const checkFields = (node: Node, schema: Schema): Refusal | undefined => {
         if (!isScalar(field) || (operation.value !== undefined && !field.accepts(operation.value))) return bad
         break
       case 'add':
-        if (field.kind !== 'set' || (operation.value !== undefined && !field.element.accepts(operation.value))) return bad
+        if (field.kind !== 'set' || (operation.value !== undefined && !field.element.accepts(operation.value)))
+          return bad
         break
       case 'put':
-        if (field.kind !== 'map' || (operation.entry !== undefined && !field.element.accepts(operation.entry[1]))) return bad
+        if (field.kind !== 'map' || (operation.entry !== undefined && !field.element.accepts(operation.entry[1])))
+          return bad
         break
       case 'remove':
         if (field.kind !== 'set') return bad
@@ -243,7 +250,11 @@ class Making {
 
   /** Nodes of the entries under a key. */
   nodesOf(field: string, key: string): Set<number> {
-    return new Set(this.#entriesOf(field).byKey.get(key)?.map((entry) => entry.node))
+    return new Set(
+      this.#entriesOf(field)
+        .byKey.get(key)
+        ?.map((entry) => entry.node),
+    )
   }
 
   finish(presence: readonly number[]): ItemState {
@@ -256,7 +267,10 @@ class Making {
     const open = this.#elements.get(field)
     if (open !== undefined) return open
     const held = this.fields.get(field)
-    const copy = held?.kind === 'elements' ? { byTag: new Map(held.byTag), size: held.size } : { byTag: new Map<Tag, Scalar>(), size: 0 }
+    const copy =
+      held?.kind === 'elements'
+        ? { byTag: new Map(held.byTag), size: held.size }
+        : { byTag: new Map<Tag, Scalar>(), size: 0 }
     this.#elements.set(field, copy)
     return copy
   }
@@ -266,7 +280,9 @@ class Making {
     if (open !== undefined) return open
     const held = this.fields.get(field)
     const copy =
-      held?.kind === 'entries' ? { byKey: new Map(held.byKey), size: held.size } : { byKey: new Map<string, readonly Entry[]>(), size: 0 }
+      held?.kind === 'entries'
+        ? { byKey: new Map(held.byKey), size: held.size }
+        : { byKey: new Map<string, readonly Entry[]>(), size: 0 }
     this.#entries.set(field, copy)
     return copy
   }
@@ -292,17 +308,25 @@ const applyTo = (
         if (operation.value !== undefined) making.add(operation.field, tagOf(node.id, position), operation.value)
         break
       case 'remove':
-        for (const tag of operation.tags) if (node.ignored?.has(inField(operation.field, tag)) !== true) making.remove(operation.field, tag)
+        for (const tag of operation.tags)
+          if (node.ignored?.has(inField(operation.field, tag)) !== true) making.remove(operation.field, tag)
         break
       case 'put': {
         if (operation.entry === undefined) break
         const [key, value] = operation.entry
-        put(operation.field, key, { node: node.index, tag: tagOf(node.id, position), clock: node.clock, id: node.id, value })
+        put(operation.field, key, {
+          node: node.index,
+          tag: tagOf(node.id, position),
+          clock: node.clock,
+          id: node.id,
+          value,
+        })
         break
       }
       case 'drop':
         for (const tag of operation.tags) {
-          const key = node.ignored?.has(inField(operation.field, tag)) === true ? undefined : keyOf(graph, operation.field, tag)
+          const key =
+            node.ignored?.has(inField(operation.field, tag)) === true ? undefined : keyOf(graph, operation.field, tag)
           if (key !== undefined) making.put(operation.field, key, undefined, (entry) => entry.tag !== tag)
         }
     }

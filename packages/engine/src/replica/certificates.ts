@@ -1,6 +1,7 @@
 /** The certificates a replica knows, whichever repository they came with, and the authority's keys that make them good. */
-import type { Hash } from '../commit/commit.ts'
+
 import { isRefusal, type Refusal, refusal } from '../bytes/refusal.ts'
+import type { Hash } from '../commit/commit.ts'
 import { type Certificate, readCertificate } from '../trust/certificate.ts'
 import { messageOf } from '../trust/signed.ts'
 import type { Runtime } from './ports.ts'
@@ -38,9 +39,11 @@ export class Certificates {
     const known = this.#known.get(certificate.session)
     if (known?.id === certificate.id) return known
     const key = this.#root.key(certificate.signer)
-    if (certificate.network !== this.#root.network || key === undefined) return refusal('BadCertificate', certificate.session)
+    if (certificate.network !== this.#root.network || key === undefined)
+      return refusal('BadCertificate', certificate.session)
     const message = messageOf('certificate', certificate.body, this.#runtime.hash)
-    if (!(await this.#runtime.verify(key, message, certificate.signature))) return refusal('BadCertificate', certificate.session)
+    if (!(await this.#runtime.verify(key, message, certificate.signature)))
+      return refusal('BadCertificate', certificate.session)
     this.keep(certificate)
     return certificate
   }

@@ -187,7 +187,8 @@ export class Connection {
     this.#cancelBeat = this.#board.runtime.timer(beatInterval, () => {
       const now = this.#board.runtime.elapsed()
       // Beats alone keep nobody here who does not say who it is.
-      if (now - (this.#peer === undefined ? this.#openedAt : this.#heardAt) > silence) return this.close(refusal('Silent', this.channel.remote))
+      if (now - (this.#peer === undefined ? this.#openedAt : this.#heardAt) > silence)
+        return this.close(refusal('Silent', this.channel.remote))
       if (!this.#spoke) this.#send({ kind: 'beat' })
       this.#spoke = false
       this.#beat()
@@ -208,8 +209,10 @@ export class Connection {
     this.#received++
     if (frame.kind === 'beat') return
     // Messages about repositories are taken at once, unless something before them is still being handled.
-    if (frame.kind === 'sync' && this.#peer !== undefined && this.#behind === 0) return this.#sync(frame.tag, frame.message, bytes.length)
-    if (this.#behind >= framesBehind || !this.#queue(bytes.length)) return this.#hangUp(refusal('TooMany', 'frames waiting'))
+    if (frame.kind === 'sync' && this.#peer !== undefined && this.#behind === 0)
+      return this.#sync(frame.tag, frame.message, bytes.length)
+    if (this.#behind >= framesBehind || !this.#queue(bytes.length))
+      return this.#hangUp(refusal('TooMany', 'frames waiting'))
     this.#behind++
     this.#handling = this.#handling
       .then(() => this.#handle(frame, bytes.length))
@@ -313,7 +316,13 @@ export class Connection {
     const signature = await proof.key.sign(message)
     const missing = root.after(frame.root)
     this.#peerTime = frame.time
-    this.#send({ kind: 'prove', publicKey: proof.key.publicKey, certificate: proof.certificate, signature, root: missing })
+    this.#send({
+      kind: 'prove',
+      publicKey: proof.key.publicKey,
+      certificate: proof.certificate,
+      signature,
+      root: missing,
+    })
   }
 
   #peerTime = 0
@@ -321,7 +330,9 @@ export class Connection {
   /** What the side with that key signs: the challenge of the other, its own nonce, its role and the channel's binding. */
   #challenge(publicKey: Uint8Array, challenge: Uint8Array, own: Uint8Array, dialled: boolean): Uint8Array {
     const binding = new Uint8Array(0)
-    return messageOf('proof', encode([publicKey, challenge, own, dialled, binding]), (bytes) => this.#board.runtime.hash(bytes))
+    return messageOf('proof', encode([publicKey, challenge, own, dialled, binding]), (bytes) =>
+      this.#board.runtime.hash(bytes),
+    )
   }
 
   async #proved(frame: Extract<Frame, { kind: 'prove' }>): Promise<void> {
@@ -329,7 +340,8 @@ export class Connection {
     this.#proving = true
     const { runtime, root, certificates, clock } = this.#board
     const message = this.#challenge(frame.publicKey, this.#nonce, this.#peerNonce, !this.channel.initiator)
-    if (!(await runtime.verify(frame.publicKey, message, frame.signature))) return this.#hangUp(refusal('BadProof', this.channel.remote))
+    if (!(await runtime.verify(frame.publicKey, message, frame.signature)))
+      return this.#hangUp(refusal('BadProof', this.channel.remote))
     if (frame.root.length > 0) {
       const why = await this.#board.takeRoot(frame.root, frame.publicKey)
       if (why !== undefined) {
@@ -356,7 +368,11 @@ export class Connection {
   #subscribed(tag: number, path: string): void {
     const peer = this.#peer
     if (peer === undefined) return
-    if (this.#theirTags.size >= limits.repositoriesPerChannel || this.#theirTags.has(tag) || this.#theirPaths.has(path)) {
+    if (
+      this.#theirTags.size >= limits.repositoriesPerChannel ||
+      this.#theirTags.has(tag) ||
+      this.#theirPaths.has(path)
+    ) {
       return this.#object(refusal('TooMany', 'subscriptions'))
     }
     const repository = this.#board.serve(path, peer)
@@ -425,7 +441,8 @@ export class Connection {
     const reconciler = this.#reconcilers.get(path)
     if (reconciler !== undefined) return reconciler.message(message)
     const early = this.#early.get(path) ?? []
-    if (early.length >= earlyMessages || !this.#queue(bytes)) return this.#hangUp(refusal('TooMany', 'messages before the answer'))
+    if (early.length >= earlyMessages || !this.#queue(bytes))
+      return this.#hangUp(refusal('TooMany', 'messages before the answer'))
     this.#early.set(path, [...early, { message, bytes }])
   }
 }

@@ -4,7 +4,7 @@
  */
 import { encodeUtf8, toHex } from '../bytes/bytes.ts'
 import type { Plain } from '../bytes/plain.ts'
-import { catalogue, type Code, isRefusal, type Refusal, refusal, StorageError, WeftError } from '../bytes/refusal.ts'
+import { type Code, catalogue, isRefusal, type Refusal, refusal, StorageError, WeftError } from '../bytes/refusal.ts'
 import { type Change, type Commit, sessionId } from '../commit/commit.ts'
 import type { Schema } from '../schema/schema.ts'
 import type { Certificate } from '../trust/certificate.ts'
@@ -15,10 +15,10 @@ import { Certificates } from './certificates.ts'
 import { Clock } from './clock.ts'
 import { Connection, type Peer, type Switchboard } from './connection.ts'
 import { Listeners } from './listeners.ts'
-import { type Readable, reportRead } from './reads.ts'
 import type { Login } from './login.ts'
 import type { Origin } from './pipeline.ts'
 import type { Files, KeyStore, Runtime, SigningKey, Transport } from './ports.ts'
+import { type Readable, reportRead } from './reads.ts'
 import { HeldCommits } from './reconciler.ts'
 import { Repository } from './repository.ts'
 import { RootLog } from './rootlog.ts'
@@ -129,16 +129,21 @@ export class Database {
     this.clock = new Clock(() => options.runtime.now())
     this.root = new RootLog(options.runtime)
     this.certificates = new Certificates(options.runtime, this.root)
-    this.#rootStore = new RootStore(options.runtime, this.root, this.certificates, (why) => this.incident(why, rootPath))
+    this.#rootStore = new RootStore(options.runtime, this.root, this.certificates, (why) =>
+      this.incident(why, rootPath),
+    )
     for (const schema of options.schemas) {
       const hash = toHex(options.runtime.hash(schema.definition))
       const other = this.#schemas.get(hash)
-      if (other !== undefined && other !== schema) throw new WeftError('BadSchema', `${schema.name} ${schema.version} is given twice`)
+      if (other !== undefined && other !== schema)
+        throw new WeftError('BadSchema', `${schema.name} ${schema.version} is given twice`)
       this.#schemas.set(hash, schema)
       this.#schemaHashes.set(schema, hash)
     }
     if (options.authority !== undefined) {
-      this.#authority = new Authority(options.authority, options.runtime, this.root, this.clock, (why, path) => this.incident(why, path))
+      this.#authority = new Authority(options.authority, options.runtime, this.root, this.clock, (why, path) =>
+        this.incident(why, path),
+      )
     }
     this.opened = this.#open()
     // Whoever awaits `opened` gets the error; for the others it is in the status.
@@ -181,7 +186,8 @@ export class Database {
    */
   async login(login: Login): Promise<void> {
     await this.opened
-    if (this.#key === undefined || this.#authority !== undefined) throw new WeftError('NotAuthority', 'the authority does not log in')
+    if (this.#key === undefined || this.#authority !== undefined)
+      throw new WeftError('NotAuthority', 'the authority does not log in')
     await this.#storage?.keys.save(sessionKey, this.#key)
     if (this.#closing !== undefined) throw new WeftError('Closed', 'login')
     this.#pendingLogin?.reject(new WeftError('LoginRefused', 'another login began'))
@@ -251,7 +257,8 @@ export class Database {
       await this.#openSession()
     } catch (error) {
       this.#failure = error
-      this.#refused = error instanceof WeftError ? refusal(error.code, error.about) : refusal('DiskError', String(error))
+      this.#refused =
+        error instanceof WeftError ? refusal(error.code, error.about) : refusal('DiskError', String(error))
       for (const repository of this.#repositories.values()) repository.failed(error)
       this.#tell()
       throw error
@@ -285,13 +292,20 @@ export class Database {
     if (network === undefined) return
     const named = this.#options.network
     if (named !== undefined && network !== named) throw new WeftError('WrongNetwork', network)
-    if (authority !== undefined && !this.root.isAuthority(authority.key.publicKey)) throw new WeftError('WrongKey', network)
+    if (authority !== undefined && !this.root.isAuthority(authority.key.publicKey))
+      throw new WeftError('WrongKey', network)
   }
 
   /** Opens its log, as soon as the network is known, and again while the disk does not let it. */
   #openRepository(repository: Repository, wait = firstRetry): void {
     const files = this.#storage?.files
-    if (files === undefined || this.root.network === undefined || this.#opening.has(repository) || this.#closing !== undefined) return
+    if (
+      files === undefined ||
+      this.root.network === undefined ||
+      this.#opening.has(repository) ||
+      this.#closing !== undefined
+    )
+      return
     this.#opening.add(repository)
     repository.open(files, logName(repository.path, this.runtime)).then(
       () => {
@@ -333,12 +347,17 @@ export class Database {
     if (key === undefined || !this.#loggedIn) return undefined
     const session = sessionId(key.publicKey, (bytes) => this.runtime.hash(bytes))
     const wanted = this.#pendingLogin?.login.credentials
-    return { session, key, name: this.#certificate?.name ?? (typeof wanted === 'string' ? wanted : session.slice(0, 8)) }
+    return {
+      session,
+      key,
+      name: this.#certificate?.name ?? (typeof wanted === 'string' ? wanted : session.slice(0, 8)),
+    }
   }
 
   schemaHash(schema: Schema): string {
     const hash = this.#schemaHashes.get(schema)
-    if (hash === undefined) throw new WeftError('BadSchema', `${schema.name} ${schema.version} is not among the schemas of open()`)
+    if (hash === undefined)
+      throw new WeftError('BadSchema', `${schema.name} ${schema.version} is not among the schemas of open()`)
     return hash
   }
 
@@ -377,7 +396,8 @@ export class Database {
       for (const { commit, origin } of settled) {
         ids[origin === 'local' ? 'local' : origin === reconciler ? 'peer' : 'other'].push(commit.id)
       }
-      for (const origin of ['peer', 'local', 'other'] as const) if (ids[origin].length > 0) reconciler.admitted(ids[origin], origin)
+      for (const origin of ['peer', 'local', 'other'] as const)
+        if (ids[origin].length > 0) reconciler.admitted(ids[origin], origin)
     }
     this.#authority?.cover(repository)
   }
@@ -483,7 +503,8 @@ export class Database {
 
   #subscribeAll(connection: Connection): void {
     if (!this.#maySubscribe(connection)) return
-    for (const repository of this.#repositories.values()) if (repository.pipeline.isOpen) connection.subscribe(repository)
+    for (const repository of this.#repositories.values())
+      if (repository.pipeline.isOpen) connection.subscribe(repository)
   }
 
   #offerLogin(connection: Connection): void {
@@ -575,7 +596,10 @@ export class Database {
       storageReason: storage?.reason,
       unsaved,
       unacknowledged,
-      problem: problem === undefined ? undefined : { code: problem.code, message: new WeftError(problem.code, problem.about).message },
+      problem:
+        problem === undefined
+          ? undefined
+          : { code: problem.code, message: new WeftError(problem.code, problem.about).message },
     }
   }
 

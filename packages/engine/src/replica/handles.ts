@@ -144,7 +144,8 @@ class Entries<Value extends ScalarValue> implements MapHandle<Value> {
   }
 
   set(key: string, value: Value): void {
-    if (key === '' || !isWellFormed(key) || utf8Length(key) > limits.nameBytes) throw new WeftError('BadValue', `the key "${key.slice(0, 32)}"`)
+    if (key === '' || !isWellFormed(key) || utf8Length(key) > limits.nameBytes)
+      throw new WeftError('BadValue', `the key "${key.slice(0, 32)}"`)
     this.#live.edit(() => this.#live.draft.put(this.#name, key, value))
   }
 
@@ -158,7 +159,9 @@ class Entries<Value extends ScalarValue> implements MapHandle<Value> {
 
   entries(): [string, Value][] {
     const entries = this.#live.entries(this.#name)
-    return [...entries].sort(([a], [b]) => (a < b ? -1 : 1)).map(([key, stored]) => [key, this.#element.toValue(stored)])
+    return [...entries]
+      .sort(([a], [b]) => (a < b ? -1 : 1))
+      .map(([key, stored]) => [key, this.#element.toValue(stored)])
   }
 
   [Symbol.iterator](): Iterator<[string, Value]> {

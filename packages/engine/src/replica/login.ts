@@ -3,8 +3,8 @@
  * certifies the session that proved its key on the channel the login came through, so credentials alone certify nobody else's key.
  */
 import { isWellFormed, utf8Length } from '../bytes/bytes.ts'
-import type { Plain } from '../bytes/plain.ts'
 import { limits } from '../bytes/limits.ts'
+import type { Plain } from '../bytes/plain.ts'
 import { type Refusal, refusal } from '../bytes/refusal.ts'
 
 export interface Person {

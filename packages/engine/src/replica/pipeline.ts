@@ -7,15 +7,16 @@
  * A commit is durable here before any peer sees it, and nothing that could not be stored leaves a trace. One append is under way at a
  * time; what arrives meanwhile goes out with the next.
  */
-import { isRefusal, type Refusal, refusal, StorageError, WeftError } from '../bytes/refusal.ts'
-import { limits } from '../bytes/limits.ts'
-import { encode } from '../bytes/cbor.ts'
+
 import { fromHex } from '../bytes/bytes.ts'
+import { encode } from '../bytes/cbor.ts'
+import { limits } from '../bytes/limits.ts'
+import { isRefusal, type Refusal, refusal, StorageError, WeftError } from '../bytes/refusal.ts'
 import { type Commit, format, type Position, readCommit, signedBytes } from '../commit/commit.ts'
 import { Commits } from '../graph/commits.ts'
 import { AuthorityLog } from '../trust/authoritylog.ts'
-import { type Entry, readEntry } from '../trust/entry.ts'
 import { readCertificate } from '../trust/certificate.ts'
+import { type Entry, readEntry } from '../trust/entry.ts'
 import { messageOf } from '../trust/signed.ts'
 import type { Certificates } from './certificates.ts'
 import { Journal } from './journal.ts'
@@ -251,7 +252,8 @@ export class Pipeline {
     if (foreign !== undefined) return foreign
     const certificate = this.#certificates.get(commit.session)
     if (certificate === undefined) return refusal('UnknownSession', commit.session)
-    if (this.#now !== undefined && certificate.expires < this.#now()) return refusal('CertificateExpired', commit.session)
+    if (this.#now !== undefined && certificate.expires < this.#now())
+      return refusal('CertificateExpired', commit.session)
     return undefined
   }
 
@@ -273,7 +275,8 @@ export class Pipeline {
 
   /** Sets the road going, unless it goes, waits for its next try, or is closed. It never rejects. */
   #start(): void {
-    if (this.#running !== undefined || this.#journal === undefined || this.#cancelRetry !== undefined || this.#closed) return
+    if (this.#running !== undefined || this.#journal === undefined || this.#cancelRetry !== undefined || this.#closed)
+      return
     this.#running = this.#run(this.#journal).finally(() => {
       this.#running = undefined
       if (this.#work.length > 0 && !this.#closing) this.#start()

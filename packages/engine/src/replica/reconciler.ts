@@ -2,9 +2,10 @@
  * One repository over one channel: gives the pure machine of `sync` what the store holds, and carries out what it asks for. Messages
  * wait while the channel is full, as effects and not as bytes.
  */
+
+import { limits } from '../bytes/limits.ts'
 import type { Plain } from '../bytes/plain.ts'
 import { isRefusal, type Refusal, refusal } from '../bytes/refusal.ts'
-import { limits } from '../bytes/limits.ts'
 import { fingerprint } from '../sync/fingerprint.ts'
 import type { Held } from '../sync/held.ts'
 import { decodeMessage, encodeMessage } from '../sync/message.ts'
@@ -204,7 +205,8 @@ export class Reconciler {
     switch (effect.kind) {
       case 'send':
       case 'push':
-        if (this.#outbox.length >= limits.unsentMessages) return this.#link.hangUp(refusal('TooMany', 'messages unsent'))
+        if (this.#outbox.length >= limits.unsentMessages)
+          return this.#link.hangUp(refusal('TooMany', 'messages unsent'))
         this.#outbox.push(effect)
         this.#flush()
         break

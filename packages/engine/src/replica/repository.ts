@@ -2,19 +2,20 @@
  * A repository as an app uses it: items in memory, edited synchronously, captured into signed commits, merged with those of
  * others. It joins the parts (capture, pipeline, counting, saving) and tells the app what changed.
  */
+
+import { isWellFormed, toHex, utf8Length } from '../bytes/bytes.ts'
 import { limits } from '../bytes/limits.ts'
 import { type Refusal, refusal, StorageError, WeftError } from '../bytes/refusal.ts'
 import type { Change, Commit } from '../commit/commit.ts'
-import { isWellFormed, toHex, utf8Length } from '../bytes/bytes.ts'
-import type { Initial, Item, Schema } from '../schema/schema.ts'
-import { fieldNamed } from '../schema/schema.ts'
 import { isScalar, type ScalarValue } from '../schema/field.ts'
 import type { MapHandle, SetHandle, TextHandle } from '../schema/handle.ts'
+import type { Initial, Item, Schema } from '../schema/schema.ts'
+import { fieldNamed } from '../schema/schema.ts'
 import type { Entry } from '../trust/entry.ts'
 import { Capture, type Identity } from './capture.ts'
 import type { Certificates } from './certificates.ts'
 import type { Clock } from './clock.ts'
-import { Counting, type Counted } from './counting.ts'
+import { type Counted, Counting } from './counting.ts'
 import { itemClass, liveOf } from './item.ts'
 import { Listeners } from './listeners.ts'
 import { type LastChange, LiveItem, type SavedState } from './live.ts'
@@ -192,7 +193,8 @@ export class Repository {
   create<S extends Schema>(schema: S, values: Initial<S> = {} as Initial<S>, options: { key?: string } = {}): Item<S> {
     this.#mustBeUsable()
     const { key = this.#newKey() } = options
-    if (key === '' || !isWellFormed(key) || utf8Length(key) > limits.nameBytes) throw new WeftError('BadItemKey', key.slice(0, 32))
+    if (key === '' || !isWellFormed(key) || utf8Length(key) > limits.nameBytes)
+      throw new WeftError('BadItemKey', key.slice(0, 32))
     const live = this.#liveItem(key, schema)
     const isNew = live.draft.isEmpty && !live.isPresent
     live.touch()
@@ -216,8 +218,10 @@ export class Repository {
     // The handle is the one of the field's kind, and judges what the app's types did not.
     const handle: unknown = Reflect.get(item, name)
     if (field.kind === 'text') return (handle as TextHandle).replace(String(value))
-    if (field.kind === 'set') for (const element of value as Iterable<ScalarValue>) (handle as SetHandle<ScalarValue>).add(element)
-    else for (const [key, element] of Object.entries(value as object)) (handle as MapHandle<ScalarValue>).set(key, element)
+    if (field.kind === 'set')
+      for (const element of value as Iterable<ScalarValue>) (handle as SetHandle<ScalarValue>).add(element)
+    else
+      for (const [key, element] of Object.entries(value as object)) (handle as MapHandle<ScalarValue>).set(key, element)
   }
 
   /** The item of that key: undefined while the repository opens, null when it is not there or deleted. */
@@ -314,12 +318,16 @@ export class Repository {
     const session = last === undefined ? undefined : this.#sessionOf(last.id)
     if (last === undefined || session === undefined) return undefined
     const own = this.#host.identity
-    const name = this.#host.certificates.get(session)?.name ?? (own?.session === session ? own.name : session.slice(0, 8))
+    const name =
+      this.#host.certificates.get(session)?.name ?? (own?.session === session ? own.name : session.slice(0, 8))
     return { session, name, time: Math.floor(last.clock / 256) }
   }
 
   #sessionOf(id: string): string | undefined {
-    return this.pipeline.commits.get(id)?.session ?? (this.#saving.isUndurable(id) ? this.#host.identity?.session : undefined)
+    return (
+      this.pipeline.commits.get(id)?.session ??
+      (this.#saving.isUndurable(id) ? this.#host.identity?.session : undefined)
+    )
   }
 
   /** Something this replica waited for became known: the root log grew, a schema came, time went on. */
@@ -472,7 +480,10 @@ export class Repository {
     for (const head of statement.moved) {
       for (let commit = this.pipeline.commits.get(head.id); commit !== undefined; ) {
         this.#tellSaved(commit)
-        commit = commit.prev === null || commit.seq <= this.#told(commit.chain) ? undefined : this.pipeline.commits.get(commit.prev)
+        commit =
+          commit.prev === null || commit.seq <= this.#told(commit.chain)
+            ? undefined
+            : this.pipeline.commits.get(commit.prev)
       }
       this.#toldUpTo.set(head.chain, head.seq)
     }

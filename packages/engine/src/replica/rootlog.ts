@@ -55,7 +55,8 @@ export class RootLog {
   /** Whether the entry may stand next, apart from its signature. */
   place(entry: Entry): Refusal | 'held' | undefined {
     const isFirst = entry.n === 0
-    if (isFirst !== (entry.statement.kind === 'genesis') || isFirst !== (entry.network === noNetwork)) return refusal('BadEntry', 'genesis')
+    if (isFirst !== (entry.statement.kind === 'genesis') || isFirst !== (entry.network === noNetwork))
+      return refusal('BadEntry', 'genesis')
     return this.#log.check(entry, this.#runtime.hash)
   }
 

@@ -2,14 +2,15 @@
 import type { Code } from '../bytes/refusal.ts'
 import { catalogue } from '../bytes/refusal.ts'
 import { liveOf } from './item.ts'
-import { reportRead } from './reads.ts'
 import type { LastChange, SavedState } from './live.ts'
+import { reportRead } from './reads.ts'
 
 /**
  * Resolves when every change of the item made so far is in this device's log (`'local'`), or durable at the authority under a
  * checkpoint (`'authority'`). Rejects with the reason when that will never be.
  */
-export const saved = (item: object, level: 'local' | 'authority'): Promise<void> => liveOf(item).owner.saved(liveOf(item), level)
+export const saved = (item: object, level: 'local' | 'authority'): Promise<void> =>
+  liveOf(item).owner.saved(liveOf(item), level)
 
 /** Where the item's newest changes stand. */
 export const savedState = (item: object): SavedState => liveOf(item).owner.savedState(liveOf(item))

@@ -19,12 +19,18 @@
 import { fromHex, toHex, utf8Length } from '../bytes/bytes.ts'
 import { decode, encode, type Plain } from '../bytes/cbor.ts'
 import { limits } from '../bytes/limits.ts'
-import { catalogue, type Code, isRefusal, type Refusal, refusal } from '../bytes/refusal.ts'
+import { type Code, catalogue, isRefusal, type Refusal, refusal } from '../bytes/refusal.ts'
 
 export const protocolVersion = 1
 
 export type Frame =
-  | { readonly kind: 'greet'; readonly network: string | null; readonly nonce: Uint8Array; readonly time: number; readonly root: number }
+  | {
+      readonly kind: 'greet'
+      readonly network: string | null
+      readonly nonce: Uint8Array
+      readonly time: number
+      readonly root: number
+    }
   | {
       readonly kind: 'prove'
       readonly publicKey: Uint8Array
@@ -45,7 +51,14 @@ export const encodeFrame = (number: number, frame: Frame): Uint8Array => {
   const body = (): Plain[] => {
     switch (frame.kind) {
       case 'greet':
-        return [0, protocolVersion, frame.network === null ? null : fromHex(frame.network), frame.nonce, frame.time, frame.root]
+        return [
+          0,
+          protocolVersion,
+          frame.network === null ? null : fromHex(frame.network),
+          frame.nonce,
+          frame.time,
+          frame.root,
+        ]
       case 'prove':
         return [1, frame.publicKey, frame.certificate, frame.signature, [...frame.root]]
       case 'login':
@@ -69,15 +82,14 @@ export const encodeFrame = (number: number, frame: Frame): Uint8Array => {
   return encode([number, ...body()])
 }
 
-
-
 const isBytes = (value: Plain | undefined, length?: number): value is Uint8Array =>
   value instanceof Uint8Array && (length === undefined || value.length === length)
 
 const isCount = (value: Plain | undefined, max = 0xffff_ffff): value is number =>
   typeof value === 'number' && Number.isInteger(value) && value >= 0 && value <= max
 
-const isText = (value: Plain | undefined): value is string => typeof value === 'string' && utf8Length(value) <= limits.nameBytes
+const isText = (value: Plain | undefined): value is string =>
+  typeof value === 'string' && utf8Length(value) <= limits.nameBytes
 
 const isCode = (value: Plain | undefined): value is Code => typeof value === 'string' && Object.hasOwn(catalogue, value)
 
@@ -104,7 +116,8 @@ export const decodeFrame = (bytes: Uint8Array, number: number): Frame | Refusal 
   switch (kind) {
     case 0:
       if (a !== protocolVersion) return refusal('UnknownFormat', 'the protocol')
-      if ((b !== null && !isBytes(b, 32)) || !isBytes(c, 32) || !isCount(d, Number.MAX_SAFE_INTEGER) || !isCount(e)) return malformed
+      if ((b !== null && !isBytes(b, 32)) || !isBytes(c, 32) || !isCount(d, Number.MAX_SAFE_INTEGER) || !isCount(e))
+        return malformed
       return { kind: 'greet', network: b === null ? null : toHex(b), nonce: c, time: d, root: e }
     case 1: {
       const root = bytesList(d)
@@ -122,7 +135,9 @@ export const decodeFrame = (bytes: Uint8Array, number: number): Frame | Refusal 
     case 6:
       return isCount(a, limits.repositoriesPerChannel) && isText(b) ? { kind: 'subscribe', tag: a, path: b } : malformed
     case 7:
-      return isCount(a, limits.repositoriesPerChannel) && b !== undefined ? { kind: 'sync', tag: a, message: b } : malformed
+      return isCount(a, limits.repositoriesPerChannel) && b !== undefined
+        ? { kind: 'sync', tag: a, message: b }
+        : malformed
     case 8: {
       const entries = bytesList(a)
       return entries === undefined ? malformed : { kind: 'root', entries }

@@ -2,8 +2,9 @@
  * Field types. A field says which values it takes, what it is when nobody wrote it, and (by its kind) how concurrent edits merge.
  * What a field accepts is part of the schema's definition and so of its hash: replicas that agree on the hash agree on every check.
  */
-import type { Plain } from '../bytes/cbor.ts'
+
 import { isWellFormed, utf8Length } from '../bytes/bytes.ts'
+import type { Plain } from '../bytes/cbor.ts'
 import { limits } from '../bytes/limits.ts'
 import { WeftError } from '../bytes/refusal.ts'
 
@@ -59,7 +60,8 @@ const longestString = 65_536
 /** Text that is replaced as a whole: the later assignment wins. `max`: bytes of UTF-8, at most 65,536, which it is unless told. */
 export const string = (options: { max?: number } = {}): ScalarField<string> => {
   const max = options.max ?? longestString
-  if (!Number.isInteger(max) || max < 0 || max > longestString) throw new WeftError('BadSchema', `string of at most ${max} bytes`)
+  if (!Number.isInteger(max) || max < 0 || max > longestString)
+    throw new WeftError('BadSchema', `string of at most ${max} bytes`)
   return {
     kind: 'string',
     options: plainOptions(options),
@@ -74,9 +76,11 @@ export const string = (options: { max?: number } = {}): ScalarField<string> => {
 export const number = (options: { min?: number; max?: number; integer?: boolean } = {}): ScalarField<number> => {
   const { min, max, integer = false } = options
   for (const bound of [min, max]) {
-    if (bound !== undefined && !(Number.isFinite(bound) && !Object.is(bound, -0))) throw new WeftError('BadSchema', `a bound of ${bound}`)
+    if (bound !== undefined && !(Number.isFinite(bound) && !Object.is(bound, -0)))
+      throw new WeftError('BadSchema', `a bound of ${bound}`)
   }
-  if (min !== undefined && max !== undefined && min > max) throw new WeftError('BadSchema', `numbers from ${min} to ${max}`)
+  if (min !== undefined && max !== undefined && min > max)
+    throw new WeftError('BadSchema', `numbers from ${min} to ${max}`)
   const accepts = (value: unknown): value is number =>
     typeof value === 'number' &&
     Number.isFinite(value) &&
@@ -109,7 +113,8 @@ export const date = (): ScalarField<Date | null> => ({
   options: {},
   initial: null,
   accepts: (value): value is number | null =>
-    value === null || (typeof value === 'number' && Number.isInteger(value) && Math.abs(value) <= 8.64e15 && !Object.is(value, -0)),
+    value === null ||
+    (typeof value === 'number' && Number.isInteger(value) && Math.abs(value) <= 8.64e15 && !Object.is(value, -0)),
   toValue: (stored) => (typeof stored === 'number' ? new Date(stored) : null),
   toStored: (value) => (value === null ? null : value instanceof Date ? value.getTime() : undefined),
 })
@@ -126,10 +131,16 @@ export const order = (): ScalarField<string> => ({
 })
 
 /** Distinct scalars: an addition beats a concurrent removal. */
-export const set = <Value extends ScalarValue>(element: ScalarField<Value>): SetField<Value> => ({ kind: 'set', element })
+export const set = <Value extends ScalarValue>(element: ScalarField<Value>): SetField<Value> => ({
+  kind: 'set',
+  element,
+})
 
 /** Scalars by text key: an edit beats a concurrent removal, else the later one wins. */
-export const map = <Value extends ScalarValue>(element: ScalarField<Value>): MapField<Value> => ({ kind: 'map', element })
+export const map = <Value extends ScalarValue>(element: ScalarField<Value>): MapField<Value> => ({
+  kind: 'map',
+  element,
+})
 
 /** Text that several people type into at once. Positions are UTF-16 code units. */
 export const text = (): TextField => ({ kind: 'text' })

@@ -2,11 +2,19 @@
  * Schemas: a name, a version and fields. Types are inferred, there is no code generation. A commit names a schema by name, version
  * and the hash of its definition, so that two apps that mean different things by one name never read each other's changes.
  */
-import { encode, type Plain } from '../bytes/cbor.ts'
+
 import { isWellFormed, utf8Length } from '../bytes/bytes.ts'
+import { encode, type Plain } from '../bytes/cbor.ts'
 import { limits } from '../bytes/limits.ts'
 import { WeftError } from '../bytes/refusal.ts'
-import { type Field, fieldDefinition, type MapField, type ScalarField, type ScalarValue, type SetField } from './field.ts'
+import {
+  type Field,
+  fieldDefinition,
+  type MapField,
+  type ScalarField,
+  type ScalarValue,
+  type SetField,
+} from './field.ts'
 import type { MapHandle, SetHandle, TextHandle } from './handle.ts'
 
 export type Fields = Readonly<Record<string, Field>>
@@ -22,34 +30,37 @@ export interface Schema<F extends Fields = Fields> {
 }
 
 /** What a field is on an item: scalars are assigned, the others are handles. */
-export type FieldValue<F extends Field> = F extends ScalarField<infer V>
-  ? V
-  : F extends SetField<infer V>
-    ? SetHandle<V>
-    : F extends MapField<infer V>
-      ? MapHandle<V>
-      : TextHandle
+export type FieldValue<F extends Field> =
+  F extends ScalarField<infer V>
+    ? V
+    : F extends SetField<infer V>
+      ? SetHandle<V>
+      : F extends MapField<infer V>
+        ? MapHandle<V>
+        : TextHandle
 
 type ScalarNames<F extends Fields> = { [N in keyof F]: F[N] extends ScalarField ? N : never }[keyof F]
 type HandleNames<F extends Fields> = Exclude<keyof F, ScalarNames<F>>
 
 /** An item of a schema: scalar fields are read and assigned, text, set and map fields are handles. */
-export type Item<S extends Schema = Schema> = S extends Schema<infer F>
-  ? { -readonly [N in ScalarNames<F>]: FieldValue<F[N]> } & { readonly [N in HandleNames<F>]: FieldValue<F[N]> }
-  : never
+export type Item<S extends Schema = Schema> =
+  S extends Schema<infer F>
+    ? { -readonly [N in ScalarNames<F>]: FieldValue<F[N]> } & { readonly [N in HandleNames<F>]: FieldValue<F[N]> }
+    : never
 
 /** What `create` takes: any of the fields; sets from iterables, maps from entries or objects, text from strings. */
-export type Initial<S extends Schema> = S extends Schema<infer F>
-  ? {
-      [N in keyof F]?: F[N] extends ScalarField<infer V>
-        ? V
-        : F[N] extends SetField<infer V>
-          ? Iterable<V>
-          : F[N] extends MapField<infer V>
-            ? Readonly<Record<string, V>>
-            : string
-    }
-  : never
+export type Initial<S extends Schema> =
+  S extends Schema<infer F>
+    ? {
+        [N in keyof F]?: F[N] extends ScalarField<infer V>
+          ? V
+          : F[N] extends SetField<infer V>
+            ? Iterable<V>
+            : F[N] extends MapField<infer V>
+              ? Readonly<Record<string, V>>
+              : string
+      }
+    : never
 
 const fieldName = /^[a-z][A-Za-z0-9]{0,63}$/
 
@@ -58,11 +69,14 @@ const fieldName = /^[a-z][A-Za-z0-9]{0,63}$/
  * positive integer.
  */
 export const schema = <const F extends Fields>(name: string, version: number, fields: F): Schema<F> => {
-  if (name === '' || !isWellFormed(name) || utf8Length(name) > limits.nameBytes) throw new WeftError('BadSchema', `the name "${name}"`)
-  if (!Number.isInteger(version) || version < 1 || version > 0xffff_ffff) throw new WeftError('BadSchema', `${name}: the version ${version}`)
+  if (name === '' || !isWellFormed(name) || utf8Length(name) > limits.nameBytes)
+    throw new WeftError('BadSchema', `the name "${name}"`)
+  if (!Number.isInteger(version) || version < 1 || version > 0xffff_ffff)
+    throw new WeftError('BadSchema', `${name}: the version ${version}`)
   const names = Object.keys(fields).sort((a, b) => (a < b ? -1 : 1))
   for (const field of names) {
-    if (!fieldName.test(field) || field in Object.prototype) throw new WeftError('BadSchema', `${name}: the field name "${field}"`)
+    if (!fieldName.test(field) || field in Object.prototype)
+      throw new WeftError('BadSchema', `${name}: the field name "${field}"`)
   }
   const definition: Plain = [name, version, names.map((field) => [field, fieldDefinition(fieldOf(fields, field))])]
   return { name, version, fields, names, definition: encode(definition) }

@@ -4,13 +4,17 @@ import { describe, expect, test } from 'vitest'
 import { isRefusal } from '../bytes/refusal.ts'
 import type { Head } from '../graph/commits.ts'
 import { AuthorityLog, headsRoot } from './authoritylog.ts'
-import { encodeEntry, type Entry, type EntryBody, readEntry, type Statement } from './entry.ts'
+import { type Entry, type EntryBody, encodeEntry, readEntry, type Statement } from './entry.ts'
 import { sealBody } from './signed.ts'
 
 const hash = (bytes: Uint8Array) => new Uint8Array(createHash('sha256').update(bytes).digest())
 const path = '/board/roadmap'
 const hex = (digit: string, bytes = 32) => digit.repeat(2 * bytes)
-const headOf = (digit: string, seq: number): Head => ({ chain: hex(digit, 40), seq, id: hex(digit, 31) + seq.toString(16).padStart(2, '0') })
+const headOf = (digit: string, seq: number): Head => ({
+  chain: hex(digit, 40),
+  seq,
+  id: hex(digit, 31) + seq.toString(16).padStart(2, '0'),
+})
 
 const entryOf = (log: AuthorityLog, statement: Statement, change: Partial<EntryBody> = {}): Entry => {
   const body: EntryBody = {
@@ -52,7 +56,12 @@ test('the heads root is the same in any order, and another for any other head', 
     fc.property(fc.array(head, { maxLength: 6 }), fc.nat(5), (heads, which) => {
       const root = headsRoot(heads, hash)
       expect(headsRoot(heads.toReversed(), hash)).toBe(root)
-      expect(headsRoot(heads.toSorted((a, b) => a.seq - b.seq), hash)).toBe(root)
+      expect(
+        headsRoot(
+          heads.toSorted((a, b) => a.seq - b.seq),
+          hash,
+        ),
+      ).toBe(root)
       const changed = heads.map((one, index) => (index === which ? { ...one, seq: one.seq + 1 } : one))
       if (which < heads.length) expect(headsRoot(changed, hash)).not.toBe(root)
     }),
@@ -68,7 +77,9 @@ describe('a log', () => {
     expect(codeOf(log, next)).toBe(undefined)
     log.append(next)
     expect(codeOf(log, next)).toBe('held')
-    expect(codeOf(log, entryOf(log, { ...verdict, reason: 'other' }, { n: 2, prev: log.entries[1]?.id ?? null }))).toBe('LogForked')
+    expect(codeOf(log, entryOf(log, { ...verdict, reason: 'other' }, { n: 2, prev: log.entries[1]?.id ?? null }))).toBe(
+      'LogForked',
+    )
     expect(log.position).toEqual({ epoch: 0, n: 2, hash: next.id })
   })
 

@@ -16,7 +16,9 @@ const headBytes = (head: Head): Uint8Array => {
 
 /** SHA-256 over the heads, sorted by chain and id: chain (40 bytes), seq (4, big endian), id (32) each. */
 export const headsRoot = (heads: Iterable<Head>, hash: Hash): string => {
-  const sorted = [...heads].sort((a, b) => (a.chain < b.chain ? -1 : a.chain > b.chain ? 1 : a.id < b.id ? -1 : a.id > b.id ? 1 : 0))
+  const sorted = [...heads].sort((a, b) =>
+    a.chain < b.chain ? -1 : a.chain > b.chain ? 1 : a.id < b.id ? -1 : a.id > b.id ? 1 : 0,
+  )
   return toHex(hash(concatBytes(...sorted.map(headBytes))))
 }
 
@@ -55,7 +57,8 @@ export class AuthorityLog {
   check(entry: Entry, hash: Hash): Refusal | 'held' | undefined {
     if (entry.log !== this.path) return refusal('WrongRepository', entry.log)
     const held = this.entries[entry.n]
-    if (held !== undefined) return held.id === entry.id ? 'held' : refusal('LogForked', `${entry.log} ${entry.epoch}/${entry.n}`)
+    if (held !== undefined)
+      return held.id === entry.id ? 'held' : refusal('LogForked', `${entry.log} ${entry.epoch}/${entry.n}`)
     const last = this.entries.at(-1)
     if (entry.n !== this.entries.length || entry.prev !== (last?.id ?? null) || entry.epoch !== (last?.epoch ?? 0)) {
       return refusal('BadEntry', `${entry.log} ${entry.epoch}/${entry.n}`)
@@ -68,7 +71,10 @@ export class AuthorityLog {
     if (entry.statement.kind === 'checkpoint' && !this.#goesOn(entry.statement.moved)) {
       return refusal('BadEntry', `the chains of checkpoint ${entry.n}`)
     }
-    if (entry.statement.kind === 'checkpoint' && this.#rootAfter(entry.statement.moved, hash) !== entry.statement.headsRoot) {
+    if (
+      entry.statement.kind === 'checkpoint' &&
+      this.#rootAfter(entry.statement.moved, hash) !== entry.statement.headsRoot
+    ) {
       return refusal('BadEntry', `the heads root of checkpoint ${entry.n}`)
     }
     return undefined

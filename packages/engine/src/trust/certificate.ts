@@ -43,7 +43,8 @@ export const encodeCertificate = (body: CertificateBody): Uint8Array =>
     fromHex(body.signer),
   ])
 
-const isTime = (value: Plain | undefined): value is number => typeof value === 'number' && Number.isSafeInteger(value) && value >= 0
+const isTime = (value: Plain | undefined): value is number =>
+  typeof value === 'number' && Number.isSafeInteger(value) && value >= 0
 
 /** Reads a certificate; its signature is checked elsewhere. */
 export const readCertificate = (bytes: Uint8Array, hash: Hash): Certificate | Refusal => {
@@ -57,7 +58,8 @@ export const readCertificate = (bytes: Uint8Array, hash: Hash): Certificate | Re
   if (!(publicKey instanceof Uint8Array) || publicKey.length !== 65 || publicKey[0] !== 4) return malformed
   if (typeof owner !== 'string' || owner === '' || utf8Length(owner) > limits.nameBytes) return malformed
   if (typeof name !== 'string' || name === '' || utf8Length(name) > limits.displayName) return malformed
-  if (!isTime(issued) || !isTime(expires) || expires <= issued || expires - issued > limits.certificateLife) return malformed
+  if (!isTime(issued) || !isTime(expires) || expires <= issued || expires - issued > limits.certificateLife)
+    return malformed
   if (!(serial instanceof Uint8Array) || serial.length !== 16) return malformed
   if (!(signer instanceof Uint8Array) || signer.length !== 32) return malformed
   return {

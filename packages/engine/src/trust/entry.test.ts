@@ -6,7 +6,7 @@ import { limits } from '../bytes/limits.ts'
 import { isRefusal, type Refusal } from '../bytes/refusal.ts'
 import { signedBytes } from '../commit/commit.ts'
 import { type CertificateBody, encodeCertificate, readCertificate } from './certificate.ts'
-import { encodeEntry, type EntryBody, noNetwork, readEntry, rootPath } from './entry.ts'
+import { type EntryBody, encodeEntry, noNetwork, readEntry, rootPath } from './entry.ts'
 import { messageOf, sealBody } from './signed.ts'
 
 const hash = (bytes: Uint8Array) => new Uint8Array(createHash('sha256').update(bytes).digest())
@@ -26,7 +26,16 @@ const certificate: CertificateBody = {
 }
 
 const root = { epoch: 0, n: 0, hash: hex('4') }
-const inRepository = { network: hex('1'), log: '/board/roadmap', epoch: 0, n: 4, prev: hex('5'), root, time: 1_700_000_000_000, signer: hex('3') }
+const inRepository = {
+  network: hex('1'),
+  log: '/board/roadmap',
+  epoch: 0,
+  n: 4,
+  prev: hex('5'),
+  root,
+  time: 1_700_000_000_000,
+  signer: hex('3'),
+}
 const entries: Record<string, EntryBody> = {
   genesis: {
     ...inRepository,
@@ -40,11 +49,27 @@ const entries: Record<string, EntryBody> = {
   },
   checkpoint: {
     ...inRepository,
-    statement: { kind: 'checkpoint', headsRoot: hex('6'), stateRoot: hex('7'), moved: [{ chain: hex('8', 40), seq: 70_000, id: hex('9') }] },
+    statement: {
+      kind: 'checkpoint',
+      headsRoot: hex('6'),
+      stateRoot: hex('7'),
+      moved: [{ chain: hex('8', 40), seq: 70_000, id: hex('9') }],
+    },
   },
-  first: { ...inRepository, n: 0, prev: null, statement: { kind: 'checkpoint', headsRoot: hex('6'), stateRoot: null, moved: [] } },
-  verdict: { ...inRepository, statement: { kind: 'verdict', commit: hex('a'), key: 'item', code: 'Voided', rule: '/board/:id', reason: 'spam' } },
-  'verdict on all': { ...inRepository, statement: { kind: 'verdict', commit: hex('a'), key: null, code: 'Voided', rule: '', reason: '' } },
+  first: {
+    ...inRepository,
+    n: 0,
+    prev: null,
+    statement: { kind: 'checkpoint', headsRoot: hex('6'), stateRoot: null, moved: [] },
+  },
+  verdict: {
+    ...inRepository,
+    statement: { kind: 'verdict', commit: hex('a'), key: 'item', code: 'Voided', rule: '/board/:id', reason: 'spam' },
+  },
+  'verdict on all': {
+    ...inRepository,
+    statement: { kind: 'verdict', commit: hex('a'), key: null, code: 'Voided', rule: '', reason: '' },
+  },
 }
 
 const entryNamed = (name: string): EntryBody => {
@@ -62,18 +87,45 @@ const listOf = (bytes: Uint8Array): Plain[] => {
 type Read = (bytes: Uint8Array) => { readonly id: string } | Refusal
 const readers: [string, Uint8Array, Read][] = [
   ['certificate', encodeCertificate(certificate), (bytes) => readCertificate(bytes, hash)],
-  ...Object.entries(entries).map(([name, body]): [string, Uint8Array, Read] => [name, encodeEntry(body), (bytes) => readEntry(bytes, hash)]),
+  ...Object.entries(entries).map(([name, body]): [string, Uint8Array, Read] => [
+    name,
+    encodeEntry(body),
+    (bytes) => readEntry(bytes, hash),
+  ]),
 ]
 
 test('a certificate and every entry are read as they were made', () => {
-  expect(readCertificate(sealed(encodeCertificate(certificate)), hash)).toMatchObject({ ...certificate, signature, session: toHex(hash(publicKey)) })
-  for (const body of Object.values(entries)) expect(readEntry(sealed(encodeEntry(body)), hash)).toMatchObject({ ...body, signature })
+  expect(readCertificate(sealed(encodeCertificate(certificate)), hash)).toMatchObject({
+    ...certificate,
+    signature,
+    session: toHex(hash(publicKey)),
+  })
+  for (const body of Object.values(entries))
+    expect(readEntry(sealed(encodeEntry(body)), hash)).toMatchObject({ ...body, signature })
 })
 
 test.each(readers)('%s: with any field replaced it is refused or is another', (_, body, read) => {
   const fields = listOf(body)
   const id = toHex(hash(body))
-  const others: Plain[] = [null, true, -1, 0, 1, 2, 0.5, 2 ** 32, 2 ** 53, 1e300, '', 'x', 'ä'.repeat(129), [], [0, 0, new Uint8Array(32)], new Map(), ...[0, 16, 32, 64, 65].map((length) => new Uint8Array(length))]
+  const others: Plain[] = [
+    null,
+    true,
+    -1,
+    0,
+    1,
+    2,
+    0.5,
+    2 ** 32,
+    2 ** 53,
+    1e300,
+    '',
+    'x',
+    'ä'.repeat(129),
+    [],
+    [0, 0, new Uint8Array(32)],
+    new Map(),
+    ...[0, 16, 32, 64, 65].map((length) => new Uint8Array(length)),
+  ]
   expect(isRefusal(read(sealed(body)))).toBe(false)
   for (const at of fields.keys()) {
     for (const other of others) {
@@ -88,17 +140,21 @@ test.each(readers)('%s: with any field replaced it is refused or is another', (_
   expect(isRefusal(read(sealed(encode([...fields, 0]))))).toBe(true)
 })
 
-test.each(readers)('%s: with any bit flipped it is refused, is another, or is signed otherwise, and nothing throws', (_, body, read) => {
-  const bytes = sealed(body)
-  for (let bit = 0; bit < 8 * bytes.length; bit++) {
-    const flipped = bytes.slice()
-    flipped[bit >> 3] = (flipped[bit >> 3] ?? 0) ^ (1 << (bit & 7))
-    const answer = read(flipped)
-    if (isRefusal(answer) || answer.id !== toHex(hash(body))) continue
-    expect(toHex(flipped.subarray(-64))).not.toBe(toHex(signature))
-  }
-  for (let length = 0; length < bytes.length; length += 7) expect(isRefusal(read(bytes.subarray(0, length)))).toBe(true)
-})
+test.each(readers)(
+  '%s: with any bit flipped it is refused, is another, or is signed otherwise, and nothing throws',
+  (_, body, read) => {
+    const bytes = sealed(body)
+    for (let bit = 0; bit < 8 * bytes.length; bit++) {
+      const flipped = bytes.slice()
+      flipped[bit >> 3] = (flipped[bit >> 3] ?? 0) ^ (1 << (bit & 7))
+      const answer = read(flipped)
+      if (isRefusal(answer) || answer.id !== toHex(hash(body))) continue
+      expect(toHex(flipped.subarray(-64))).not.toBe(toHex(signature))
+    }
+    for (let length = 0; length < bytes.length; length += 7)
+      expect(isRefusal(read(bytes.subarray(0, length)))).toBe(true)
+  },
+)
 
 describe('a certificate', () => {
   const codeOf = (change: Partial<CertificateBody>) => {
@@ -153,15 +209,20 @@ describe('an entry', () => {
   })
 
   test('names at most 8,192 chains', () => {
-    const moved = (count: number) => Array.from({ length: count }, (_, seq) => ({ chain: hex('8', 40), seq, id: hex('9') }))
-    const of = (count: number) => codeOf({ statement: { kind: 'checkpoint', headsRoot: hex('6'), stateRoot: null, moved: moved(count) } })
+    const moved = (count: number) =>
+      Array.from({ length: count }, (_, seq) => ({ chain: hex('8', 40), seq, id: hex('9') }))
+    const of = (count: number) =>
+      codeOf({ statement: { kind: 'checkpoint', headsRoot: hex('6'), stateRoot: null, moved: moved(count) } })
     expect([of(limits.headsPerMessage), of(limits.headsPerMessage + 1)]).toEqual(['read', 'Malformed'])
   })
 })
 
 test('what is signed for one kind of bytes is never what is signed for another', () => {
   // The same body everywhere, and a commit whose id is the body's hash.
-  const body = encodeEntry({ ...inRepository, statement: { kind: 'checkpoint', headsRoot: hex('6'), stateRoot: null, moved: [] } })
+  const body = encodeEntry({
+    ...inRepository,
+    statement: { kind: 'checkpoint', headsRoot: hex('6'), stateRoot: null, moved: [] },
+  })
   const messages = [
     signedBytes(toHex(hash(body))),
     messageOf('entry', body, hash),

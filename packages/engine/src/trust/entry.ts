@@ -70,11 +70,19 @@ const encodeStatement = (statement: Statement): [kind: number, body: Plain] => {
         [
           fromHex(statement.headsRoot),
           statement.stateRoot === null ? null : fromHex(statement.stateRoot),
-          statement.moved.map((head) => [fromHex(head.chain.slice(0, 64)), fromHex(head.chain.slice(64)), head.seq, fromHex(head.id)]),
+          statement.moved.map((head) => [
+            fromHex(head.chain.slice(0, 64)),
+            fromHex(head.chain.slice(64)),
+            head.seq,
+            fromHex(head.id),
+          ]),
         ],
       ]
     case 'verdict':
-      return [kinds.verdict, [fromHex(statement.commit), statement.key, statement.code, statement.rule, statement.reason]]
+      return [
+        kinds.verdict,
+        [fromHex(statement.commit), statement.key, statement.code, statement.rule, statement.reason],
+      ]
     case 'unknown':
       throw new TypeError('a statement that is not known cannot be written')
   }
@@ -102,7 +110,8 @@ const isCount = (value: Plain | undefined): value is number =>
 
 const isHash = (value: Plain | undefined): value is Uint8Array => value instanceof Uint8Array && value.length === 32
 
-const isText = (value: Plain | undefined): value is string => typeof value === 'string' && utf8Length(value) <= limits.nameBytes
+const isText = (value: Plain | undefined): value is string =>
+  typeof value === 'string' && utf8Length(value) <= limits.nameBytes
 
 const readMoved = (plain: Plain | undefined): Head[] | undefined => {
   if (!Array.isArray(plain) || plain.length > limits.headsPerMessage) return undefined
@@ -110,7 +119,14 @@ const readMoved = (plain: Plain | undefined): Head[] | undefined => {
   for (const item of plain as readonly Plain[]) {
     if (!Array.isArray(item) || item.length !== 4) return undefined
     const [session, incarnation, seq, id] = item as readonly Plain[]
-    if (!isHash(session) || !(incarnation instanceof Uint8Array) || incarnation.length !== 8 || !isCount(seq) || !isHash(id)) return undefined
+    if (
+      !isHash(session) ||
+      !(incarnation instanceof Uint8Array) ||
+      incarnation.length !== 8 ||
+      !isCount(seq) ||
+      !isHash(id)
+    )
+      return undefined
     moved.push({ chain: toHex(session) + toHex(incarnation), seq, id: toHex(id) })
   }
   return moved
@@ -128,8 +144,14 @@ const readStatement = (kind: number, plain: Plain | undefined): Statement | unde
   if (kind === kinds.checkpoint) {
     const [headsRoot, stateRoot, moved] = list
     const heads = readMoved(moved)
-    if (list.length !== 3 || !isHash(headsRoot) || (stateRoot !== null && !isHash(stateRoot)) || heads === undefined) return undefined
-    return { kind: 'checkpoint', headsRoot: toHex(headsRoot), stateRoot: stateRoot === null ? null : toHex(stateRoot), moved: heads }
+    if (list.length !== 3 || !isHash(headsRoot) || (stateRoot !== null && !isHash(stateRoot)) || heads === undefined)
+      return undefined
+    return {
+      kind: 'checkpoint',
+      headsRoot: toHex(headsRoot),
+      stateRoot: stateRoot === null ? null : toHex(stateRoot),
+      moved: heads,
+    }
   }
   const [commit, key, code, rule, reason] = list
   if (list.length !== 5 || !isHash(commit) || (key !== null && !isText(key))) return undefined
@@ -146,7 +168,8 @@ export const readEntry = (bytes: Uint8Array, hash: Hash): Entry | Refusal => {
   if (version !== format) return isCount(version) ? refusal('UnknownFormat', 'entry') : malformed
   if (read.body.length !== 11 || !isHash(network) || !isText(log) || !isCount(epoch) || !isCount(n)) return malformed
   if (n === 0 ? prev !== null : !isHash(prev)) return malformed
-  if (typeof time !== 'number' || !Number.isSafeInteger(time) || time < 0 || !isHash(signer) || !isCount(kind)) return malformed
+  if (typeof time !== 'number' || !Number.isSafeInteger(time) || time < 0 || !isHash(signer) || !isCount(kind))
+    return malformed
   let position: Position | null = null
   if (root !== null) {
     if (!Array.isArray(root) || root.length !== 3) return malformed

@@ -1,6 +1,6 @@
 import { describe, expect, test } from 'vitest'
 import { WeftError } from '../bytes/refusal.ts'
-import { certifiedOnly, isAllowed, isRepositoryPath, matchPath, read, type Rule, write } from './rules.ts'
+import { certifiedOnly, isAllowed, isRepositoryPath, matchPath, type Rule, read, write } from './rules.ts'
 
 const nobody = { session: undefined, owner: undefined }
 const ada = { session: 'aa', owner: 'mail:ada@example.org' }
@@ -18,7 +18,17 @@ describe('a template', () => {
 
   test('is no regular expression', () => {
     expect(matchPath('/b.ard/:id', '/board/a')).toBe(undefined)
-    for (const template of ['/board/*', '/board/(a)', '/board/:', 'board/:id', '', '/', '/board/:id/', '/a b/:id', '/board/:id\n']) {
+    for (const template of [
+      '/board/*',
+      '/board/(a)',
+      '/board/:',
+      'board/:id',
+      '',
+      '/',
+      '/board/:id/',
+      '/a b/:id',
+      '/board/:id\n',
+    ]) {
       expect(() => read(template, () => true), template).toThrow(WeftError)
     }
   })
@@ -35,7 +45,12 @@ describe('a template', () => {
 
   test('gives a rule nothing that the path did not', () => {
     const seen: unknown[] = []
-    const rules = [read('/board/:id', ({ params }) => seen.push(...['constructor', '__proto__', 'admin'].map((name) => params[name])) === 0)]
+    const rules = [
+      read(
+        '/board/:id',
+        ({ params }) => seen.push(...['constructor', '__proto__', 'admin'].map((name) => params[name])) === 0,
+      ),
+    ]
     isAllowed(rules, 'read', '/board/x', ada, silent)
     expect(seen).toEqual([undefined, undefined, undefined])
   })
@@ -72,16 +87,40 @@ describe('rules', () => {
   })
 })
 
-test.each(['/board/roadmap', '/b/1', '/board/a.b-c_d', `/${'a'.repeat(64)}/${'b'.repeat(128)}`, '/system/x', '/board/..a', '/board/a..'])(
-  '%s is a repository',
-  (path) => {
-    expect(isRepositoryPath(path)).toBe(true)
-  },
-)
+test.each([
+  '/board/roadmap',
+  '/b/1',
+  '/board/a.b-c_d',
+  `/${'a'.repeat(64)}/${'b'.repeat(128)}`,
+  '/system/x',
+  '/board/..a',
+  '/board/a..',
+])('%s is a repository', (path) => {
+  expect(isRepositoryPath(path)).toBe(true)
+})
 
 test.each([
-  '', '/', '/board', '/board/', '//x', '/board/a/b', 'board/a', '/sys/x', '/../x', '/board/..', '/./x', '/board/.', '/board/a b', '/board/a\n',
-  '/board/ä', '/board/a%2fb', '/board/\u0000', `/${'a'.repeat(65)}/b`, `/a/${'b'.repeat(129)}`, '/board/a?b', '/board\\a',
+  '',
+  '/',
+  '/board',
+  '/board/',
+  '//x',
+  '/board/a/b',
+  'board/a',
+  '/sys/x',
+  '/../x',
+  '/board/..',
+  '/./x',
+  '/board/.',
+  '/board/a b',
+  '/board/a\n',
+  '/board/ä',
+  '/board/a%2fb',
+  '/board/\u0000',
+  `/${'a'.repeat(65)}/b`,
+  `/a/${'b'.repeat(129)}`,
+  '/board/a?b',
+  '/board\\a',
 ])('%j is none', (path) => {
   expect(isRepositoryPath(path)).toBe(false)
 })

@@ -36,7 +36,8 @@ export const readSigned = (bytes: Uint8Array, hash: Hash): { signed: Signed; bod
   if (isRefusal(decoded)) return decoded
   if (!Array.isArray(decoded) || decoded.length !== 2) return refusal('Malformed', 'signed')
   const [body, signature] = decoded as readonly Plain[]
-  if (!(body instanceof Uint8Array) || !(signature instanceof Uint8Array) || signature.length !== 64) return refusal('Malformed', 'signed')
+  if (!(body instanceof Uint8Array) || !(signature instanceof Uint8Array) || signature.length !== 64)
+    return refusal('Malformed', 'signed')
   const list = decode(body)
   if (isRefusal(list)) return list
   if (!Array.isArray(list)) return refusal('Malformed', 'signed body')
