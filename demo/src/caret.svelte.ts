@@ -13,7 +13,10 @@ export const movedBy = ({ at, remove, insert }: Splice, position: number): numbe
 
 /** Puts `text` into a field; its selection stays where it was in the text. */
 export const rewrite = (
-  field: Pick<HTMLInputElement, 'value' | 'selectionStart' | 'selectionEnd' | 'selectionDirection' | 'setSelectionRange'>,
+  field: Pick<
+    HTMLInputElement,
+    'value' | 'selectionStart' | 'selectionEnd' | 'selectionDirection' | 'setSelectionRange'
+  >,
   text: string,
 ): void => {
   const splice = difference(field.value, text)
@@ -21,7 +24,11 @@ export const rewrite = (
   const { selectionStart, selectionEnd, selectionDirection } = field
   field.value = text
   if (selectionStart === null || selectionEnd === null) return
-  field.setSelectionRange(movedBy(splice, selectionStart), movedBy(splice, selectionEnd), selectionDirection ?? undefined)
+  field.setSelectionRange(
+    movedBy(splice, selectionStart),
+    movedBy(splice, selectionEnd),
+    selectionDirection ?? undefined,
+  )
 }
 
 /** Binds a field to a text. A word that is being composed is not disturbed: the field takes what is new when the word is done. */

@@ -1,11 +1,18 @@
-/** A colour that always is the same for the same name, as a hue in degrees. One of eighteen. */
+/**
+ * The colour of a name or a tag, the same for everyone, as a hue in degrees of OKLCH. One of fourteen, as far apart as eyes tell pale
+ * colours of one lightness; the hash starts from where the words that boards use most for tags fall on different ones.
+ */
 export const hueOf = (name: string): number => {
-  let hash = 2166136261
+  let hash = start
   for (const character of name) hash = Math.imul(hash ^ (character.codePointAt(0) ?? 0), 16777619)
   hash = Math.imul(hash ^ (hash >>> 15), 2246822507)
   hash = Math.imul(hash ^ (hash >>> 13), 3266489909)
-  return (((hash ^ (hash >>> 16)) >>> 0) % 18) * 20 + 5
+  const at = ((hash ^ (hash >>> 16)) >>> 0) % hues
+  return Math.round((at * 360) / hues) + 5
 }
+
+const start = 88351
+const hues = 14
 
 /** "AL" for Ada Lovelace, "A" for Ada. */
 export const initialsOf = (name: string): string => {

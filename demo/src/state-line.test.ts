@@ -1,5 +1,5 @@
 import { describe, expect, it } from 'vitest'
-import { type Status, stateLineOf } from './state-line.ts'
+import { needsToSettle, type Status, stateLineOf } from './state-line.ts'
 
 const status = (change: Partial<Status>): Status => ({
   connection: 'online',
@@ -17,6 +17,22 @@ describe('the state line', () => {
     expect(stateLineOf(status({ unacknowledged: 1 })).text).toBe('Saved on this device, waiting for the server')
     expect(stateLineOf(status({ unsaved: 1, unacknowledged: 1 })).text).toBe('Saving…')
     expect(stateLineOf(status({ connection: 'connecting' })).text).toBe('Connecting to the server…')
+  })
+
+  it('speaks of saving only where something was written', () => {
+    expect(stateLineOf(status({}), 0, true)).toEqual({ tone: 'saved', text: 'Connected', waiting: 0 })
+    expect(stateLineOf(status({ unacknowledged: 1 }), 0, true).text).toContain('waiting for the server')
+    expect(stateLineOf(status({ connection: 'offline' }), 0, true).tone).toBe('offline')
+  })
+
+  it('goes up only when it has settled, but shows the first connection at once', () => {
+    const [saved, kept] = [stateLineOf(status({})), stateLineOf(status({ unacknowledged: 1 }))]
+    const connecting = stateLineOf(status({ connection: 'connecting' }))
+    expect(needsToSettle(kept, saved)).toBe(true)
+    expect(needsToSettle(stateLineOf(status({ unsaved: 1 })), saved)).toBe(true)
+    expect(needsToSettle(saved, kept)).toBe(false)
+    expect(needsToSettle(saved, saved)).toBe(false)
+    expect(needsToSettle(connecting, saved)).toBe(false)
   })
 
   it('says that a refused value is not being saved', () => {

@@ -8,9 +8,9 @@ import { Device } from './device.ts'
 import { drive } from './drive.ts'
 import { Life } from './life.ts'
 import { Network } from './network.ts'
-import { soundNetwork } from './wiring.ts'
 import { soundNode } from './plan.ts'
 import { Signatures } from './signatures.ts'
+import { soundNetwork } from './wiring.ts'
 import { World } from './world.ts'
 
 describe.each([0, 0.2])('with signatures that take %d ms', (cryptoDelay) => {

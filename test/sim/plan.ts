@@ -5,9 +5,9 @@
  */
 import type { ClockFaults } from './clock.ts'
 import { type DiskFaults, soundDisk } from './files.ts'
-import type { NetworkFaults } from './wiring.ts'
 import { Stream } from './random.ts'
 import type { SignatureMode } from './signatures.ts'
+import type { NetworkFaults } from './wiring.ts'
 
 export interface NodePlan {
   readonly name: string

@@ -4,8 +4,8 @@
  * nothing more can go.
  */
 import { soundDisk } from './files.ts'
-import { soundNetwork } from './wiring.ts'
 import { type NodePlan, nodesOf, type Plan, type PlanEvent, soundNode } from './plan.ts'
+import { soundNetwork } from './wiring.ts'
 
 /** A sublist that still fails and of which no single item can be left out. `fails` must hold for the whole list. */
 export const minimize = async <Item>(

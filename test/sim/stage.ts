@@ -5,9 +5,9 @@
 import { Device } from './device.ts'
 import { soundDisk } from './files.ts'
 import { Network } from './network.ts'
-import { soundNetwork } from './wiring.ts'
 import type { Plan, PlanEvent } from './plan.ts'
 import { Signatures } from './signatures.ts'
+import { soundNetwork } from './wiring.ts'
 import { World, type WorldOptions } from './world.ts'
 
 export interface Cast {

@@ -23,6 +23,7 @@ import { HeldCommits } from './reconciler.ts'
 import { Repository } from './repository.ts'
 import { RootLog } from './rootlog.ts'
 import { RootStore } from './rootstore.ts'
+import type { Incident, Status } from './status.ts'
 
 /** Where a replica keeps its logs, as it turned out. */
 export interface Storage {
@@ -37,25 +38,6 @@ export interface Storage {
   readonly lasting: boolean
   /** Why it is not the one that was wanted. */
   readonly reason?: string
-}
-
-export interface Incident {
-  readonly code: Code
-  readonly about: string
-  readonly repository: string | undefined
-  /** The catalogue's sentence and remedy. */
-  readonly message: string
-}
-
-export interface Status {
-  readonly connection: 'connecting' | 'online' | 'offline'
-  readonly storage: string
-  readonly storageReason: string | undefined
-  /** Items and commits not yet in this device's log. */
-  readonly unsaved: number
-  /** Own changes that no checkpoint of the authority covers. */
-  readonly unacknowledged: number
-  readonly problem: { readonly code: Code; readonly message: string } | undefined
 }
 
 export interface DatabaseOptions {
