@@ -4,7 +4,7 @@
  */
 import { encodeUtf8, toHex } from '../bytes/bytes.ts'
 import type { Plain } from '../bytes/plain.ts'
-import { type Code, catalogue, isRefusal, type Refusal, refusal, StorageError, WeftError } from '../bytes/refusal.ts'
+import { catalogue, isRefusal, type Refusal, refusal, StorageError, WeftError } from '../bytes/refusal.ts'
 import { type Change, type Commit, sessionId } from '../commit/commit.ts'
 import type { Schema } from '../schema/schema.ts'
 import type { Certificate } from '../trust/certificate.ts'
