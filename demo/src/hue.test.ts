@@ -13,8 +13,21 @@ it('spreads names over at least twelve hues that stand well apart', () => {
 })
 
 it('tells the usual tags of a board apart', () => {
-  const tags = ['bug', 'docs', 'design', 'idea', 'release', 'urgent']
-  expect(new Set(tags.map(hueOf)).size).toBeGreaterThanOrEqual(5)
+  const tags = [
+    'bug',
+    'feature',
+    'docs',
+    'design',
+    'idea',
+    'question',
+    'release',
+    'urgent',
+    'blocked',
+    'security',
+    'test',
+    'later',
+  ]
+  expect(new Set(tags.map(hueOf)).size).toBe(tags.length)
   expect(hueOf('docs')).toBe(hueOf('docs'))
 })
 

@@ -11,7 +11,7 @@ export const hueOf = (name: string): number => {
   return Math.round((at * 360) / hues) + 5
 }
 
-const start = 88351
+const start = 76461
 const hues = 14
 
 /** "AL" for Ada Lovelace, "A" for Ada. */
