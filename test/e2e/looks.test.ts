@@ -95,7 +95,7 @@ describe.each(looks)('$name', ({ name, options }) => {
     await page.getByTestId('name-input').waitFor({ state: 'detached' })
     await openBoard(page, server.url, 'empty')
     await page.getByTestId('seed').waitFor()
-    await untilLine(page, 'Saved on the server')
+    await untilLine(page, 'Connected')
     await look(page, `${name}-2-empty`, [line, '[data-testid=empty] p'])
     await openBoard(page, server.url, 'launch')
     await page.getByTestId('card').nth(5).waitFor()

@@ -12,6 +12,7 @@ import type { Attack, Hostility } from './script.ts'
 const isBytes = (plain: Plain | undefined): plain is Uint8Array => plain instanceof Uint8Array
 const isArray = (plain: Plain | undefined): plain is readonly Plain[] => Array.isArray(plain)
 
+const loginFrame = 2
 const syncFrame = 7
 const messages = { entries: 1, push: 5 }
 
@@ -34,6 +35,8 @@ export class Hostile {
     const frame = decode(message)
     if (isRefusal(frame) || !isArray(frame) || typeof frame[0] !== 'number') return [message]
     if (frame[0] === 0) this.#shift = 0
+    // What somebody logs in with is the transport's to keep: nothing of ours could tell another account's from it.
+    if (frame[1] === loginFrame) return [this.#numbered(frame, frame, false)]
     const acts = this.#stream.chance(this.#hostility.chance)
     const attack = this.#stream.pick(this.#hostility.attacks)
     const place = this.#stream.unit()

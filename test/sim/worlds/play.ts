@@ -22,7 +22,8 @@ export const restartLimit = 60_000
 const minute = 60_000
 /** Beats of one side in a minute, and one more for clocks that run fast. */
 const mostBeats = 6
-const day = 86_400_000
+/** More than all jumps of a plan together, less than a certificate's life, ms. */
+const manyDays = 12 * 86_400_000
 
 export interface Played {
   readonly events: number
@@ -129,8 +130,11 @@ export const play = async (script: Script, options: WorldOptions = {}): Promise<
   }
   if (!(await settle(calmLimit, 'after the calm'))) return played()
 
-  // A clock that was ahead holds changes; time passes.
-  if (agreement.held !== undefined) for (const device of stage.devices.values()) device.clock.jump(3 * day)
+  // A clock that was ahead holds changes, and so will all there are where the authority's was set back: time passes.
+  const setBack = script.plan.events.some((event) => event.kind === 'jump' && event.node === 'server')
+  if (setBack || agreement.held !== undefined) {
+    for (const device of stage.devices.values()) device.clock.jump(manyDays)
+  }
   killing = true
   for (const device of stage.devices.values()) {
     device.crash({ cache: 'lost', lock: 'released' })
