@@ -48,6 +48,7 @@ const rules = (changes: Partial<CountingRules> = {}): CountingRules => ({
   policyKnown: () => true,
   now: () => now,
   isOwn: () => false,
+  isCovered: () => false,
   full: () => undefined,
   authorize: () => undefined,
   ...changes,
@@ -280,6 +281,9 @@ describe('what waits', () => {
     const own = new Counting(rules({ isOwn: () => true }), () => undefined)
     own.count(ahead)
     expect(own.waiting.size).toBe(0)
+    const covered = new Counting(rules({ isCovered: ({ id }) => id === ahead.id }), () => undefined)
+    covered.count(ahead)
+    expect(covered.waiting.size).toBe(0)
   })
 
   test('what waits for a parent is counted with it, without a retry, however deep', () => {

@@ -19,6 +19,8 @@ export interface CountingRules {
   now(): number
   /** Made by this replica's session: its own clock never holds it up. */
   isOwn(commit: Commit): boolean
+  /** Under a checkpoint: the authority found its clock good, whatever this device's says. */
+  isCovered(commit: Commit): boolean
   /** The pool is full: what comes now and cannot count yet counts when the repository is opened again. Told once until there is room. */
   full(): void
   /** Why the rules refuse the change, if they do: a pure function of the commit, its past and the logs it cites. */
@@ -140,8 +142,8 @@ export class Counting {
 
   #mustWait(commit: Commit, change: Change): Refusal | undefined {
     if (commit.extended) return refusal('UnknownFormat', 'a field of the header')
-    if (!this.#rules.isOwn(commit) && commit.clock > (this.#rules.now() + limits.clockAhead) * clockTicks)
-      return refusal('ClockAhead', commit.id)
+    const ahead = commit.clock > (this.#rules.now() + limits.clockAhead) * clockTicks
+    if (ahead && !this.#rules.isOwn(commit) && !this.#rules.isCovered(commit)) return refusal('ClockAhead', commit.id)
     if (!this.#rules.policyKnown(commit)) return refusal('BadEntry', 'a position that is not known yet')
     if (this.#rules.schema(change.schema.hash) === undefined) {
       return refusal('UnknownSchema', `${change.schema.name} ${change.schema.version}`)

@@ -28,6 +28,8 @@ const applied = (bytes: Uint8Array, change: Change): Uint8Array => {
  */
 class Disk implements Files {
   readonly contents = new Map<string, Content>()
+  readonly #fresh = new Set<string>()
+  readonly #nameless = new Set<string>()
   calls = 0
   log: string[] = []
   fault: (call: number) => Fault | undefined = () => undefined
@@ -50,6 +52,7 @@ class Disk implements Files {
       if (!create) return undefined
       content = { seen: new Uint8Array(0), durable: new Uint8Array(0), unsynced: [] }
       this.contents.set(name, content)
+      this.#fresh.add(name)
     }
     return this.#file(content)
   }
@@ -106,11 +109,27 @@ class Disk implements Files {
   async rename(): Promise<void> {
     throw new Error('not used')
   }
-  async remove(): Promise<void> {
-    throw new Error('not used')
+  async remove(removed: string): Promise<void> {
+    this.#enter('remove')
+    this.contents.delete(removed)
+    this.#fresh.delete(removed)
+    this.#nameless.delete(removed)
   }
   async syncNames(): Promise<void> {
-    this.#enter('syncNames')
+    try {
+      this.#enter('syncNames')
+    } catch (error) {
+      // The failed names count as stored from now on, and never are.
+      for (const fresh of this.#fresh) this.#nameless.add(fresh)
+      throw error
+    } finally {
+      this.#fresh.clear()
+    }
+  }
+
+  /** What a power cut leaves when everything but names is stored. */
+  loseNames(): void {
+    for (const lost of [...this.#fresh, ...this.#nameless]) this.contents.delete(lost)
   }
   async lock(): Promise<() => Promise<void>> {
     throw new Error('not used')
@@ -484,4 +503,16 @@ test('a log of many pieces is read whole', async () => {
   await reopened.journal.append([frame(2)])
   expect(reopened.incidents).toEqual([])
   expect((await open(disk)).frames).toHaveLength(sizes.length + 1)
+})
+
+test('a name that could not be stored is made anew, not synced again', async () => {
+  const disk = new Disk()
+  disk.fault = () => (disk.log.at(-1) === 'syncNames' ? 'DiskError' : undefined)
+  await expect(open(disk)).rejects.toThrow(StorageError)
+  disk.fault = () => undefined
+  const { journal } = await open(disk)
+  await journal.append([frame(1)])
+  await journal.close()
+  disk.loseNames()
+  expect(await stored(disk)).toEqual([1])
 })

@@ -75,7 +75,19 @@ export class Journal {
   static async open(files: Files, name: string, options: JournalOptions): Promise<OpenJournal> {
     const journal = new Journal(files, name, options)
     try {
-      const { frames, damage, length } = await journal.#load()
+      let { frames, damage, length } = await journal.#load()
+      let { header: payload } = options
+      const [only] = frames
+      if (frames.length === 1 && only?.kind === 0 && only.offset === 0 && journal.#size === length) {
+        // Making the file may have failed on its name, and a name's failed sync is not made good by another one: with nothing in the
+        // file to lose, it is made anew.
+        payload = only.payload
+        await journal.#drop()
+        await files.remove(name)
+        journal.#size = 0
+        journal.#checksum = 0
+        ;({ frames, damage, length } = await journal.#load())
+      }
       for (const { from, to } of damage) options.onIncident(refusal('LogCorrupt', `${name} ${from}-${to}`))
       if (journal.#size > 0) {
         // When there is no room to keep the tail aside, the log can be read all the same; the cut waits for the next append.
@@ -90,12 +102,12 @@ export class Journal {
           damage,
         }
       }
-      const header = encodeFrame(0, options.header)
+      const header = encodeFrame(0, payload)
       // A crash while the header was written leaves no more than a header.
       if (length > header.length) options.onIncident(refusal('LogCorrupt', `${name} 0-${length}`))
       await journal.#write(await journal.#handle(), [header])
       await files.syncNames()
-      return { journal, header: options.header, frames: [], damage }
+      return { journal, header: payload, frames: [], damage }
     } catch (error) {
       await journal.#drop()
       throw storageError(error, name)

@@ -228,7 +228,9 @@ export class Reconciler {
         this.#link.refused(refusal(effect.code), effect.ids)
         break
       case 'offence':
-        this.#link.offence(refusal(effect.code, effect.about))
+        // Whether the authority forked its log is for the signature to say: the pipeline judges the entry that came.
+        if (effect.code === 'LogForked') this.#receive([], [], effect.evidence?.slice(1) ?? [])
+        else this.#link.offence(refusal(effect.code, effect.about))
         break
       case 'rest':
         this.isLevel = false

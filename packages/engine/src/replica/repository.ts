@@ -87,6 +87,7 @@ export class Repository {
         policyKnown: (commit) => host.root.knows(commit.policy.root) && this.pipeline.knows(commit.policy.authority),
         now: () => host.clock.now(),
         isOwn: (commit) => commit.session === host.identity?.session,
+        isCovered: (commit) => this.covers(commit.id),
         full: () => host.incident(refusal('TooMany', `${limits.heldChanges} commits that do not count yet`), path),
         authorize: (commit, change) => host.authorize(path, commit, change),
       },
