@@ -5,7 +5,7 @@ import { isTest, type Offence, type Source } from './source.ts'
 const machine = /(?<![\w.@}-])\/(work|root)\//
 const scratch = /(?<![\w.@}-])\/tmp\b/
 const registry =
-  /\bregistry\.(npmjs|yarnpkg|npmmirror)\.\w+|\bhttps?:\/\/[^\s/'"]*\b(registry|artifactory|nexus|verdaccio)\b|\btarball: *https?:/
+  /\bregistry\.(npm(?:js|mirror)|yarnpkg)\.\w+|\bhttps?:\/\/[^\s/'"]*\b(registry|artifactory|nexus|verdaccio)\b|\btarball: *https?:/
 const prose = /\.(ts|mts|js|mjs|svelte|css|html|md)$/
 
 export const textOffences = (sources: readonly Source[]): Offence[] =>
