@@ -23,6 +23,8 @@ export const indexedDbFiles = async (databaseName: string): Promise<Files> => {
   const run = <Result>(mode: IDBTransactionMode, about: string, use: (stores: Stores) => Promise<Result>) =>
     transact(database, mode, about, use)
   return {
+    // What a transaction that failed wrote is gone with it.
+    readsOnlyStored: true,
     open: async (name, create) => {
       checkName(name)
       const id = await run(create ? 'readwrite' : 'readonly', name, async (stores) => {

@@ -11,6 +11,7 @@ export const memoryFiles = (): Files => {
   const contents = new Map<string, Content>()
   let locked = false
   return {
+    readsOnlyStored: true,
     open: async (name, create) => {
       checkName(name)
       let content = contents.get(name)

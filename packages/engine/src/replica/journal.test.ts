@@ -106,8 +106,12 @@ class Disk implements Files {
   async list(): Promise<string[]> {
     return [...this.contents.keys()]
   }
-  async rename(): Promise<void> {
-    throw new Error('not used')
+  async rename(from: string, to: string): Promise<void> {
+    this.#enter('rename')
+    const content = this.contents.get(from)
+    if (content === undefined) throw new Error(`no ${from}`)
+    this.contents.delete(from)
+    this.contents.set(to, content)
   }
   async remove(removed: string): Promise<void> {
     this.#enter('remove')
@@ -515,4 +519,24 @@ test('a name that could not be stored is made anew, not synced again', async () 
   await journal.close()
   disk.loseNames()
   expect(await stored(disk)).toEqual([1])
+})
+
+test('what a failed sync left behind is stored before it is counted, though its process was killed before it could cut', async () => {
+  const disk = new Disk()
+  const first = await open(disk)
+  await first.journal.append([frame(1)])
+  disk.fault = () => (disk.log.at(-1) === 'sync' ? 'DiskError' : undefined)
+  // The process dies where its next call would be: nothing is cut.
+  const dead = new Promise<never>(() => undefined)
+  void first.journal.append([frame(2)]).catch(() => dead)
+  await expect.poll(() => disk.log.filter((call) => call === 'sync').length).toBeGreaterThan(2)
+  const left = disk.contents.get(name)
+  if (left === undefined) throw new Error('no log')
+  const after = new Disk()
+  after.contents.set(name, { seen: left.seen, durable: left.durable, unsynced: [] })
+  const counted = (await open(after)).frames.map(({ payload }) => indexOf(payload))
+  const now = after.contents.get(name)
+  const cut = new Disk()
+  cut.put(name, now?.durable ?? new Uint8Array(0))
+  expect(await stored(cut)).toEqual(counted)
 })

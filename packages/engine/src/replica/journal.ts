@@ -90,8 +90,11 @@ export class Journal {
       }
       for (const { from, to } of damage) options.onIncident(refusal('LogCorrupt', `${name} ${from}-${to}`))
       if (journal.#size > 0) {
-        // When there is no room to keep the tail aside, the log can be read all the same; the cut waits for the next append.
-        if (journal.#torn) await journal.#handle().catch((error: StorageError) => journal.#report(error))
+        // When there is no room to keep the tail aside or to make a copy, the log can be read all the same; the cut waits for the next
+        // append, and only what an earlier failure left in doubt stays so.
+        const report = (error: StorageError): void => journal.#report(error)
+        if (files.readsOnlyStored !== true) await journal.#renew().catch(report)
+        else if (journal.#torn) await journal.#handle().catch(report)
         const [first] = frames
         const intact = first !== undefined && first.offset === 0 && first.kind === 0
         await files.syncNames()
@@ -258,6 +261,37 @@ export class Journal {
     this.#torn = scanner.torn
     if (this.#torn) await this.#drop()
     return { frames, damage: scanner.damage, length }
+  }
+
+  /**
+   * Writes the log into a new file that takes its name. A process whose sync failed and that was killed before it cut what had failed
+   * leaves bytes that are read and never stored, and no later sync of that file stores them (Rebello et al., "Can Applications Recover
+   * from fsync Failures?", ATC 2020). Reading the whole log is what opening costs anyway.
+   */
+  async #renew(): Promise<void> {
+    const renewed = `${this.#name}.new`
+    try {
+      const from = await this.#handle()
+      await this.#files.remove(renewed)
+      const to = await this.#files.open(renewed, true)
+      if (to === undefined) throw new StorageError('DiskError', renewed)
+      try {
+        let offset = 0
+        for await (const piece of pieces(from, 0, this.#size)) {
+          await writeAll(to, offset, piece)
+          offset += piece.length
+        }
+        await to.sync()
+      } finally {
+        await to.close().catch(ignore)
+      }
+      await this.#drop()
+      await this.#files.rename(renewed, this.#name)
+      await this.#files.syncNames()
+    } catch (error) {
+      await this.#drop()
+      throw storageError(error, this.#name)
+    }
   }
 
   /** A handle that failed is closed and not used again; what closing says changes nothing. */

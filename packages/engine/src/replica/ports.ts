@@ -44,6 +44,8 @@ export interface KeyStore {
  * `DiskError` or `AlreadyOpen`.
  */
 export interface Files {
+  /** True where a write whose sync failed is never read: a log need not be copied when it is opened. */
+  readonly readsOnlyStored?: true
   /** Opens a file for reading and writing; `create` makes it when absent, else `undefined` is returned for an absent one. */
   open(name: string, create: boolean): Promise<File | undefined>
   list(): Promise<string[]>
