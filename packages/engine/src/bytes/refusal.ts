@@ -140,14 +140,19 @@ export interface Refusal {
 
 export const refusal = (code: Code, about = ''): Refusal => ({ code, about })
 
+/** What happened, to what, and what to do. */
+export const describeRefusal = ({ code, about }: Refusal): string => {
+  const [sentence, remedy] = catalogue[code]
+  return `${sentence}${about ? ` (${about})` : ''} ${remedy}`
+}
+
 /** Thrown for what an app asked and cannot have. The message holds the sentence, what it is about, and the remedy. */
 export class WeftError extends Error {
   readonly code: Code
   readonly about: string
 
   constructor(code: Code, about = '', options?: { cause?: unknown }) {
-    const [sentence, remedy] = catalogue[code]
-    super(`${sentence}${about ? ` (${about})` : ''} ${remedy}`, options)
+    super(describeRefusal({ code, about }), options)
     this.name = 'WeftError'
     this.code = code
     this.about = about

@@ -4,7 +4,7 @@
  */
 import { encodeUtf8, toHex } from '../bytes/bytes.ts'
 import type { Plain } from '../bytes/plain.ts'
-import { catalogue, isRefusal, type Refusal, refusal, StorageError, WeftError } from '../bytes/refusal.ts'
+import { describeRefusal, isRefusal, type Refusal, refusal, StorageError, WeftError } from '../bytes/refusal.ts'
 import { type Change, type Commit, sessionId } from '../commit/commit.ts'
 import type { Schema } from '../schema/schema.ts'
 import type { Certificate } from '../trust/certificate.ts'
@@ -101,6 +101,7 @@ export class Database {
   #closing: Promise<void> | undefined
   /** Why nothing could be opened. */
   #failure: unknown
+  readonly #opening = new Set<Repository>()
   /** Repositories whose log could not be opened, until the next try. */
   readonly #reopening = new Map<Repository, () => void>()
 
@@ -312,8 +313,6 @@ export class Database {
     )
   }
 
-  readonly #opening = new Set<Repository>()
-
   // What a repository asks of its replica (Host).
 
   get authority(): boolean {
@@ -361,9 +360,7 @@ export class Database {
   }
 
   incident(why: Refusal, repository?: string): void {
-    const [sentence, remedy] = catalogue[why.code]
-    const incident = { ...why, repository, message: `${sentence}${why.about ? ` (${why.about})` : ''} ${remedy}` }
-    this.#incidentListeners.tell(incident)
+    this.#incidentListeners.tell({ ...why, repository, message: describeRefusal(why) })
   }
 
   progress(_repository: Repository): void {
@@ -578,10 +575,7 @@ export class Database {
       storageReason: storage?.reason,
       unsaved,
       unacknowledged,
-      problem:
-        problem === undefined
-          ? undefined
-          : { code: problem.code, message: new WeftError(problem.code, problem.about).message },
+      problem: problem === undefined ? undefined : { code: problem.code, message: describeRefusal(problem) },
     }
   }
 
