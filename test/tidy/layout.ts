@@ -27,10 +27,11 @@ export const packageImports: Readonly<Record<string, readonly string[]>> = {
   'packages/socketio': ['packages/engine'],
   'packages/svelte': ['packages/engine'],
   'packages/server': ['packages/engine', 'packages/storage', 'packages/runtime', 'packages/socketio'],
+  'packages/cli': ['packages/engine', 'packages/storage', 'packages/runtime'],
   'packages/weft': ['packages/engine', ...adapters, 'packages/server'],
   demo: ['packages/engine', ...adapters, 'packages/server', 'packages/weft'],
   'signal-server': ['packages/engine', ...adapters, 'packages/server', 'packages/weft', 'demo'],
-  test: ['packages/engine', ...adapters, 'packages/server', 'packages/weft', 'demo', 'signal-server'],
+  test: ['packages/engine', ...adapters, 'packages/server', 'packages/cli', 'packages/weft', 'demo', 'signal-server'],
 }
 
 /** Words that say nothing about what a thing is, with their plurals. The glossary of the design has the words to use. */
