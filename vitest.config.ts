@@ -11,12 +11,16 @@ export default defineConfig({
   test: {
     projects: [
       project('tidy', ['test/tidy/**/*.test.ts'], { testTimeout: 30_000 }),
-      project('unit', [
-        'packages/**/src/**/*.test.ts',
-        'signal-server/**/*.test.ts',
-        'demo/src/**/*.test.ts',
-        'test/{contracts,vectors,docs,replay,road}/**/*.test.ts',
-      ]),
+      project(
+        'unit',
+        [
+          'packages/**/src/**/*.test.ts',
+          'signal-server/**/*.test.ts',
+          'demo/src/**/*.test.ts',
+          'test/{attacks,contracts,vectors,docs,replay,road,fuzz}/**/*.test.ts',
+        ],
+        { testTimeout: 30_000 },
+      ),
       project('simulation', ['test/{sim,mutants,crash}/**/*.test.ts'], { testTimeout: 120_000 }),
       project('browser', ['test/e2e/**/*.test.ts'], {
         fileParallelism: false,

@@ -35,11 +35,29 @@ const traces = ['automerge-paper', 'friendsforever'].flatMap((name): Job[] => {
   ]
 })
 
+/** The attack catalogue in full: rows that one campaign shows together are one job. */
+const attacks = [
+  'A1,A2,A3,A4,A7,A8,A9',
+  'A5,C7,F5',
+  'A6,C10,D13',
+  'C1,C2,C4,C9',
+  'C3,C5,C6,C8',
+  'D7,D8,D9,D10,F1,F2,F3,F4,F6',
+].map(
+  (rows): Job => ({
+    name: `attacks ${rows}`,
+    script: 'test/attacks/main.ts',
+    options: ['--rows', rows, '--full', '--json'],
+  }),
+)
+
 const jobs: readonly Job[] = [
   ...traces,
   { name: 'mutants', script: 'test/sim/main.ts', options: ['--seeds', '20', '--mutants', '--json'] },
+  { name: 'fuzz', script: 'test/fuzz/main.ts', options: ['--inputs', '1000000', '--poison', '100000', '--json'] },
   { name: 'kills', script: 'test/crash/main.ts', options: ['--kills', '500', '--json'] },
   ...simulations,
+  ...attacks,
 ]
 
 const run = (job: Job): Promise<boolean> =>

@@ -16,6 +16,8 @@ export interface Target {
 interface Options {
   readonly kind: Kind
   readonly key: string
+  /** It stays where it is. */
+  readonly fixed: boolean
   readonly drop: (target: Target) => void
 }
 
@@ -51,8 +53,8 @@ export const draggable =
   (node) => {
     let gesture: Gesture | undefined
     const down = (event: PointerEvent): void => {
-      const { kind, key, drop } = options()
-      if (gesture?.active || event.button !== 0 || !event.isPrimary || isControl(event.target, node)) return
+      const { kind, key, fixed, drop } = options()
+      if (fixed || gesture?.active || event.button !== 0 || !event.isPrimary || isControl(event.target, node)) return
       event.stopPropagation()
       gesture?.end()
       gesture = new Gesture(node, event, kind, key, drop)

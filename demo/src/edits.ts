@@ -1,20 +1,23 @@
-/** What people do to a board, one function each. Deletions offer their undo. */
+/** What people do to a board, one function each. Deletions offer their undo; what the rules refuse is said. */
 import { limits } from '@weft-db/engine'
 import { placeBetween } from '@weft-db/weft'
 import { announcements } from './announcements.svelte.ts'
 import { placeAt, placeAtEnd } from './arrange.ts'
 import type { Board, CardItem, ColumnItem } from './database.ts'
 import { Card, Column } from './shared.ts'
+import { attempt } from './rejected.ts'
 import { toasts } from './toasts.svelte.ts'
 
 export const seedColumns = (board: Board): void => {
   let place: string | undefined
-  board.transact(() => {
-    for (const title of ['To do', 'Doing', 'Done']) {
-      place = placeBetween(place, undefined)
-      board.create(Column, { title, place })
-    }
-  })
+  attempt(() =>
+    board.transact(() => {
+      for (const title of ['To do', 'Doing', 'Done']) {
+        place = placeBetween(place, undefined)
+        board.create(Column, { title, place })
+      }
+    }),
+  )
 }
 
 export const addColumn = (board: Board, title: string, columns: readonly ColumnItem[]): ColumnItem =>
@@ -36,17 +39,20 @@ export const moveColumn = (column: ColumnItem, index: number, others: readonly C
 /** A transaction commits first what was typed a moment ago, so that a restored card has it. */
 export const deleteCard = (board: Board, card: CardItem): void => {
   const title = nameOf(card)
-  board.transact(() => board.delete(card))
-  offerUndo(`Deleted “${title}”`, () => board.restore(card))
+  if (attempt(() => board.transact(() => board.delete(card))))
+    offerUndo(`Deleted “${title}”`, () => board.restore(card))
 }
 
 /** The cards that stand in the column go with it, and come back with it. */
 export const deleteColumn = (board: Board, column: ColumnItem, cards: readonly CardItem[]): void => {
   const title = column.title.trim() || 'Untitled'
-  together(board, cards.length + 1, () => {
-    for (const card of cards) board.delete(card)
-    board.delete(column)
-  })
+  const isDone = attempt(() =>
+    together(board, cards.length + 1, () => {
+      for (const card of cards) board.delete(card)
+      board.delete(column)
+    }),
+  )
+  if (!isDone) return
   const along = cards.length === 0 ? '' : cards.length === 1 ? ' with its card' : ` with its ${cards.length} cards`
   offerUndo(`Deleted “${title}”${along}`, () =>
     together(board, cards.length + 1, () => {
@@ -70,8 +76,7 @@ const offerUndo = (text: string, undo: () => void): void => {
   toasts.show(text, {
     label: 'Undo',
     run: () => {
-      undo()
-      announcements.say('Restored')
+      if (attempt(undo)) announcements.say('Restored')
     },
   })
 }

@@ -1,6 +1,6 @@
 /**
  * Who is at the keyboard. A name is asked for once and remembered; with a remembered name the page joins by itself. One works from the
- * moment there is a session on this device; the server's certificate may come later, and its refusal asks again.
+ * moment the server has certified this device's session, online or not; before that nobody could tell what one may do.
  */
 import { anonymous } from '@weft-db/weft'
 import { db } from './database.ts'
@@ -46,8 +46,8 @@ export class Identity {
 
   #look(): void {
     if (this.failure !== undefined) return
-    if (db.session !== undefined) {
-      this.name = db.session.name
+    if (db.person !== undefined) {
+      this.name = db.person.name
       this.stage = 'joined'
     } else if (this.stage === 'opening' && db.status.storage !== 'opening') {
       if (this.name) void this.join(this.name)

@@ -1,12 +1,20 @@
-/** The address of the page as state, and the ways to change it. */
-import { hashOf, placeOf } from './address.ts'
+/** The address of the page as state, and the ways to change it. An address without a board leads to the one that is home. */
+import { hashOf, historyHashOf, placeOf } from './address.ts'
+import { boards } from './boards.svelte.ts'
+
+const arrive = () => {
+  const place = placeOf(location.hash)
+  const board = place.board ?? boards.home()
+  if (place.board === undefined) history.replaceState(null, '', hashOf(board))
+  return { ...place, board }
+}
 
 class Route {
-  #place = $state(placeOf(location.hash))
+  #place = $state.raw(arrive())
 
   constructor() {
     addEventListener('hashchange', () => {
-      this.#place = placeOf(location.hash)
+      this.#place = arrive()
     })
   }
 
@@ -16,6 +24,14 @@ class Route {
 
   get card(): string | undefined {
     return this.#place.card
+  }
+
+  get view(): 'board' | 'history' {
+    return this.#place.view
+  }
+
+  get invitation(): string | undefined {
+    return this.#place.invitation
   }
 
   openBoard(board: string): void {
@@ -28,6 +44,17 @@ class Route {
 
   closeCard(): void {
     if (this.card !== undefined) location.hash = hashOf(this.board)
+  }
+
+  openHistory(): void {
+    location.hash = historyHashOf(this.board)
+  }
+
+  /** The code was used: it does not stay in the address, nor where the way back leads. */
+  leaveInvitation(): void {
+    if (this.invitation === undefined) return
+    history.replaceState(null, '', hashOf(this.board))
+    this.#place = arrive()
   }
 }
 

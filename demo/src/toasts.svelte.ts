@@ -18,6 +18,13 @@ class Toasts {
     this.resume(toast.id)
   }
 
+  /** A sentence that may come again while it is still shown. */
+  say(text: string): void {
+    const shown = this.list.find((toast) => toast.text === text)
+    if (shown === undefined) this.show(text)
+    else this.resume(shown.id)
+  }
+
   dismiss(id: number): void {
     this.hold(id)
     this.list = this.list.filter((toast) => toast.id !== id)

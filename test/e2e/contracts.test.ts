@@ -77,7 +77,7 @@ describe('the runner in the page', () => {
     })
   })
 
-  test('has all suites: files twice, the runtime with Node as the other side, keys twice, the transport', () => {
+  test('has all suites: files twice, the runtime with Node as the other side, signatures, keys twice, the transport', () => {
     const suites = new Map<string, number>()
     for (const name of names) {
       const suite = name.slice(0, name.indexOf(' > '))
@@ -87,6 +87,7 @@ describe('the runner in the page', () => {
       'files: indexeddb',
       'files: memory',
       'runtime: browser',
+      'signatures: browser',
       'keys: indexeddb',
       'keys: memory',
       'keys: indexeddb of a browser',

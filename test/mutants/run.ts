@@ -17,12 +17,13 @@ import {
   mkdtempSync,
   readdirSync,
   readFileSync,
+  realpathSync,
   rmSync,
   symlinkSync,
   writeFileSync,
 } from 'node:fs'
 import { tmpdir } from 'node:os'
-import { basename, join } from 'node:path'
+import { basename, join, relative } from 'node:path'
 import { fileURLToPath } from 'node:url'
 import { applyPatch, readPatch } from './patch.ts'
 
@@ -55,12 +56,12 @@ export const mutantNames = (): readonly string[] =>
 
 const skipped = new Set(['node_modules', 'dist', '.git', '.cache', 'coverage'])
 
-/** A copy of what the engine and its tests need. */
-const copyWorkspace = (to: string): void => {
+/** A copy of what the engine, the demo and their tests need. */
+export const copyWorkspace = (to: string): void => {
   for (const file of ['package.json', 'tsconfig.json', 'vitest.config.ts', 'pnpm-workspace.yaml']) {
     if (existsSync(join(root, file))) cpSync(join(root, file), join(to, file))
   }
-  const copied = ['packages', 'test']
+  const copied = ['packages', 'test', 'demo', 'signal-server', '.ci']
   for (const name of copied) {
     cpSync(join(root, name), join(to, name), {
       recursive: true,
@@ -68,7 +69,12 @@ const copyWorkspace = (to: string): void => {
     })
   }
   symlinkSync(join(root, 'node_modules'), join(to, 'node_modules'))
-  const owners = ['test', ...readdirSync(join(root, 'packages')).map((name) => join('packages', name))]
+  const owners = [
+    'test',
+    'demo',
+    'signal-server',
+    ...readdirSync(join(root, 'packages')).map((name) => join('packages', name)),
+  ]
   for (const owner of owners) linkDependencies(owner, to)
 }
 
@@ -84,7 +90,7 @@ const linkDependencies = (owner: string, to: string): void => {
   }
   const ours = join(from, '@weft-db')
   for (const name of existsSync(ours) ? readdirSync(ours) : []) {
-    const place = join(to, 'packages', name)
+    const place = join(to, relative(realpathSync(root), realpathSync(join(ours, name))))
     symlinkSync(existsSync(place) ? place : join(ours, name), join(target, '@weft-db', name))
   }
 }

@@ -242,9 +242,9 @@ const makeHistory = async (
       const victim = draws.pick(commits)
       if (!voided.has(victim.id)) {
         const n = desk.pipeline.log.entries.length
-        const { runtime, root, clock } = town.authority
-        const judge = new Authority(town.key, runtime, root, clock, ({ code }) => town.incidents.push(`judge: ${code}`))
-        judge.void(desk, {
+        const { runtime, root, clock, judging } = town.authority
+        const judge = new Authority(town.key, runtime, root, clock, judging, ({ code }) => town.incidents.push(`judge: ${code}`))
+        void judge.void(desk, {
           kind: 'verdict',
           commit: victim.id,
           key: null,

@@ -126,6 +126,7 @@ describe('verdicts', () => {
       database.runtime,
       database.root,
       database.clock,
+      database.judging,
       ({ code }) => void incidents.push(code),
     )
     const kept = repository.create(Card, { title: 'kept' })
@@ -150,8 +151,8 @@ describe('verdicts', () => {
         reason: 'a reason',
       } as const
     }
-    expect(writer.void(there, verdict(kept))).toEqual(refusal('Receipted', verdict(kept).commit))
-    expect(writer.void(there, verdict(card))).toBeUndefined()
+    expect(await writer.void(there, verdict(kept))).toEqual(refusal('Receipted', verdict(kept).commit))
+    void writer.void(there, verdict(card))
     await lab.run(1_000)
     expect(repository.item(Card, keyOf(card))).toBeNull()
     expect(waiting.current).toBe('Voided')
@@ -179,6 +180,8 @@ class Impostor {
   channel: Channel | undefined
   #sent = 0
   #received = 0
+  /** How it was greeted, as it came over the channel. */
+  #greeted = new Uint8Array(0)
   readonly #lab: Lab
   readonly #runtime
   readonly #nonce: Uint8Array
@@ -196,6 +199,7 @@ class Impostor {
     channel.listen({
       message: (bytes) => {
         const frame = decodeFrame(bytes, this.#received++)
+        if (this.heard.length === 0) this.#greeted = bytes
         if ('kind' in frame) this.heard.push(frame)
       },
       drain: () => undefined,
@@ -203,18 +207,19 @@ class Impostor {
     })
   }
 
-  send(frame: Frame): void {
-    this.channel?.send(encodeFrame(this.#sent++, frame))
+  send(frame: Frame): Uint8Array {
+    const bytes = encodeFrame(this.#sent++, frame)
+    this.channel?.send(bytes)
+    return bytes
   }
 
   async prove(network: string | null, root: readonly Uint8Array[]): Promise<void> {
-    this.send({ kind: 'greet', network, nonce: this.#nonce, time: this.#runtime.now() + 86_400_000, root: root.length })
+    const time = this.#runtime.now() + 86_400_000
+    const greeting = this.send({ kind: 'greet', network, nonce: this.#nonce, time, root: root.length })
     await this.#lab.run(1)
-    const greet = this.heard.find((frame) => frame.kind === 'greet')
-    if (greet?.kind !== 'greet') throw new Error('not greeted')
     const message = messageOf(
       'proof',
-      encode([this.key.publicKey, greet.nonce, this.#nonce, false, new Uint8Array(0)]),
+      encode([this.key.publicKey, ...[this.#greeted, greeting].map(this.#runtime.hash), false, new Uint8Array(0)]),
       this.#runtime.hash,
     )
     this.send({
@@ -311,12 +316,10 @@ describe('logging in', () => {
   test('a judgement that never comes is a refusal, and holds up nothing', async () => {
     const lab = new Lab('never')
     await lab.authority({
-      logins: [{ method: 'never', credentials: null, check: () => new Promise(() => undefined) }, anonymous()],
+      logins: [{ method: 'never', check: () => new Promise(() => undefined) }, anonymous()],
     })
     const ada = await lab.join('ada')
-    const login = outcomeOf(
-      ada.database.login({ method: 'never', credentials: null, check: async () => refusal('LoginRefused') }),
-    )
+    const login = outcomeOf(ada.database.login({ method: 'never', credentials: null }))
     const repository = ada.database.repository(board)
     await lab.run(1_000)
     const card = repository.create(Card, { title: 'x' })

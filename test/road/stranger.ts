@@ -13,6 +13,7 @@ import {
   type Draft,
   type Header,
   sealCommit,
+  keyId,
   sessionId,
   signedBytes,
 } from '../../packages/engine/src/commit/commit.ts'
@@ -37,16 +38,20 @@ export class Stranger {
   readonly #socket: Socket
   readonly #nonce = runtime.random(32)
   readonly #listeners = new Set<() => void>()
+  /** The greetings as they went over the channel, which the proof is about. */
+  #greeting = new Uint8Array(0)
+  #greeted = new Uint8Array(0)
   #sent = 0
   #over = false
   #fault: Error | undefined
 
   private constructor(url: string, key: SigningKey) {
     this.key = key
-    this.session = sessionId(key.publicKey, hash)
+    this.session = sessionId(key.publicKey, `anonymous:${keyId(key.publicKey, hash)}`, hash)
     this.#socket = io(url, { transports: ['websocket'], reconnection: false, forceNew: true })
     this.#socket.on('frame', (bytes: Uint8Array) => {
       const frame = decodeFrame(new Uint8Array(bytes), this.heard.length)
+      if (this.heard.length === 0) this.#greeted = new Uint8Array(bytes)
       if (!('kind' in frame)) {
         this.#fault ??= new Error(
           `the server sent a frame that is ${frame.code} (${frame.about}), after ${this.heard.length}`,
@@ -86,7 +91,7 @@ export class Stranger {
     const stranger = await Stranger.proved(url)
     stranger.send({ kind: 'login', method: 'anonymous', credentials: 'Mallory' })
     stranger.certificate = (await stranger.hears('certified')).certificate
-    stranger.send({ kind: 'subscribe', tag: 0, path })
+    stranger.send({ kind: 'subscribe', tag: 0, path, held: 0 })
     await stranger.hears('subscribe')
     stranger.sync([0, new Uint8Array(fingerprintBytes), 0, null, new Map()])
     await stranger.hears('sync')
@@ -119,12 +124,14 @@ export class Stranger {
 
   greet(change: Partial<Of<'greet'>> = {}): void {
     const { network } = this.#told('greet')
-    this.send({ kind: 'greet', network, nonce: this.#nonce, time: Date.now(), root: 0, ...change })
+    const frame: Frame = { kind: 'greet', network, nonce: this.#nonce, time: Date.now(), root: 0, ...change }
+    this.#greeting = new Uint8Array(encodeFrame(this.#sent, frame))
+    this.raw(this.#greeting)
   }
 
   async prove(change: Partial<Of<'prove'>> = {}, signer = this.key): Promise<void> {
     const { publicKey } = this.key
-    const challenge = encode([publicKey, this.#told('greet').nonce, this.#nonce, true, new Uint8Array(0)])
+    const challenge = encode([publicKey, hash(this.#greeting), hash(this.#greeted), true, new Uint8Array(0)])
     const signature = await signer.sign(messageOf('proof', challenge, hash))
     this.send({ kind: 'prove', publicKey, certificate: null, signature, root: [], ...change })
   }

@@ -21,7 +21,7 @@
  */
 import { type Commit, isRefusal, limits, liveOf } from '@weft-db/engine'
 import { decode, type Plain } from '../../packages/engine/src/bytes/cbor.ts'
-import { signedBytes } from '../../packages/engine/src/commit/commit.ts'
+import { sessionId, signedBytes } from '../../packages/engine/src/commit/commit.ts'
 import { scan } from '../../packages/engine/src/log/frame.ts'
 import { hits } from '../../packages/engine/src/sync/filter.ts'
 import { decodeMessage, type FilterMessage } from '../../packages/engine/src/sync/message.ts'
@@ -304,7 +304,8 @@ export class Invariants {
   #judgeSignature(player: Player, commit: Commit, bad: (what: string) => never): void {
     const certificate = player.database?.certificates.get(commit.session)
     if (certificate !== undefined) {
-      if (hex(sha256(certificate.publicKey)) !== commit.session) bad('a certificate of another session')
+      if (sessionId(certificate.publicKey, certificate.owner, sha256) !== commit.session)
+        bad('a certificate of another session')
       this.#sessionKeys.set(commit.session, certificate.publicKey)
     }
     const name = `${commit.id}${hex(commit.signature)}`

@@ -16,15 +16,28 @@ export interface CardValue {
   readonly fields: Readonly<Record<string, unknown>>
 }
 
-interface Change {
+/** A change as the model sees it. Who judges changes says what `never`, `from` and `ignored` are. */
+export interface Judged {
   readonly id: string
   readonly clock: number
   readonly operations: readonly Operation[]
   readonly parents: readonly string[]
-  readonly dead: boolean
   /** All changes before it. */
   readonly past: ReadonlySet<string>
+  /** The position of the authority's log that its author had seen, -1 for none. */
+  readonly seen: number
+  /** It counts for nobody and never did. */
+  never: boolean
+  /** Position of the authority's log from which on it is dead; infinity while it is alive. */
+  from: number
+  /** Tags, as `field/tag`, that it removes and its author did not see there. */
+  ignored: ReadonlySet<string>
 }
+
+/** As of which position of the authority's log one looks. */
+export const now = Number.POSITIVE_INFINITY
+
+const isAlive = ({ never, from }: Judged, view: number): boolean => !never && !(from <= view && from !== now)
 
 const later = (a: { clock: number; id: string }, b: { clock: number; id: string }): boolean =>
   a.clock !== b.clock ? a.clock > b.clock : a.id > b.id
@@ -45,7 +58,8 @@ const sorted = (changes: ReadonlyMap<string, { readonly parents: readonly string
   return order
 }
 
-const changesOf = (key: string, commits: readonly Commit[], isDead: (commit: Commit) => boolean): Change[] => {
+/** Changes of one item, parents first, each with all its past. */
+export const changesOf = (key: string, commits: readonly Commit[]): Judged[] => {
   const found = new Map<string, { commit: Commit; parents: readonly string[]; operations: readonly Operation[] }>()
   for (const commit of commits) {
     const change = commit.changes.find((one) => one.key === key)
@@ -58,13 +72,17 @@ const changesOf = (key: string, commits: readonly Commit[], isDead: (commit: Com
     const past = new Set(one.parents.flatMap((parent) => [parent, ...(pasts.get(parent) ?? [])]))
     pasts.set(id, past)
     const { commit, parents, operations } = one
-    return [{ id, clock: commit.clock, operations, parents, dead: isDead(commit), past }]
+    const seen = commit.policy.authority?.n ?? -1
+    return [
+      { id, clock: commit.clock, operations, parents, past, seen, never: false, from: now, ignored: new Set<string>() },
+    ]
   })
 }
 
-const textOf = (field: string, changes: readonly Change[]): string => {
+/** The text of a version: `changes` are all that is in it. */
+export const textOf = (field: string, changes: readonly Judged[], view: number): string => {
   const numbers = new Map(changes.map(({ id }, index) => [id, index]))
-  const at = (index: number): Change => {
+  const at = (index: number): Judged => {
     const change = changes[index]
     if (change === undefined) throw new RangeError(`no change ${index}`)
     return change
@@ -76,74 +94,105 @@ const textOf = (field: string, changes: readonly Change[]): string => {
       parents: (index) => at(index).parents.flatMap((id) => numbers.get(id) ?? []),
       splices: (index) => {
         const change = at(index)
-        if (change.dead) return []
+        if (change.never) return []
         return change.operations.flatMap((operation) => {
           if (operation.kind !== 'splice' || operation.field !== field) return []
           return [{ at: operation.at, remove: operation.remove, insert: operation.insert ?? '' }]
         })
       },
       tieBreak: (index) => at(index).id,
-      dead: (index) => at(index).dead,
-      deadTo: () => true,
+      dead: (index) => !isAlive(at(index), view),
+      deadTo: (index, author) => !isAlive(at(index), at(author).seen),
     },
     heads,
   )
 }
 
-const registerOf = (field: string, changes: readonly Change[]): Scalar | undefined => {
+export const registerOf = (field: string, changes: readonly Judged[], view: number): Scalar | undefined => {
   let best: { clock: number; id: string; value: Scalar | undefined } | undefined
-  for (const { id, clock, operations } of changes) {
-    for (const operation of operations) {
+  for (const change of changes) {
+    if (!isAlive(change, view)) continue
+    for (const operation of change.operations) {
       if (operation.kind !== 'assign' || operation.field !== field) continue
-      if (best === undefined || later({ clock, id }, best)) best = { clock, id, value: operation.value }
+      // Of one change the last assignment counts.
+      if (best === undefined || !later(best, change))
+        best = { clock: change.clock, id: change.id, value: operation.value }
     }
   }
   return best?.value
 }
 
-const elementsOf = (field: string, changes: readonly Change[]): Scalar[] => {
+const named = (field: string, tag: string): string => `${field}/${tag}`
+
+const removedFrom = (field: string, kind: 'remove' | 'drop', changes: readonly Judged[]): Set<string> => {
   const removed = new Set<string>()
-  for (const { operations } of changes) {
+  for (const { operations, ignored } of changes) {
     for (const operation of operations) {
-      if (operation.kind === 'remove' && operation.field === field) for (const tag of operation.tags) removed.add(tag)
+      if (operation.kind !== kind || operation.field !== field) continue
+      for (const tag of operation.tags) if (!ignored.has(named(field, tag))) removed.add(tag)
     }
   }
-  const values = new Set<Scalar>()
+  return removed
+}
+
+/** Elements by their tags. */
+export const elementsOf = (field: string, version: readonly Judged[], view: number): Map<string, Scalar> => {
+  const changes = version.filter((change) => isAlive(change, view))
+  const removed = removedFrom(field, 'remove', changes)
+  const elements = new Map<string, Scalar>()
   for (const { id, operations } of changes) {
     for (const [index, operation] of operations.entries()) {
       if (operation.kind !== 'add' || operation.field !== field || operation.value === undefined) continue
-      if (!removed.has(`${id}:${index}`)) values.add(operation.value)
+      if (!removed.has(`${id}:${index}`)) elements.set(`${id}:${index}`, operation.value)
     }
   }
-  return [...values].sort((a, b) => (String(a) < String(b) ? -1 : 1))
+  return elements
 }
 
-const entriesOf = (field: string, changes: readonly Change[]): [string, Scalar][] => {
-  const dropped = new Set<string>()
-  const puts: { key: string; value: Scalar; tag: string; change: Change }[] = []
+export interface Put {
+  readonly key: string
+  readonly value: Scalar
+  readonly tag: string
+  readonly change: Judged
+}
+
+/** The entries that nothing dropped and none after them hides. */
+export const entriesOf = (field: string, version: readonly Judged[], view: number): Put[] => {
+  const changes = version.filter((change) => isAlive(change, view))
+  const dropped = removedFrom(field, 'drop', changes)
+  const puts: Put[] = []
   for (const change of changes) {
     for (const [index, operation] of change.operations.entries()) {
-      if (operation.kind === 'drop' && operation.field === field) for (const tag of operation.tags) dropped.add(tag)
       if (operation.kind !== 'put' || operation.field !== field || operation.entry === undefined) continue
       const [key, value] = operation.entry
       puts.push({ key, value, tag: `${change.id}:${index}`, change })
     }
   }
-  const alive = puts.filter(
-    (put) =>
-      !dropped.has(put.tag) && !puts.some((other) => other.key === put.key && other.change.past.has(put.change.id)),
+  return puts.filter(
+    (put, index) =>
+      !dropped.has(put.tag) &&
+      !puts.some(
+        (other, place) =>
+          other.key === put.key &&
+          (other.change.past.has(put.change.id) || (other.change === put.change && place > index)),
+      ),
   )
-  const winners = new Map<string, (typeof alive)[number]>()
-  for (const put of alive) {
+}
+
+/** What a map shows, by key. */
+export const shownOf = (puts: readonly Put[]): Map<string, Scalar> => {
+  const winners = new Map<string, Put>()
+  for (const put of puts) {
     const best = winners.get(put.key)
     if (best === undefined || later(put.change, best.change)) winners.set(put.key, put)
   }
-  return [...winners].map(([key, { value }]): [string, Scalar] => [key, value]).sort(([a], [b]) => (a < b ? -1 : 1))
+  return new Map([...winners].map(([key, { value }]) => [key, value]))
 }
 
 /** An item is there while an edit of it is in the past of no deletion. */
-const isPresent = (changes: readonly Change[]): boolean => {
-  const deletes = (change: Change): boolean => change.operations.some(({ kind }) => kind === 'delete')
+export const isPresent = (version: readonly Judged[], view: number): boolean => {
+  const changes = version.filter((change) => isAlive(change, view))
+  const deletes = (change: Judged): boolean => change.operations.some(({ kind }) => kind === 'delete')
   return changes.some(
     (change) =>
       change.operations.length > 0 &&
@@ -152,25 +201,38 @@ const isPresent = (changes: readonly Change[]): boolean => {
   )
 }
 
-/** The values of all items that the commits speak of, by key. */
+const sortedBy = <One>(list: readonly One[], name: (one: One) => string): One[] =>
+  [...list].sort((a, b) => (name(a) < name(b) ? -1 : 1))
+
+/** The value of an item, given all its changes. */
+export const valueOf = (changes: readonly Judged[], view = now): CardValue => {
+  const fields: Record<string, unknown> = {}
+  for (const name of Card.names) {
+    const field = Card.fields[name as keyof typeof Card.fields]
+    if (field.kind === 'text') fields[name] = textOf(name, changes, view)
+    else if (field.kind === 'set')
+      fields[name] = sortedBy([...new Set(elementsOf(name, changes, view).values())], String)
+    else if (field.kind === 'map') fields[name] = sortedBy([...shownOf(entriesOf(name, changes, view))], ([key]) => key)
+    else fields[name] = registerOf(name, changes, view) ?? field.initial
+  }
+  return { present: isPresent(changes, view), fields }
+}
+
+/** The keys of all items that the commits speak of. */
+export const keysOf = (commits: readonly Commit[]): string[] =>
+  [...new Set(commits.flatMap(({ changes }) => changes.map(({ key }) => key)))].sort()
+
+/** The values of all items that the commits speak of, by key, where whole commits count or never did. */
 export const valuesOf = (
   commits: readonly Commit[],
   isDead: (commit: Commit) => boolean,
 ): ReadonlyMap<string, CardValue> => {
-  const keys = [...new Set(commits.flatMap(({ changes }) => changes.map(({ key }) => key)))].sort()
+  const dead = new Set(commits.filter(isDead).map(({ id }) => id))
   const values = new Map<string, CardValue>()
-  for (const key of keys) {
-    const all = changesOf(key, commits, isDead)
-    const counting = all.filter(({ dead }) => !dead)
-    const fields: Record<string, unknown> = {}
-    for (const name of Card.names) {
-      const field = Card.fields[name as keyof typeof Card.fields]
-      if (field.kind === 'text') fields[name] = textOf(name, all)
-      else if (field.kind === 'set') fields[name] = elementsOf(name, counting)
-      else if (field.kind === 'map') fields[name] = entriesOf(name, counting)
-      else fields[name] = registerOf(name, counting) ?? field.initial
-    }
-    values.set(key, { present: isPresent(counting), fields })
+  for (const key of keysOf(commits)) {
+    const changes = changesOf(key, commits)
+    for (const change of changes) change.never = dead.has(change.id)
+    values.set(key, valueOf(changes))
   }
   return values
 }

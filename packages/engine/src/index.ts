@@ -1,12 +1,44 @@
 export { limits } from './bytes/limits.ts'
 export type { Plain } from './bytes/plain.ts'
-export { type Code, catalogue, isRefusal, type Refusal, refusal, StorageError, WeftError } from './bytes/refusal.ts'
+export {
+  type Code,
+  catalogue,
+  describeRefusal,
+  isRefusal,
+  type Refusal,
+  refusal,
+  StorageError,
+  WeftError,
+} from './bytes/refusal.ts'
 export { type Commit, readCommit } from './commit/commit.ts'
 export { placeBetween } from './edit/place.ts'
+export { type Activity, type ActivityChange, type ActivityOptions, activity } from './replica/activity.ts'
+export type { LoginOutcome } from './replica/asking.ts'
+export { type AuditOptions, audit } from './replica/audit/audit.ts'
+export type {
+  AuditedFile,
+  AuditedPerson,
+  AuditedRepository,
+  AuditReport,
+  AuditSource,
+  DeadCommit,
+  Problem,
+} from './replica/audit/report.ts'
 export { Database, type DatabaseOptions, logName, type Storage } from './replica/database.ts'
+export { proveFork } from './replica/evidence.ts'
 export { keyOf, liveOf } from './replica/item.ts'
 export type { LastChange, LiveItem, SavedState } from './replica/live.ts'
-export { anonymous, type Login, type Person } from './replica/login.ts'
+export {
+  anonymous,
+  type Credentials,
+  composeMailCode,
+  jwt,
+  type Login,
+  mailAddressOf,
+  mailCode,
+  mailLink,
+  type Person,
+} from './replica/login.ts'
 export type {
   Channel,
   ChannelListener,
@@ -18,11 +50,27 @@ export type {
   Transport,
 } from './replica/ports.ts'
 export { Query } from './replica/query.ts'
+export { defaultRates, type Rate, type Rates } from './replica/rates.ts'
 export { onRead, type Readable } from './replica/reads.ts'
-export type { Repository } from './replica/repository.ts'
+export type { Rejection } from './replica/rejections.ts'
+export type { Member, Repository } from './replica/repository.ts'
 export { lastChange, problemsOf, saved, savedState, subscribe } from './replica/saved.ts'
 export type { Incident, Status } from './replica/status.ts'
 export { boolean, date, type Field, map, number, order, type ScalarValue, set, string, text } from './schema/field.ts'
 export type { MapHandle, SetHandle, TextChange, TextHandle, TextSplice } from './schema/handle.ts'
 export { type Fields, type Initial, type Item, type Schema, schema } from './schema/schema.ts'
-export { certifiedOnly, type Rule, read, type Who, write } from './trust/rules.ts'
+export type { Invitation } from './trust/authoritylog.ts'
+export type { Evidence, Fork } from './trust/evidence.ts'
+export {
+  certifiedOnly,
+  create,
+  erase,
+  type Granting,
+  grant,
+  type Rule,
+  type Rules,
+  read,
+  type Who,
+  type Writing,
+  write,
+} from './trust/rules.ts'

@@ -1,1 +1,3 @@
+export { type JwtAlgorithm, type JwtLoginOptions, jwtLogin } from './login/jwt.ts'
+export { type MailLoginOptions, type MailText, mailLogin } from './login/mail.ts'
 export { type ServeOptions, type Server, serve } from './serve.ts'

@@ -4,7 +4,16 @@
  * then is stored.
  */
 import { createServer } from 'node:http'
-import { anonymous, Database, type Incident, type Login, type Rule, refusal, type Schema } from '@weft-db/engine'
+import {
+  anonymous,
+  Database,
+  type Incident,
+  type Login,
+  type Rates,
+  type Rule,
+  refusal,
+  type Schema,
+} from '@weft-db/engine'
 import { memoryKeys, nodeRuntime } from '@weft-db/runtime/node'
 import { socketIoAcceptor } from '@weft-db/socketio/server'
 import { nodeFiles } from '@weft-db/storage/node'
@@ -17,8 +26,10 @@ export interface ServeOptions {
   readonly schemas: readonly Schema[]
   /** Whoever is logged in reads and writes, unless told. */
   readonly rules?: readonly Rule[]
-  /** Ways to log in; `[anonymous()]` unless told. */
+  /** Ways to log in, one for each method; `[anonymous()]` unless told. */
   readonly login?: readonly Login[]
+  /** How long a device may stay away and go on without a login, ms; 30 days unless told, and at most. */
+  readonly certificateLife?: number
   /** The folder of the logs, made when absent. One process at a time has it. */
   readonly data: string
   /** The authority's key, made with the first start; `<data>.key` unless told. Keep a copy elsewhere than the copies of `data`. */
@@ -31,6 +42,16 @@ export interface ServeOptions {
   readonly static?: string
   /** Origins of pages that may connect; those of the host the request names, unless told. */
   readonly origins?: readonly string[]
+  /** How much one user and one address may have of the server: the engine's `defaultRates` where not told. */
+  readonly rates?: Partial<Rates>
+  /** Channels open at once in all, and from one address (of IPv6 its /64): 10,000 and 50 unless told. */
+  readonly maxConnections?: number
+  readonly connectionsPerAddress?: number
+  /**
+   * How many of your own proxies stand before this server; 0 unless told. Every limit per address needs the right number: with too low a
+   * one all users are the proxy, with too high a one a client names its address itself, in `X-Forwarded-For`.
+   */
+  readonly trustProxy?: number
   /** Told of every refusal and oddity. */
   readonly onIncident?: (incident: Incident) => void
   /** Takes a line about each kind of incident, at most one a minute. */
@@ -48,6 +69,15 @@ export interface Server {
   close(): Promise<void>
 }
 
+/** Who asks slowly is let go of: ms for the headers, for all of a request, and for the next one. */
+const patience = {
+  headersTimeout: 10_000,
+  requestTimeout: 30_000,
+  keepAliveTimeout: 5_000,
+  connectionsCheckingInterval: 2_000,
+} as const
+const spareSockets = 2_000
+
 /**
  * Resolves when the store is open and the port listens. Rejects with a `WeftError`: `AlreadyOpen`, `NotWritable`, `KeyMissing`,
  * `KeyExposed`, `BadKey`, `WrongKey`, `CannotListen`, `NoApp`, or what the disk said.
@@ -63,7 +93,9 @@ export const serve = async (options: ServeOptions): Promise<Server> => {
     host = '127.0.0.1',
   } = options
   const incidents = new IncidentLog(options.log)
-  const http = createServer()
+  const http = createServer(patience)
+  // Sockets that have not asked for anything yet, and requests for files, beside the channels.
+  http.maxConnections = (options.maxConnections ?? 10_000) + spareSockets
   const page = answer({ folder: options.static, health: () => health() })
   const files = nodeFiles(data)
   const authority = await foundingKey(files, data, keyFile)
@@ -76,11 +108,16 @@ export const serve = async (options: ServeOptions): Promise<Server> => {
         onError: (error) => incidents.fault(error),
         onCutOff: (reason, remote) => database.incident(refusal('Malformed', `${remote}: ${reason}`)),
         ...(options.origins !== undefined && { origins: options.origins }),
+        ...(options.maxConnections !== undefined && { maxConnections: options.maxConnections }),
+        ...(options.connectionsPerAddress !== undefined && { perAddress: options.connectionsPerAddress }),
+        ...(options.trustProxy !== undefined && { trustProxy: options.trustProxy }),
       }),
     ],
     authority,
     logins: login,
     ...(rules !== undefined && { rules }),
+    ...(options.rates !== undefined && { rates: options.rates }),
+    ...(options.certificateLife !== undefined && { certificateLife: options.certificateLife }),
   })
   database.onIncident((incident) => {
     incidents.add(incident)

@@ -1,5 +1,5 @@
 import { expect, test } from 'vitest'
-import { networkOf } from './address.ts'
+import { forwardedFor, networkOf } from './address.ts'
 
 test('an IPv4 address is itself, mapped or not', () => {
   expect(networkOf('192.0.2.7')).toBe('192.0.2.7')
@@ -24,4 +24,15 @@ test('IPv6 addresses of one /64 are one, however they are written', () => {
 test('what is no address is taken as it is', () => {
   expect(networkOf('')).toBe('')
   expect(networkOf('proxy')).toBe('proxy')
+})
+
+test('behind proxies the address is read from the right, and never what a client claims', () => {
+  const peer = '10.0.0.1'
+  expect(forwardedFor(peer, '203.0.113.9', 0)).toBe(peer)
+  expect(forwardedFor(peer, undefined, 1)).toBe(peer)
+  expect(forwardedFor(peer, '192.0.2.66, 203.0.113.9', 1)).toBe('203.0.113.9')
+  expect(forwardedFor(peer, '192.0.2.66, 203.0.113.9,10.0.0.2', 2)).toBe('203.0.113.9')
+  expect(forwardedFor(peer, '203.0.113.9', 2)).toBe(peer)
+  expect(forwardedFor(peer, '203.0.113.9, unknown', 1)).toBe(peer)
+  expect(forwardedFor(peer, '', 1)).toBe(peer)
 })

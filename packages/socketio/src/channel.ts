@@ -7,6 +7,8 @@ import { type Channel, type ChannelListener, limits, WeftError } from '@weft-db/
 /** What a channel needs of its connection. */
 export interface Wire {
   readonly remote: string
+  /** Absent on the side that dialled. */
+  readonly address?: string
   readonly initiator: boolean
   write(message: Uint8Array): void
   /** Bytes given to `write` and not yet to the network, packet headers included. */
@@ -21,6 +23,7 @@ export interface Wire {
 
 export class SocketChannel implements Channel {
   readonly remote: string
+  declare readonly address?: string
   readonly initiator: boolean
   readonly #wire: Wire
   #listener: ChannelListener | undefined
@@ -29,6 +32,7 @@ export class SocketChannel implements Channel {
 
   constructor(wire: Wire) {
     this.remote = wire.remote
+    if (wire.address !== undefined) this.address = wire.address
     this.initiator = wire.initiator
     this.#wire = wire
   }

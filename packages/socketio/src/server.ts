@@ -15,7 +15,7 @@ import type { Server as HttpsServer } from 'node:https'
 import type { Socket as TcpSocket } from 'node:net'
 import { type Channel, limits, type Transport } from '@weft-db/engine'
 import { Server, type Socket } from 'socket.io'
-import { networkOf } from './address.ts'
+import { forwardedFor, networkOf } from './address.ts'
 import { Queue, reasonOf, SocketChannel } from './channel.ts'
 import { frameEvent, parser } from './packet.ts'
 
@@ -29,9 +29,14 @@ export interface AcceptorOptions {
   readonly path?: string
   /** Connections in all; 10,000. */
   readonly maxConnections?: number
-  /** Connections from one address, or from one /64 of IPv6; 256. */
+  /** Connections from one address, or from one /64 of IPv6; 50. */
   readonly perAddress?: number
-  /** The address of a request. Behind a proxy, read it from the header that the proxy sets; the socket's by default. */
+  /**
+   * How many proxies of one's own every request comes through: 0 by default, when the address is the socket's. With more it is the one so
+   * far from the right in `X-Forwarded-For`. Too low a number takes a proxy for everybody, too high a one lets clients choose their address.
+   */
+  readonly trustProxy?: number
+  /** The address of a request, where that header does not tell it. */
   readonly addressOf?: (request: IncomingMessage) => string
   /** A listener threw, or Socket.IO did; `console.error` by default. */
   readonly onError?: (error: unknown) => void
@@ -58,7 +63,7 @@ export const socketIoAcceptor = (httpServer: HttpServer | HttpsServer, options: 
 
   const accept = (socket: Socket, onChannel: (channel: Channel) => void): void => {
     const tcp = socket.request.socket
-    const channel = channelOver(socket, tcp, onError)
+    const channel = channelOver(socket, tcp, door.networkOf(socket.request), onError)
     channels.set(tcp, channel)
     tcp.once('close', () => channels.delete(tcp))
     socket.on('error', (error) => {
@@ -172,13 +177,13 @@ class Door {
     if (new URL(request.url ?? '', 'http://host').searchParams.has('sid')) return '400 Bad Request'
     if (!this.#mayConnect(request.headers.origin, request.headers.host)) return '403 Forbidden'
     if (this.#inside.size >= (this.#options.maxConnections ?? 10_000)) return '503 Service Unavailable'
-    const ofNetwork = this.#perNetwork.get(this.#networkOf(request)) ?? 0
-    return ofNetwork >= (this.#options.perAddress ?? 256) ? '429 Too Many Requests' : undefined
+    const ofNetwork = this.#perNetwork.get(this.networkOf(request)) ?? 0
+    return ofNetwork >= (this.#options.perAddress ?? 50) ? '429 Too Many Requests' : undefined
   }
 
   admit(request: IncomingMessage): void {
     const tcp = request.socket
-    const network = this.#networkOf(request)
+    const network = this.networkOf(request)
     this.#inside.add(tcp)
     this.#perNetwork.set(network, (this.#perNetwork.get(network) ?? 0) + 1)
     tcp.once('close', () => {
@@ -189,8 +194,13 @@ class Door {
     })
   }
 
-  #networkOf(request: IncomingMessage): string {
-    return networkOf(this.#options.addressOf?.(request) ?? request.socket.remoteAddress ?? '')
+  /** Who shares the limits of that request. */
+  networkOf(request: IncomingMessage): string {
+    const { addressOf, trustProxy = 0 } = this.#options
+    if (addressOf !== undefined) return networkOf(addressOf(request))
+    const header = request.headers['x-forwarded-for']
+    const entries = Array.isArray(header) ? header.join(',') : header
+    return networkOf(forwardedFor(request.socket.remoteAddress ?? '', entries, trustProxy))
   }
 
   #mayConnect(origin: string | undefined, host: string | undefined): boolean {
@@ -202,10 +212,16 @@ class Door {
   }
 }
 
-const channelOver = (socket: Socket, tcp: TcpSocket, onError: (error: unknown) => void): SocketChannel => {
+const channelOver = (
+  socket: Socket,
+  tcp: TcpSocket,
+  address: string,
+  onError: (error: unknown) => void,
+): SocketChannel => {
   const queue = new Queue()
   const channel = new SocketChannel({
     remote: nameOf(tcp),
+    address,
     initiator: false,
     write: (message) => void socket.emit(frameEvent, message),
     backlog: () => queue.bytes + tcp.writableLength,

@@ -37,7 +37,7 @@ export const lockDirectory = async (path: string): Promise<() => Promise<void>> 
   try {
     for (;;) {
       const highest = (await numbers(path)).at(-1) ?? 0
-      if (highest > 0 && (await isHeld(join(path, `=lock.${highest}`), draft)))
+      if (highest > 0 && (await isHeld(join(path, `=lock.${highest}`), async () => (await stat(draft)).mtimeMs)))
         throw new StorageError('AlreadyOpen', path)
       const mine = highest + 1
       const file = join(path, `=lock.${mine}`)
@@ -52,6 +52,12 @@ export const lockDirectory = async (path: string): Promise<() => Promise<void>> 
   } finally {
     await unlink(draft).catch(absent)
   }
+}
+
+/** Whether somebody holds the lock of the directory. Nothing is written, so the time is this machine's. */
+export const isLocked = async (path: string): Promise<boolean> => {
+  const highest = (await numbers(path)).at(-1)
+  return highest !== undefined && isHeld(join(path, `=lock.${highest}`), async () => Date.now())
 }
 
 /** Renews the file until it is released. */
@@ -83,15 +89,15 @@ const take = async (draft: string, file: string): Promise<boolean> => {
   }
 }
 
-const isHeld = async (file: string, draft: string): Promise<boolean> => {
+/** `now`: ms since 1970, as the file system counts them where that can be told. */
+const isHeld = async (file: string, now: () => Promise<number>): Promise<boolean> => {
   // A file that is gone was superseded; the next look finds the higher one.
   const holder = parse(await readFile(file, 'utf8').catch(absent))
   if (holder === undefined) return false
   const { place } = await self()
   if (place !== '' && place === holder.place) return holder.start === (await startOf(holder.pid))
-  const [theirs, ours] = await Promise.all([stat(file).catch(absent), stat(draft)])
-  // Both times are the file system's own.
-  return theirs !== undefined && ours.mtimeMs - theirs.mtimeMs < patience
+  const [theirs, ours] = await Promise.all([stat(file).catch(absent), now()])
+  return theirs !== undefined && ours - theirs.mtimeMs < patience
 }
 
 /** Undefined for an emptied file, and for what a power cut made of one. */

@@ -9,6 +9,8 @@ import { type File, type Files, StorageError } from '@weft-db/engine'
 import { lockDirectory } from './lock.ts'
 import { checkName, isName } from './name.ts'
 
+export { isLocked } from './lock.ts'
+
 /** The directory is made when it is first used. */
 export const nodeFiles = (directory: string): Files => {
   const path = resolve(directory)

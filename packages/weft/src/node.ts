@@ -1,5 +1,5 @@
 /** `open()` for Node: the same database on files of a directory. */
-import { Database, type Rule, type Schema, type Transport } from '@weft-db/engine'
+import { Database, type Rules, type Schema, type Transport } from '@weft-db/engine'
 import { loadOrCreateKeyFile, nodeRuntime } from '@weft-db/runtime/node'
 import { socketIoTransport } from '@weft-db/socketio/client'
 import { nodeFiles } from '@weft-db/storage/node'
@@ -8,7 +8,7 @@ export interface NodeOptions {
   /** The server's address, for example `https://example.org`. */
   readonly url: string
   readonly schemas: readonly Schema[]
-  readonly rules?: readonly Rule[]
+  readonly rules?: Rules
   /** Where the logs are; made when absent. The session's key is beside it, in `<directory>.key`. */
   readonly directory: string
   readonly network?: string

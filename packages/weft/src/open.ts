@@ -3,7 +3,7 @@
  * Until tabs share one replica, each tab is a session and a store of its own: it takes the first store no other tab holds, so that a
  * reload finds its own again.
  */
-import { Database, type Rule, type Schema, type Storage, StorageError, type Transport } from '@weft-db/engine'
+import { Database, type Rules, type Schema, type Storage, StorageError, type Transport } from '@weft-db/engine'
 import { browserRuntime, indexedDbKeys, memoryKeys } from '@weft-db/runtime/browser'
 import { socketIoTransport } from '@weft-db/socketio/client'
 import { indexedDbFiles } from '@weft-db/storage/indexeddb'
@@ -13,7 +13,7 @@ export interface OpenOptions {
   /** The server's address, relative to the page; '/' unless told. */
   readonly url?: string
   readonly schemas: readonly Schema[]
-  readonly rules?: readonly Rule[]
+  readonly rules?: Rules
   /** Names this app's stores on a device that holds several; `weft` unless told. */
   readonly name?: string
   /** The network's id, to accept no other server. */

@@ -1,1 +1,11 @@
-export { type ServeOptions, type Server, serve } from '@weft-db/server'
+export {
+  type JwtAlgorithm,
+  type JwtLoginOptions,
+  jwtLogin,
+  type MailLoginOptions,
+  type MailText,
+  mailLogin,
+  type ServeOptions,
+  type Server,
+  serve,
+} from '@weft-db/server'

@@ -7,6 +7,7 @@ import { describe, expect, test } from 'vitest'
 import { filesContract } from '../../contracts/files.ts'
 import { keysContract } from '../../contracts/keys.ts'
 import { runtimeContract } from '../../contracts/runtime.ts'
+import { signaturesContract } from '../../contracts/signatures.ts'
 import { transportContract } from '../../contracts/transport.ts'
 import { fromPage } from './acceptor.ts'
 import { openJournal } from './journal.ts'
@@ -48,6 +49,7 @@ const node = (): Runtime => ({
   verify: (publicKey, message, signature) => nodeVerify(toHex(publicKey), toHex(message), toHex(signature)),
 })
 runtimeContract('browser', browserRuntime, { node })
+signaturesContract('browser', browserRuntime)
 
 keysContract('indexeddb', browserRuntime(), () => {
   const name = `keys-${made++}`

@@ -12,7 +12,7 @@ import {
 } from '@weft-db/engine'
 import type { Device, Process } from '../device.ts'
 import type { Network } from '../network.ts'
-import { account, boardPath, Card, rules } from './card.ts'
+import { account, boardPath, Card, guestRules, rules } from './card.ts'
 import type { Script } from './script.ts'
 
 export interface PlayerEvents {
@@ -88,7 +88,7 @@ export class Player {
     const authority = this.isAuthority ? await authorityKey(runtime, keys) : undefined
     const database = new Database({
       schemas: [Card],
-      rules,
+      rules: this.owner === 'guest' ? guestRules : rules,
       runtime,
       storage: async () => ({ files, keys, mode: 'simulated', lasting: true }),
       transports: this.#transports(process),

@@ -11,8 +11,6 @@ export const limits = {
   itemBytes: 1_048_576,
   /** Parents of a change. More heads than this are joined by empty changes first. */
   parents: 16,
-  /** Branches of a forked chain that are admitted. */
-  branches: 2,
   /** Changes in a commit. */
   changes: 1_000,
   /** Operations in a change. */
@@ -56,6 +54,14 @@ export const limits = {
   unsentMessages: 8_192,
   /** A certificate's longest life, ms: 30 days. */
   certificateLife: 2_592_000_000,
+  /** Files a replica keeps as evidence of forks, how many of them may be about sessions, and the bytes of one. */
+  evidenceFiles: 16,
+  evidenceOfChains: 8,
+  evidenceBytes: 4_194_304,
   /** Display name of a person, bytes of UTF-8. */
   displayName: 128,
+  /** A token to log in with, characters. */
+  loginToken: 16_384,
+  /** An e-mail address, characters: an owner is one of these and `mail:`. */
+  mailAddress: 250,
 } as const

@@ -102,7 +102,46 @@ export const catalogue = {
   BadEntry: ["The entry does not follow the authority's log.", 'Fetch the log again from the authority.'],
   BadProof: ['The peer did not prove that it holds its session key.', 'Connect again.'],
   LoginRefused: ['The server did not accept the login.', 'Check what you entered and try again.'],
+  MailSent: [
+    'A mail with a link is on its way.',
+    'Open the link in it; look among the unwanted mail if it does not come.',
+  ],
   NotAllowed: ['The rules do not allow this.', 'Ask someone who may, or use an account that may.'],
+  NoRule: ['No rule allows this to anybody.', 'Add a rule whose template fits the path.'],
+  RuleThrew: ['A rule failed and so denied.', 'Mend the rule: it answers at once, and does not throw.'],
+  RuleNotPure: [
+    'A rule answered twice in different ways.',
+    'A rule looks at its argument and at nothing else: no clock, no store, no randomness.',
+  ],
+  UnknownRules: ['The change is judged by a version of the rules this replica does not have.', 'Update the app.'],
+  Revoked: ['The access of that session or account was ended.', 'Ask whoever runs the server.'],
+  RevokedBeforeSync: [
+    'Access ended before this reached the server, so it does not count.',
+    'What was written is kept in the rejections: export it, and ask someone who may to enter it.',
+  ],
+  Undecided: [
+    'Access was ended, and the server has not said yet what of this still counts.',
+    'Wait for the server: it decides when it is reached.',
+  ],
+  NotFounder: [
+    'Somebody else founded this repository first.',
+    'What was written is kept in the rejections: export it, or use another name.',
+  ],
+  BranchLost: [
+    'The chain went on in two ways, and the server counts the other one.',
+    'Log out on the devices that share a profile and log in anew.',
+  ],
+  InvitationOver: ['The invitation is used up, withdrawn, expired, or not meant for this.', 'Ask for a new one.'],
+  Unreachable: ['The server is not connected, and this needs it.', 'Try again when the status says online.'],
+  Unsynced: [
+    'Some of what was written here is not at the server yet.',
+    'Wait until it is, or say that it may be thrown away.',
+  ],
+  LogOutFirst: [
+    'This device holds what another account has and wrote here.',
+    'Log out first, with db.logout(), and then log in again.',
+  ],
+  Superseded: ['A later request took the place of this one.', 'Nothing needs to be done.'],
   NotAuthority: ['Only the authority does this.', 'Ask the server.'],
   // channel
   Gap: ['Messages are missing on this channel.', 'The channel is closed and opened again.'],
@@ -111,9 +150,36 @@ export const catalogue = {
     'Update the older of the two sides.',
   ],
   TooMany: ['A limit on how many was reached.', 'Wait, or ask for less at once.'],
+  TooFast: ['More came at once than one user or address may send.', 'Nothing: it is kept, and tried again by itself.'],
+  TooManyRepositories: [
+    'One user made too many repositories in a short time.',
+    'Wait; what you wrote is kept and tried again by itself.',
+  ],
   Silent: ['The peer has not been heard for too long.', 'The channel is closed and opened again.'],
   UnknownRepository: ['There is no such repository, or you may not read it.', 'Check the path and your rights.'],
   Fault: ['The program failed at this.', 'Report it, with what the incident says.'],
+  // an audit, and evidence of forks
+  LogMissing: [
+    'There is no root log, so that no signature can be checked.',
+    'Name the folder that a server or an app stores in; if this is the one, bring the file back from a copy.',
+  ],
+  TornTail: [
+    'The file ends within a frame.',
+    'After a crash that is normal: start the program that owns the folder, which keeps the tail aside. Else bring the file back from a copy.',
+  ],
+  WrongName: ['The file has not the name that goes with what it holds.', 'Bring the folder back from a copy.'],
+  Repeated: ['The same stands in the log twice.', 'Bring the file back from a copy.'],
+  MissingCommit: [
+    "The authority's log names a commit that is not here.",
+    'Bring the file back from a copy, or let a replica connect that holds the commit.',
+  ],
+  HistoryLost: ['What an earlier report saw is not there any more.', 'Bring the folder back from a copy.'],
+  StrayFile: ['Nothing of this store has such a name, so it was not checked.', 'Move the file elsewhere.'],
+  EvidenceKept: [
+    'Two things were signed for one place; a file keeps the proof.',
+    'Run weft evidence on the file, and show it to whoever runs the server.',
+  ],
+  NotEvidence: ['The file does not prove a fork.', 'Ask for the file again from whoever keeps it.'],
   // use of the API
   BadItemKey: [
     'The key cannot name an item here.',
@@ -136,12 +202,17 @@ export type Code = keyof typeof catalogue
 export interface Refusal {
   readonly code: Code
   readonly about: string
+  /** The template of the rule that denied. */
+  readonly rule?: string
+  /** What that rule says to a person. */
+  readonly reason?: string
 }
 
 export const refusal = (code: Code, about = ''): Refusal => ({ code, about })
 
 /** What happened, to what, and what to do. */
-export const describeRefusal = ({ code, about }: Refusal): string => {
+export const describeRefusal = ({ code, about, reason }: Refusal): string => {
+  if (reason !== undefined) return reason
   const [sentence, remedy] = catalogue[code]
   return `${sentence}${about ? ` (${about})` : ''} ${remedy}`
 }
@@ -150,12 +221,23 @@ export const describeRefusal = ({ code, about }: Refusal): string => {
 export class WeftError extends Error {
   readonly code: Code
   readonly about: string
+  /** The template of the rule that denied, where a rule did. */
+  readonly rule: string | undefined
+  /** What that rule says to a person. */
+  readonly reason: string | undefined
 
-  constructor(code: Code, about = '', options?: { cause?: unknown }) {
-    super(describeRefusal({ code, about }), options)
+  constructor(code: Code, about = '', options?: { cause?: unknown; rule?: string; reason?: string }) {
+    const { rule, reason } = options ?? {}
+    super(describeRefusal({ code, about, ...(reason !== undefined && { reason }) }), options)
     this.name = 'WeftError'
     this.code = code
     this.about = about
+    this.rule = rule
+    this.reason = reason
+  }
+
+  static of(why: Refusal): WeftError {
+    return new WeftError(why.code, why.about, why)
   }
 }
 

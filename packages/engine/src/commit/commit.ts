@@ -1,6 +1,6 @@
 /**
  * Commits: the signed unit of a repository. Everything about a commit follows from its bytes: its id is the hash of its header, the
- * header names its changes by hash, the session in it is the hash of the key that must have signed. Nothing stands outside the signed
+ * header names its changes by hash, the session in it is a hash of the key that must have signed and of its owner. Nothing stands outside the signed
  * bytes but the signature itself (ECDSA signatures are malleable, so they take no part in the id).
  *
  *     record = [header bytes, signature (64 bytes), [change, ...]]
@@ -81,8 +81,15 @@ const domain = encodeUtf8('weft/commit/1\0')
 /** A chain's name: session and incarnation, hex. */
 export const chainName = (session: string, incarnation: string): string => session + incarnation
 
-/** A session's id is the hash of its public key (65 bytes), so an author cannot be claimed. */
-export const sessionId = (publicKey: Uint8Array, hash: Hash): string => toHex(hash(publicKey))
+/** Names a key that has no certificate yet: SHA-256 of the public key (65 bytes), hex. */
+export const keyId = (publicKey: Uint8Array, hash: Hash): string => toHex(hash(publicKey))
+
+/**
+ * A session is a key and the owner whom the authority certified it for: SHA-256(SHA-256(public key) || SHA-256(owner)), hex. Neither can be
+ * claimed, and one key certified for two owners is two sessions, so that nobody judges a commit by another owner than everybody else.
+ */
+export const sessionId = (publicKey: Uint8Array, owner: string, hash: Hash): string =>
+  toHex(hash(concatBytes(hash(publicKey), hash(encodeUtf8(owner)))))
 
 /** What the session signs: the kind of the bytes and the commit's id. */
 export const signedBytes = (id: string): Uint8Array => concatBytes(domain, fromHex(id))

@@ -4,7 +4,6 @@
  * durable (`settle`); only then do peers see it. When it could not be stored, it is dropped again (`rollback`).
  */
 
-import { limits } from '../bytes/limits.ts'
 import { type Refusal, refusal } from '../bytes/refusal.ts'
 import type { Commit, Position } from '../commit/commit.ts'
 
@@ -88,13 +87,9 @@ export class Commits {
     if (erased !== undefined) return refusal('NotErased', `${commit.id} ${erased.key}`)
     const missing = this.missing(commit)
     if (missing !== undefined) return refusal('MissingParents', missing)
-    const tips = this.#staged.get(commit.chain) ?? []
     const prev = commit.prev === null ? undefined : this.#held.get(commit.prev)?.commit
     if (prev !== undefined && (prev.chain !== commit.chain || prev.seq + 1 !== commit.seq))
       return refusal('BrokenChain', commit.id)
-    const extendsTip = prev === undefined ? tips.length === 0 : tips.some((tip) => tip.id === prev.id)
-    if (!extendsTip && tips.length >= limits.branches)
-      return refusal('BrokenChain', `a third branch of ${commit.chain}`)
     if (prev !== undefined) {
       const follows = this.#follows(commit, prev)
       if (follows !== undefined) return follows
@@ -116,6 +111,16 @@ export class Commits {
     const { root, authority } = commit.policy
     if (before(root, earlier.policy.root) || before(authority, earlier.policy.authority))
       return refusal('PolicyBack', commit.id)
+    return undefined
+  }
+
+  /** The commit of another branch that stands where this one does in their chain. */
+  rival(commit: Commit): Commit | undefined {
+    for (const tip of this.#staged.get(commit.chain) ?? []) {
+      let at = this.get(tip.id)
+      while (at !== undefined && at.seq > commit.seq && at.prev !== null) at = this.get(at.prev)
+      if (at !== undefined && at.seq === commit.seq && at.id !== commit.id) return at
+    }
     return undefined
   }
 

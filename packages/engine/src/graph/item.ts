@@ -70,6 +70,13 @@ export class ItemGraph {
     return node
   }
 
+  clear(): void {
+    this.nodes.length = 0
+    this.#byId.clear()
+    this.#heads.length = 0
+    this.#places.clear()
+  }
+
   #cover(head: number): void {
     const place = this.#places.get(head)
     const last = this.#heads.at(-1)

@@ -1,5 +1,6 @@
 import { describe, expect, test } from 'vitest'
 import { limits } from '../bytes/limits.ts'
+import { refusal } from '../bytes/refusal.ts'
 import { type Operation, tagOf } from '../commit/operation.ts'
 import { boolean, date, map, number, order, set, string, text } from '../schema/field.ts'
 import { schema } from '../schema/schema.ts'
@@ -173,13 +174,15 @@ const someHistory = (seed: number, count: number, withDead: boolean): { oracle: 
   return { oracle, random }
 }
 
+const deny = () => refusal('NotAllowed')
+
 const countAll = (item: MergedItem, changes: readonly Written[]): void => {
   for (const change of changes) countOne(item, change)
 }
 
 const countOne = (item: MergedItem, { refused, ...change }: Written): void => {
   const parents = change.parents.map((parent) => item.graph.indexOf(parent) ?? -1)
-  item.count({ ...change, parents }, refused)
+  item.count({ ...change, parents }, refused === true ? deny : undefined)
 }
 
 const indices = (item: MergedItem, ids: readonly string[]): number[] => ids.map((id) => item.graph.indexOf(id) ?? -1)
@@ -436,7 +439,7 @@ describe('rules', () => {
 
   test('what is refused for another reason does nothing, also when a verdict has it judged anew', () => {
     const { item, at } = itemOf({ a: { on: '', does: [insert('abc')] } })
-    item.count({ id: 'b'.repeat(64), clock: 9, parents: [0], operations: [insert('no')], seen: 5 }, true)
+    item.count({ id: 'b'.repeat(64), clock: 9, parents: [0], operations: [insert('no')], seen: 5 }, deny)
     expect(ropeOf(item.value(), 'notes').toString()).toBe('abc')
     item.void(at('a'), 5)
     expect(ropeOf(item.value(), 'notes').toString()).toBe('')

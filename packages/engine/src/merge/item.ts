@@ -3,6 +3,7 @@
  * the other is applied where its authors made it. Nothing is kept but caches, keyed by heads and by what counted as dead.
  */
 import type { Refusal } from '../bytes/refusal.ts'
+import type { Operation } from '../commit/operation.ts'
 import { ItemGraph, type NewNode, type Node, nodeOf } from '../graph/item.ts'
 import type { Schema } from '../schema/schema.ts'
 import { diffText } from './diff.ts'
@@ -15,6 +16,11 @@ type View = number
 const now: View = Number.POSITIVE_INFINITY
 
 const cachedVersions = 32
+
+/** Why a change that can be applied does not count all the same, given the value without and with it. */
+export type Authorize = (before: ItemState, after: ItemState) => Refusal | undefined
+
+const allow: Authorize = () => undefined
 
 /** How an item got from one value to the next, for editors: per text field the splices in sequence. */
 export interface Advance {
@@ -51,20 +57,21 @@ export class MergedItem {
   }
 
   /**
-   * Counts one more change, whose parents are all here. A change that cannot be applied to what its author saw is dead from the
-   * start; the refusal says why. `refused`: it is dead for another reason.
+   * Counts one more change, whose parents are all here. A change that cannot be applied to what its author saw, or that `authorize`
+   * refuses, is dead from the start; the refusal says why.
    */
-  count(change: NewNode, refused = false): { node: Node; refusal: Refusal | undefined } {
+  count(change: NewNode, authorize: Authorize = allow): { node: Node; refusal: Refusal | undefined } {
     const isCurrent = this.#current.nodes === this.graph.nodes.length && sameSet(change.parents, this.graph.heads)
     const view = this.#viewOf(change.seen)
     const before = isCurrent && view === now ? this.#current.state : this.#stateAt(change.parents, view)
     const node = this.graph.add(change)
-    node.refused = refused
     const judgement = this.#judge(before, node)
-    const after = refused ? before : judgement.after
+    const refused = judgement.refusal === undefined ? authorize(before, judgement.after) : undefined
+    node.refused = refused !== undefined
+    const after = node.refused ? before : judgement.after
     if (isCurrent && view === now) this.#current = { heads: [node.index], nodes: this.graph.nodes.length, state: after }
     else this.#remember([node.index], view, after)
-    return { node, refusal: judgement.refusal }
+    return { node, refusal: judgement.refusal ?? refused }
   }
 
   #judge(before: ItemState, node: Node): ReturnType<typeof judge> {
@@ -74,19 +81,51 @@ export class MergedItem {
     return judgement
   }
 
-  /** Whether the change could be applied to the value at `parents`. Changes nothing. */
-  check(change: NewNode): Refusal | undefined {
+  /** Why the change could not be applied to the value at its parents, or would be refused. Changes nothing. */
+  check(change: NewNode, authorize: Authorize = allow): Refusal | undefined {
     const before = this.#stateAt(change.parents, this.#viewOf(change.seen))
-    return judge(before, nodeOf(change, this.graph.nodes.length), this.graph, this.schema).refusal
+    const { refusal, after } = judge(before, nodeOf(change, this.graph.nodes.length), this.graph, this.schema)
+    return refusal ?? authorize(before, after)
+  }
+
+  /** The value now with these operations, as a change made now would leave it. */
+  preview(operations: readonly Operation[]): ItemState {
+    const change = {
+      id: 'f'.repeat(64),
+      clock: Number.MAX_SAFE_INTEGER,
+      parents: [...this.heads],
+      operations,
+      seen: now,
+    }
+    return judge(this.value(), nodeOf(change, this.graph.nodes.length), this.graph, this.schema).after
+  }
+
+  /** What its author made of what they saw, whether it counts or not. */
+  outcome(index: number): { readonly before: ItemState; readonly after: ItemState } {
+    const node = this.graph.node(index)
+    const before = this.before(index)
+    return { before, after: judge(before, { ...node }, this.graph, this.schema).after }
+  }
+
+  /** Forgets all changes, to count them again. */
+  clear(): void {
+    this.graph.clear()
+    this.#cache.clear()
+    this.#voided = []
+    this.#lastVerdict = -1
+    this.#given = new WeakSet()
+    this.#current = nothing
   }
 
   /**
-   * Marks a change as voided by the authority's entry at `position`. Its effect goes; what was built on it stays. Changes whose
-   * authors had seen the verdict are judged anew when they were counted before it came.
+   * Marks a change as dead from the authority's entry at `position` on. Its effect goes; what was built on it stays. Changes whose
+   * authors had seen that entry are judged anew when they were counted before it came. True when there are such: the rules have to
+   * judge them anew as well.
    */
-  void(index: number, position: number): void {
+  void(index: number, position: number): boolean {
     const node = this.graph.node(index)
-    if (node.voided !== undefined && node.voided <= position) return
+    if (node.voided !== undefined && node.voided <= position) return false
+    let foreseen = false
     node.voided = position
     this.#lastVerdict = Math.max(this.#lastVerdict, position)
     if (!this.#voided.includes(index)) this.#voided = [...this.#voided, index].sort((a, b) => a - b)
@@ -98,10 +137,13 @@ export class MergedItem {
       const author = this.graph.node(later)
       if (!author.parents.some((parent) => below.has(parent))) continue
       below.add(later)
-      if (author.seen >= position) this.#judge(this.#stateAt(author.parents, this.#viewOf(author.seen)), author)
+      if (author.seen < position) continue
+      foreseen = true
+      this.#judge(this.#stateAt(author.parents, this.#viewOf(author.seen)), author)
     }
     // Values of versions that were judged after they were cached are stale.
     this.#cache.clear()
+    return foreseen
   }
 
   /** The value everyone sees now. */

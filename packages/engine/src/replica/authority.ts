@@ -17,6 +17,7 @@ import {
 } from '../trust/entry.ts'
 import { messageOf, sealBody } from '../trust/signed.ts'
 import type { Clock } from './clock.ts'
+import type { Judging } from './judging.ts'
 import type { Runtime, SigningKey } from './ports.ts'
 import type { Repository } from './repository.ts'
 import type { RootLog } from './rootlog.ts'
@@ -28,6 +29,14 @@ const signingRetry = 1_000
 
 export type Verdict = Extract<Statement, { kind: 'verdict' }>
 
+interface Queued {
+  /** What is left to write. */
+  readonly statements: readonly (Statement | (() => Statement))[]
+  mayNot(): Refusal | 'done' | undefined
+  done(why: Refusal | undefined): void
+  isJudged: boolean
+}
+
 export class Authority {
   readonly key: SigningKey
   readonly #runtime: Runtime
@@ -37,7 +46,10 @@ export class Authority {
   readonly #last = new Map<Repository, number>()
   readonly #scheduled = new Map<Repository, () => void>()
   readonly #writing = new Set<Repository>()
-  readonly #verdicts = new Map<Repository, Verdict[]>()
+  readonly #queued = new Map<Repository, Queued[]>()
+  /** What the entry under way settles. */
+  readonly #current = new Map<Repository, Queued>()
+  readonly #judging: Judging
   readonly #onIncident: (why: Refusal, repository: string) => void
   #stopped = false
 
@@ -46,9 +58,11 @@ export class Authority {
     runtime: Runtime,
     root: RootLog,
     clock: Clock,
+    judging: Judging,
     onIncident: (why: Refusal, repository: string) => void,
   ) {
     this.#onIncident = onIncident
+    this.#judging = judging
     this.key = key
     this.#runtime = runtime
     this.#root = root
@@ -71,8 +85,8 @@ export class Authority {
     })
   }
 
-  /** A certificate for a session that proved its key on the channel it asked through. */
-  async certify(publicKey: Uint8Array, owner: string, name: string): Promise<Certificate> {
+  /** A certificate for a session that proved its key on the channel it asked through. `life`: ms, cut to what the format allows. */
+  async certify(publicKey: Uint8Array, owner: string, name: string, life?: number): Promise<Certificate> {
     const { network } = this.#root
     if (network === undefined) throw new Error('the authority certifies after its network is founded')
     const issued = this.#clock.now()
@@ -82,7 +96,7 @@ export class Authority {
       owner,
       name,
       issued,
-      expires: issued + limits.certificateLife,
+      expires: issued + Math.min(life ?? limits.certificateLife, limits.certificateLife),
       serial: toHex(this.#runtime.random(16)),
       signer: this.#signer,
     })
@@ -111,7 +125,7 @@ export class Authority {
   /** One entry at a time: the next is signed when the one before is durable, so that no place in the log is signed twice. */
   #write(repository: Repository): void {
     if (this.#stopped || this.#writing.has(repository) || !repository.pipeline.isOpen) return
-    const statement = this.#verdict(repository) ?? this.#checkpoint(repository)
+    const statement = this.#founding(repository) ?? this.#due(repository) ?? this.#checkpoint(repository)
     if (statement === undefined) return
     this.#writing.add(repository)
     this.#last.set(repository, this.#runtime.elapsed())
@@ -119,43 +133,103 @@ export class Authority {
       (entry) => repository.pipeline.submitEntry(entry),
       (error: unknown) => {
         this.#onIncident(refusal('SigningFailed', String(error)), repository.path)
-        if (statement.kind === 'verdict') this.#verdicts.get(repository)?.unshift(statement)
+        const current = this.#current.get(repository)
+        if (current !== undefined) this.#queued.get(repository)?.unshift(current)
+        this.#current.delete(repository)
         this.#writing.delete(repository)
         if (!this.#stopped) this.#schedule(repository, signingRetry)
       },
     )
   }
 
-  #checkpoint(repository: Repository): Statement | undefined {
-    const moved = this.#moved(repository)
-    if (moved.length === 0) return undefined
-    const headsRoot = repository.pipeline.log.rootWith(moved, (bytes) => this.#runtime.hash(bytes))
-    return { kind: 'checkpoint', headsRoot, stateRoot: null, moved }
+  /** A repository that somebody may found belongs to whoever came first. */
+  #founding({ pipeline }: Repository): Statement | undefined {
+    if (pipeline.log.next > 0) return undefined
+    for (let index = 0; ; index++) {
+      const commit = pipeline.commits.at(index)
+      if (commit === undefined) return undefined
+      const founder = this.#judging.founderOf(commit, pipeline.log)
+      if (founder !== undefined)
+        return { kind: 'grant', owner: founder.owner, role: founder.role, by: null, fences: false, founding: true }
+    }
   }
 
-  /** The next verdict that may be written. What a checkpoint covered meanwhile is receipted: history is corrected by new commits. */
-  #verdict(repository: Repository): Verdict | undefined {
-    const verdicts = this.#verdicts.get(repository) ?? []
-    for (let verdict = verdicts.shift(); verdict !== undefined; verdict = verdicts.shift()) {
-      if (!repository.covers(verdict.commit)) return verdict
-      this.#onIncident(refusal('Receipted', verdict.commit), repository.path)
+  /** The next of what was asked for. What fences comes behind a checkpoint over all that is here: that still counts. */
+  #due(repository: Repository): Statement | undefined {
+    const queued = this.#queued.get(repository) ?? []
+    for (let next = queued[0]; next !== undefined; next = queued[0]) {
+      const why = next.isJudged ? undefined : next.mayNot()
+      const [statement] = next.statements
+      if (why !== undefined || statement === undefined) {
+        queued.shift()
+        next.done(why === 'done' ? undefined : why)
+        continue
+      }
+      const due = typeof statement === 'function' ? statement() : statement
+      if (due.kind === 'grant' && due.fences && !next.isJudged) {
+        next.isJudged = true
+        const checkpoint = this.#checkpoint(repository)
+        if (checkpoint !== undefined) return checkpoint
+      }
+      next.isJudged = true
+      queued.shift()
+      this.#current.set(repository, next)
+      return due
     }
     return undefined
   }
 
-  /** The entry written last is durable, or has no place in the log. */
-  written(repository: Repository): void {
+  /** Over what moved; and over nothing, when somebody's access ended and this log does not know it yet. */
+  #checkpoint(repository: Repository): Statement | undefined {
+    const { log } = repository.pipeline
+    const moved = this.#moved(repository)
+    const last = log.entries.at(-1)
+    const mustKnow = last !== undefined && (last.root?.n ?? -1) < this.#root.lastRevocation
+    if (moved.length === 0 && !mustKnow) return undefined
+    const headsRoot = log.rootWith(moved, (bytes) => this.#runtime.hash(bytes))
+    return { kind: 'checkpoint', headsRoot, stateRoot: null, moved }
+  }
+
+  /** The entry written last is durable, or (`why`) has no place in the log. */
+  written(repository: Repository, why?: Refusal): void {
     this.#writing.delete(repository)
-    if ((this.#verdicts.get(repository)?.length ?? 0) > 0) this.#write(repository)
+    const current = this.#current.get(repository)
+    this.#current.delete(repository)
+    if (current !== undefined) {
+      const left = current.statements.slice(1)
+      if (why !== undefined || left.length === 0) current.done(why)
+      else this.#queued.get(repository)?.unshift({ ...current, statements: left })
+    }
+    if ((this.#queued.get(repository)?.length ?? 0) > 0) this.#write(repository)
     else this.cover(repository)
   }
 
+  /**
+   * Writes these statements one after the other, unless `mayNot`, asked when it is their turn, says why not. Resolves when all of them are
+   * durable. `'done'`: there is nothing to write.
+   */
+  write(
+    repository: Repository,
+    statements: readonly (Statement | (() => Statement))[],
+    mayNot: () => Refusal | 'done' | undefined,
+  ): Promise<Refusal | undefined> {
+    if (this.#stopped) return Promise.resolve(refusal('Closed', repository.path))
+    const isNext = (this.#queued.get(repository)?.length ?? 0) === 0 && !this.#writing.has(repository)
+    const now = isNext ? mayNot() : undefined
+    if (now !== undefined) return Promise.resolve(now === 'done' ? undefined : now)
+    return new Promise((done) => {
+      const queued = this.#queued.get(repository) ?? []
+      this.#queued.set(repository, queued)
+      queued.push({ statements, mayNot, done, isJudged: false })
+      this.#write(repository)
+    })
+  }
+
   /** Voids a change that no checkpoint covers: all of a commit when `key` is null. Refused when one covers it. */
-  void(repository: Repository, verdict: Verdict): Refusal | undefined {
-    if (repository.covers(verdict.commit)) return refusal('Receipted', verdict.commit)
-    this.#verdicts.set(repository, [...(this.#verdicts.get(repository) ?? []), verdict])
-    this.#write(repository)
-    return undefined
+  void(repository: Repository, verdict: Verdict): Promise<Refusal | undefined> {
+    const isCovered = (): Refusal | undefined =>
+      repository.covers(verdict.commit) ? refusal('Receipted', verdict.commit) : undefined
+    return this.write(repository, [verdict], isCovered)
   }
 
   /** Chains whose durable tip is beyond what is covered. Of a forked chain, the branch that is covered already, else the first to come. */
@@ -201,16 +275,41 @@ export class Authority {
     })
   }
 
-  async #sign(body: EntryBody): Promise<Entry> {
+  async #sign(body: EntryBody, key: SigningKey = this.key): Promise<Entry> {
     const bytes = encodeEntry(body)
-    const signature = await this.key.sign(messageOf('entry', bytes, this.#runtime.hash))
+    const signature = await key.sign(messageOf('entry', bytes, this.#runtime.hash))
     const entry = readEntry(sealBody(bytes, signature, this.#runtime.hash).bytes, this.#runtime.hash)
     if (isRefusal(entry)) throw new Error(`made an entry that is ${entry.code}`)
     return entry
   }
 
+  /** The repository is being closed. What it lacks of checkpoints is written when it is opened again. */
+  forget(repository: Repository): void {
+    this.#scheduled.get(repository)?.()
+    this.#scheduled.delete(repository)
+    this.#last.delete(repository)
+    this.#writing.delete(repository)
+    for (const one of [...(this.#queued.get(repository) ?? []), this.#current.get(repository)])
+      one?.done(refusal('Closed', repository.path))
+    this.#queued.delete(repository)
+    this.#current.delete(repository)
+  }
+
+  /** The next entry of the root log, signed. */
+  signRoot(statement: Statement, key: SigningKey = this.key): Promise<Entry> {
+    const { network, position, size } = this.#root
+    if (network === undefined || position === null) throw new Error('the authority writes after its network is founded')
+    const signer = toHex(this.#runtime.hash(key.publicKey))
+    const time = this.#clock.now()
+    const { epoch, hash: prev } = position
+    return this.#sign({ network, log: rootPath, epoch, n: size, prev, root: null, time, signer, statement }, key)
+  }
+
   stop(): void {
     this.#stopped = true
+    for (const queued of this.#queued.values()) for (const one of queued.splice(0)) one.done(refusal('Closed', ''))
+    for (const one of this.#current.values()) one.done(refusal('Closed', ''))
+    this.#current.clear()
     for (const cancel of this.#scheduled.values()) cancel()
     this.#scheduled.clear()
   }

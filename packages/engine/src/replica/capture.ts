@@ -48,6 +48,10 @@ export interface Captured {
   /** Takes in what was counted. */
   refresh(): void
   incident(why: Refusal): void
+  /** Why the rules deny the edit to whoever makes it; what is denied goes into no commit. */
+  denies(live: LiveItem, operations: readonly Operation[]): Refusal | undefined
+  /** The edit was denied and dropped. */
+  dropped(live: LiveItem, operations: readonly Operation[], why: Refusal): void
   /** Something about saving changed. */
   progress(): void
 }
@@ -181,14 +185,17 @@ export class Capture {
     }
     const taken = this.#take()
     const edits = taken.map(({ live, pieces }) => ({ live, operations: pieces.flat() }))
+    const denied = edits
+      .map(({ live, operations }) => this.#of.denies(live, operations))
+      .find((why) => why !== undefined)
     const fits =
       edits.length <= limits.changes && edits.every(({ operations }) => operations.length <= limits.operations)
-    if (edits.length > 0 && (!fits || !this.#commit(edits, true))) {
+    if (edits.length > 0 && (denied !== undefined || !fits || !this.#commit(edits, true))) {
       for (const { live, shown } of taken) {
         this.#dirty.delete(live)
         live.discard(this.#refusedBefore.get(live) ?? new Map(), shown)
       }
-      throw new WeftError('TooLarge', 'a transaction is one commit')
+      throw denied === undefined ? new WeftError('TooLarge', 'a transaction is one commit') : WeftError.of(denied)
     }
     this.#captured(taken)
   }
@@ -250,7 +257,7 @@ export class Capture {
       let weight = 0
       for (const { live, pieces } of taken) {
         const operations = pieces[piece]
-        if (operations === undefined) continue
+        if (operations === undefined || this.#isDenied(live, operations)) continue
         const added = 256 + weightOf(operations)
         // A change is named by commit and key: two schemas may have a key in common, one commit not.
         if (
@@ -270,6 +277,14 @@ export class Capture {
       if (edits.length > 0) this.#commitOrSplit(edits)
     }
     this.#captured(taken)
+  }
+
+  #isDenied(live: LiveItem, operations: readonly Operation[]): boolean {
+    const why = this.#of.denies(live, operations)
+    if (why === undefined) return false
+    this.#refusedLive.add(live)
+    this.#of.dropped(live, operations, why)
+    return true
   }
 
   /** All that was taken out is in commits. */

@@ -1,5 +1,6 @@
 /** The certificates a replica knows, whichever repository they came with, and the authority's keys that make them good. */
 
+import { equalBytes } from '../bytes/bytes.ts'
 import { isRefusal, type Refusal, refusal } from '../bytes/refusal.ts'
 import type { Hash } from '../commit/commit.ts'
 import { type Certificate, readCertificate } from '../trust/certificate.ts'
@@ -26,10 +27,35 @@ export class Certificates {
     return this.#known.get(session)
   }
 
+  /** The newest certificate of a key, whoever its owner is. */
+  ofKey(publicKey: Uint8Array): Certificate | undefined {
+    let newest: Certificate | undefined
+    for (const certificate of this.#known.values()) {
+      if (equalBytes(certificate.publicKey, publicKey) && certificate.issued >= (newest?.issued ?? 0))
+        newest = certificate
+    }
+    return newest
+  }
+
+  /** The newest certificate of an owner, whichever session it is for. */
+  ofOwner(owner: string): Certificate | undefined {
+    let newest: Certificate | undefined
+    for (const certificate of this.#known.values()) {
+      if (certificate.owner === owner && certificate.issued >= (newest?.issued ?? 0)) newest = certificate
+    }
+    return newest
+  }
+
   /** Keeps a certificate that was checked before: made here, or read from this replica's own log. */
   keep(certificate: Certificate): void {
     const known = this.#known.get(certificate.session)
     if (known === undefined || certificate.expires > known.expires) this.#known.set(certificate.session, certificate)
+  }
+
+  /** Forgets one session's certificate, or all of them: they come again with whatever needs them. */
+  forget(session?: string): void {
+    if (session === undefined) this.#known.clear()
+    else this.#known.delete(session)
   }
 
   /** Checks a certificate from outside against the root log and keeps it. Expiry is judged by whoever admits, not here. */

@@ -2,19 +2,22 @@
  * One channel to one peer: numbers the frames, proves both sides, carries logins, subscriptions and reconciliation, beats when it has
  * nothing to say, and closes when the peer breaks the rules or falls silent. The grammar opens `wire.ts`.
  */
+import { equalBytes } from '../bytes/bytes.ts'
 import { encode, type Plain } from '../bytes/cbor.ts'
 import { limits } from '../bytes/limits.ts'
-import { isRefusal, type Refusal, refusal } from '../bytes/refusal.ts'
-import { sessionId } from '../commit/commit.ts'
+import { isRefusal, type Refusal, refusal, WeftError } from '../bytes/refusal.ts'
+import { keyId } from '../commit/commit.ts'
 import type { Certificate } from '../trust/certificate.ts'
 import { messageOf } from '../trust/signed.ts'
 import type { Certificates } from './certificates.ts'
 import type { Clock } from './clock.ts'
 import type { Channel, Runtime, SigningKey } from './ports.ts'
+import type { Payer, Quota } from './quota.ts'
 import { type HeldCommits, isOffence, mostOffences, offenceWindow, Reconciler } from './reconciler.ts'
 import type { Repository } from './repository.ts'
+import { encodeRequest, type Request } from './requests.ts'
 import type { RootLog } from './rootlog.ts'
-import { decodeFrame, encodeFrame, type Frame } from './wire.ts'
+import { cutName, decodeFrame, encodeFrame, type Frame } from './wire.ts'
 
 const beatInterval = 15_000
 /** What a login may take before it is refused, ms. */
@@ -22,7 +25,8 @@ const loginPatience = 30_000
 const silence = 45_000
 
 export interface Peer {
-  readonly session: string
+  /** The id of the key it proved. */
+  readonly key: string
   readonly publicKey: Uint8Array
   readonly isAuthority: boolean
   readonly certificate: Certificate | undefined
@@ -34,37 +38,61 @@ export interface Switchboard {
   readonly clock: Clock
   readonly root: RootLog
   readonly certificates: Certificates
+  /** The authority's; nobody else counts. */
+  readonly quota: Quota | undefined
   /** The key this replica proves itself with, and its certificate as bytes when it has one. */
   readonly proof: { readonly key: SigningKey; readonly certificate: Uint8Array | null }
   /** Entries of the root log the peer has and this replica has not. */
   takeRoot(entries: readonly Uint8Array[], publicKey: Uint8Array): Promise<Refusal | undefined>
   /** Both sides proved themselves. */
   proved(connection: Connection): void
-  login(method: string, credentials: Plain, peer: Peer): Promise<Certificate | Refusal>
+  login(method: string, credentials: Plain, peer: Peer, channel: Channel): Promise<Certificate | Refusal>
   certified(bytes: Uint8Array): Promise<void>
-  /** The repository for a peer that asks for it, opened if need be; undefined when the peer may not have it. */
-  serve(path: string, peer: Peer): Repository | undefined
+  /** The repository a peer asks for, opened if need be; undefined when it is none that this replica shows to anybody. */
+  candidate(path: string, peer: Peer): Repository | undefined
+  /** Why the peer may not read an open repository. */
+  mayRead(repository: Repository, peer: Peer): Refusal | undefined
+  /** The entries after the `held` first ones that tell a former reader why they are none any more; none for everybody else. */
+  farewell(repository: Repository, peer: Peer, held: number): readonly Uint8Array[]
+  /** Whether the access of the peer's session or owner was ended. */
+  isRevoked(peer: Peer): boolean
+  /** The authority ended this replica's access, and said why. */
+  parted(path: string, entries: readonly Uint8Array[]): Promise<void>
+  /** The authority lets this replica have the repository now. */
+  welcomed(connection: Connection, path: string): void
+  /** Resolves with undefined when what was asked is durable. */
+  request(method: string, args: Plain, peer: Peer): Promise<Refusal | undefined>
   held(repository: Repository): HeldCommits
   refused(connection: Connection, why: Refusal, about?: string): void
   incident(why: Refusal): void
   level(repository: Repository, peer: Peer): void
+  /** The peer asks for it no more. */
+  left(repository: Repository): void
   closed(connection: Connection): void
 }
 
 export class Connection {
   readonly channel: Channel
   readonly #board: Switchboard
-  readonly #nonce: Uint8Array
+  /** What this side greeted with, as it was sent, and what the peer did. */
+  readonly #greeting: Uint8Array
+  #peerGreeting: Uint8Array | undefined
   readonly #reconcilers = new Map<string, Reconciler>()
   /** Repository by the tag the peer gave it, and the tag this side gave. */
   readonly #theirTags = new Map<number, string>()
-  readonly #theirPaths = new Set<string>()
+  readonly #theirPaths = new Map<string, Repository>()
   readonly #myTags = new Map<string, number>()
   /** Repositories the peer did not let this side have: asked for again after another login. */
   readonly #declined = new Set<string>()
+  /** Repositories this side denied the peer before it could say why, and the entries that the peer holds of them. */
+  readonly #unparted = new Map<string, number>()
+  /** What this side asked and the peer has not answered. */
+  readonly #asked = new Map<number, (why: Refusal | null) => void>()
+  #nextRequest = 0
+  /** What the peer asked and this side has not answered. */
+  #answering = 0
   #sent = 0
   #received = 0
-  #peerNonce: Uint8Array | undefined
   #peer: Peer | undefined
   #proving = false
   #handling: Promise<void> = Promise.resolve()
@@ -81,7 +109,6 @@ export class Connection {
   constructor(channel: Channel, board: Switchboard) {
     this.channel = channel
     this.#board = board
-    this.#nonce = board.runtime.random(32)
     this.#heardAt = board.runtime.elapsed()
     this.#openedAt = this.#heardAt
     channel.listen({
@@ -91,10 +118,10 @@ export class Connection {
       },
       closed: () => this.#gone(),
     })
-    this.#send({
+    this.#greeting = this.#send({
       kind: 'greet',
       network: board.root.network ?? null,
-      nonce: this.#nonce,
+      nonce: board.runtime.random(32),
       time: board.clock.now(),
       root: board.root.size,
     })
@@ -110,6 +137,11 @@ export class Connection {
     return this.#closed
   }
 
+  /** Who is charged for what comes by this channel. */
+  get payer(): Payer {
+    return { owner: this.#peer?.certificate?.owner, address: this.channel.address }
+  }
+
   reconciler(path: string): Reconciler | undefined {
     return this.#reconcilers.get(path)
   }
@@ -121,12 +153,38 @@ export class Connection {
     if (!this.#myTags.has(path) && this.#myTags.size >= limits.repositoriesPerChannel) return
     const tag = this.#myTags.get(path) ?? this.#nextTag++
     this.#myTags.set(path, tag)
-    this.#send({ kind: 'subscribe', tag, path })
+    this.#send({ kind: 'subscribe', tag, path, held: repository.pipeline.durableEntries })
     if (this.#theirPaths.has(path)) this.#reconcile(repository)
   }
 
   login(method: string, credentials: Plain): void {
     this.#send({ kind: 'login', method, credentials })
+  }
+
+  /** Asks the authority for something. Rejects with the reason, and with `Unreachable` when the channel closes first. */
+  request(request: Request): Promise<void> {
+    return new Promise((resolve, reject) => {
+      if (this.#closed) return reject(new WeftError('Unreachable', request.method))
+      const tag = this.#nextRequest++
+      this.#asked.set(tag, (why) => (why === null ? resolve() : reject(WeftError.of(why))))
+      this.#send({ kind: 'request', tag, method: request.method, args: encodeRequest(request) })
+    })
+  }
+
+  /** The peer got a role: what it was declined it may ask for again. */
+  welcome(path: string): void {
+    if (!this.#theirPaths.has(path)) this.#send({ kind: 'welcome', path })
+  }
+
+  /** Ends the peer's subscription if it may not read the repository any more. */
+  reconsider(repository: Repository): void {
+    const { path } = repository
+    if (this.#peer === undefined) return
+    const held = this.#unparted.get(path)
+    if (held !== undefined) this.#part(repository, this.#peer, held)
+    if (!this.#theirPaths.has(path)) return
+    if (this.#board.mayRead(repository, this.#peer) !== undefined)
+      this.#deny(repository, this.#peer, Math.max(0, repository.pipeline.durableEntries - repeatedEntries))
   }
 
   /** The root log grew. */
@@ -141,7 +199,9 @@ export class Connection {
     this.#offences = this.#offences.filter((at) => now - at < offenceWindow)
     this.#offences.push(now)
     this.#send({ kind: 'refused', code: why.code, about: cutName(why.about) })
-    if (this.#offences.length >= mostOffences) this.close(why)
+    if (this.#offences.length < mostOffences || this.#closed) return
+    this.#board.quota?.offended(this.payer)
+    this.close(why)
   }
 
   /** An offence that nobody reported yet. */
@@ -156,7 +216,13 @@ export class Connection {
     this.#send({ kind: 'refused', code: why.code, about: cutName(why.about) })
   }
 
+  #partWith(why: Refusal): void {
+    this.#refuse(why)
+    this.close(why)
+  }
+
   #hangUp(why: Refusal): void {
+    if (!this.#closed && why.code !== 'Fault') this.#board.quota?.offended(this.payer)
     this.#refuse(why)
     this.close(why)
   }
@@ -171,16 +237,32 @@ export class Connection {
     if (this.#closed) return
     this.#closed = true
     this.#cancelBeat?.()
+    this.#board.quota?.releases(this.channel.address, this.#queued)
     for (const reconciler of this.#reconcilers.values()) reconciler.close()
+    for (const path of [...this.#theirPaths.keys()]) this.#leave(path)
+    for (const asked of this.#asked.values()) asked(refusal('Unreachable', 'the channel closed'))
+    this.#asked.clear()
     this.#board.closed(this)
   }
 
-  #send(frame: Frame): void {
-    if (this.#closed) return
+  #leave(path: string): void {
+    const repository = this.#theirPaths.get(path)
+    if (repository !== undefined && this.#theirPaths.delete(path)) this.#board.left(repository)
+  }
+
+  /** Gives what was sent, as bytes. */
+  #send(frame: Frame): Uint8Array {
+    const bytes = encodeFrame(this.#sent, frame)
+    if (this.#closed) return bytes
     // A peer that asks and does not read would fill the memory with answers.
-    if (this.channel.buffered > unreadBytes) return this.close(refusal('TooMany', 'answers unread'))
+    if (this.channel.buffered > unreadBytes) {
+      this.close(refusal('TooMany', 'answers unread'))
+      return bytes
+    }
+    this.#sent++
     this.#spoke = true
-    this.channel.send(encodeFrame(this.#sent++, frame))
+    this.channel.send(bytes)
+    return bytes
   }
 
   #beat(): void {
@@ -189,6 +271,9 @@ export class Connection {
       // Beats alone keep nobody here who does not say who it is.
       if (now - (this.#peer === undefined ? this.#openedAt : this.#heardAt) > silence)
         return this.close(refusal('Silent', this.channel.remote))
+      const certificate = this.#peer?.certificate
+      if (certificate !== undefined && certificate.expires <= this.#board.clock.now())
+        return this.#partWith(refusal('CertificateExpired', certificate.session))
       if (!this.#spoke) this.#send({ kind: 'beat' })
       this.#spoke = false
       this.#beat()
@@ -198,6 +283,9 @@ export class Connection {
   #hear(bytes: Uint8Array): void {
     if (this.#closed) return
     this.#heardAt = this.#board.runtime.elapsed()
+    const { quota } = this.#board
+    const tooMuch = this.#peer === undefined ? quota?.hears(this.channel.address, bytes.length) : undefined
+    if (tooMuch !== undefined) return this.#hangUp(tooMuch)
     const frame = decodeFrame(bytes, this.#received)
     // A frame of the kind `refused` looks like a refusal itself.
     if (!('kind' in frame)) {
@@ -207,41 +295,64 @@ export class Connection {
       return this.#object(frame)
     }
     this.#received++
-    if (frame.kind === 'beat') return
+    const isItsTurn = quota === undefined || quota.frame(this.payer) === 0
+    if (frame.kind === 'beat' && isItsTurn) return
     // Messages about repositories are taken at once, unless something before them is still being handled.
-    if (frame.kind === 'sync' && this.#peer !== undefined && this.#behind === 0)
+    if (frame.kind === 'sync' && this.#peer !== undefined && this.#behind === 0 && isItsTurn)
       return this.#sync(frame.tag, frame.message, bytes.length)
     if (this.#behind >= framesBehind || !this.#queue(bytes.length))
       return this.#hangUp(refusal('TooMany', 'frames waiting'))
     this.#behind++
     this.#handling = this.#handling
-      .then(() => this.#handle(frame, bytes.length))
+      .then(() => (isItsTurn ? undefined : this.#itsTurn()))
+      .then(() => this.#handle(frame, bytes))
       // A bug, here or in a login of the app: it costs this channel and no other.
       .catch((error: unknown) => this.#hangUp(refusal('Fault', String(error))))
       .finally(() => {
         this.#behind--
-        this.#queued -= bytes.length
+        this.#dequeue(bytes.length)
       })
   }
 
   /** Takes room for what waits. */
   #queue(bytes: number): boolean {
     if (this.#queued + bytes > (this.#peer === undefined ? limits.strangerQueue : limits.channelQueue)) return false
+    if (this.#board.quota?.holds(this.channel.address, bytes) === false) return false
     this.#queued += bytes
     return true
   }
 
-  async #handle(frame: Frame, size: number): Promise<void> {
+  #dequeue(bytes: number): void {
+    // What waited on a closed channel was let go with it.
+    if (this.#closed) return
+    this.#queued -= bytes
+    this.#board.quota?.releases(this.channel.address, bytes)
+  }
+
+  /** Resolves when the user behind this channel may send another frame, or has gone. */
+  async #itsTurn(): Promise<void> {
+    for (let wait = 1; wait > 0 && !this.#closed; ) {
+      wait = this.#board.quota?.frame(this.payer) ?? 0
+      if (wait > 0) await new Promise<void>((resolve) => void this.#board.runtime.timer(wait, resolve))
+    }
+  }
+
+  async #handle(frame: Frame, bytes: Uint8Array): Promise<void> {
     if (this.#closed) return
     switch (frame.kind) {
+      case 'beat':
+        return
       case 'greet':
-        return this.#greeted(frame)
+        return this.#greeted(frame, bytes)
       case 'prove':
         return this.#proved(frame)
       case 'refused': {
         const why = refusal(frame.code, frame.about)
         this.#board.refused(this, why)
-        if (why.code === 'UnknownRepository' && this.#myTags.has(why.about)) this.#declined.add(why.about)
+        if (why.code === 'UnknownRepository' && this.#myTags.has(why.about)) {
+          this.#declined.add(why.about)
+          this.#drop(why.about)
+        }
         // The peer could not read what was sent, so it lacks it: this channel changes bytes, and a new one begins from the start.
         if (isOffence(why) && why.code !== 'TooMany') this.close(why)
         return
@@ -257,24 +368,36 @@ export class Connection {
         if (!this.#peer.isAuthority) return this.#object(refusal('UnknownMessage', frame.kind))
         return this.#board.certified(frame.certificate)
       case 'subscribe':
-        return this.#subscribed(frame.tag, frame.path)
+        return this.#subscribed(frame.tag, frame.path, frame.held)
       case 'unsubscribe': {
         const path = this.#theirTags.get(frame.tag)
         if (path === undefined) return
         this.#theirTags.delete(frame.tag)
-        this.#theirPaths.delete(path)
-        this.#reconcilers.get(path)?.close()
-        this.#reconcilers.delete(path)
-        this.#forgetEarly(path)
+        this.#leave(path)
+        this.#drop(path)
         return
       }
+      case 'request':
+        void this.#request(frame, this.#peer)
+        return
+      case 'answer': {
+        const asked = this.#asked.get(frame.tag)
+        this.#asked.delete(frame.tag)
+        return asked?.(frame.why)
+      }
+      case 'farewell':
+        if (!this.#peer.isAuthority) return this.#object(refusal('UnknownMessage', frame.kind))
+        return this.#board.parted(frame.path, frame.entries)
+      case 'welcome':
+        if (!this.#peer.isAuthority) return this.#object(refusal('UnknownMessage', frame.kind))
+        return this.#board.welcomed(this, frame.path)
       case 'root': {
         const why = await this.#board.takeRoot(frame.entries, this.#peer.publicKey)
         if (why !== undefined) this.offend(why)
         return
       }
       case 'sync':
-        return this.#sync(frame.tag, frame.message, size)
+        return this.#sync(frame.tag, frame.message, bytes.length)
       default:
     }
   }
@@ -284,11 +407,13 @@ export class Connection {
   /** Beside everything else: an app's judgement may take its time, or never come. One at a time. */
   #login(method: string, credentials: Plain, peer: Peer): void {
     if (this.#loggingIn !== undefined) return this.#refuse(refusal('TooMany', 'logins at once'))
+    const tooFast = this.#board.quota?.logsIn(this.channel.address)
+    if (tooFast !== undefined) return this.#refuse(tooFast)
     let cancel = (): void => undefined
     const late = new Promise<Refusal>((resolve) => {
       cancel = this.#board.runtime.timer(loginPatience, () => resolve(refusal('LoginRefused', 'it took too long')))
     })
-    const judged = this.#board.login(method, credentials, peer).catch((error: unknown) => {
+    const judged = this.#board.login(method, credentials, peer, this.channel).catch((error: unknown) => {
       this.#board.incident(refusal('Fault', `the login ${method} threw: ${String(error)}`))
       return refusal('LoginRefused', 'the server failed at it')
     })
@@ -296,15 +421,18 @@ export class Connection {
       cancel()
       this.#loggingIn = undefined
       if (this.#closed) return
+      // An answer like any other, for which nobody is to blame.
+      if (isRefusal(certificate) && certificate.code === 'MailSent')
+        return void this.#send({ kind: 'refused', code: 'MailSent', about: '' })
       if (isRefusal(certificate)) return this.#refuse(certificate)
       this.#peer = { ...peer, certificate }
       this.#send({ kind: 'certified', certificate: certificate.bytes })
     })
   }
 
-  async #greeted(frame: Extract<Frame, { kind: 'greet' }>): Promise<void> {
-    if (this.#peerNonce !== undefined) return this.#object(refusal('UnknownMessage', 'greet'))
-    this.#peerNonce = frame.nonce
+  async #greeted(frame: Extract<Frame, { kind: 'greet' }>, bytes: Uint8Array): Promise<void> {
+    if (this.#peerGreeting !== undefined) return this.#object(refusal('UnknownMessage', 'greet'))
+    this.#peerGreeting = bytes
     const { root, proof } = this.#board
     if (frame.network !== null && root.network !== undefined && frame.network !== root.network) {
       const why = refusal('WrongNetwork', frame.network)
@@ -312,7 +440,7 @@ export class Connection {
       this.#board.refused(this, why)
       return this.close(why)
     }
-    const message = this.#challenge(proof.key.publicKey, frame.nonce, this.#nonce, this.channel.initiator)
+    const message = this.#challenge(proof.key.publicKey, bytes, this.channel.initiator)
     const signature = await proof.key.sign(message)
     const missing = root.after(frame.root)
     this.#peerTime = frame.time
@@ -327,19 +455,20 @@ export class Connection {
 
   #peerTime = 0
 
-  /** What the side with that key signs: the challenge of the other, its own nonce, its role and the channel's binding. */
-  #challenge(publicKey: Uint8Array, challenge: Uint8Array, own: Uint8Array, dialled: boolean): Uint8Array {
-    const binding = new Uint8Array(0)
-    return messageOf('proof', encode([publicKey, challenge, own, dialled, binding]), (bytes) =>
-      this.#board.runtime.hash(bytes),
-    )
+  /** What the side with that key signs: its key, both greetings, whether it dialled, and what binds it to this very connection. */
+  #challenge(publicKey: Uint8Array, peerGreeting: Uint8Array, dialled: boolean): Uint8Array {
+    const { hash } = this.#board.runtime
+    const [mine, theirs] = [hash(this.#greeting), hash(peerGreeting)]
+    const greetings = this.channel.initiator ? [mine, theirs] : [theirs, mine]
+    const binding = this.channel.binding ?? new Uint8Array(0)
+    return messageOf('proof', encode([publicKey, ...greetings, dialled, binding]), (bytes) => hash(bytes))
   }
 
   async #proved(frame: Extract<Frame, { kind: 'prove' }>): Promise<void> {
-    if (this.#peerNonce === undefined || this.#proving) return this.#object(refusal('UnknownMessage', 'prove'))
+    if (this.#peerGreeting === undefined || this.#proving) return this.#object(refusal('UnknownMessage', 'prove'))
     this.#proving = true
     const { runtime, root, certificates, clock } = this.#board
-    const message = this.#challenge(frame.publicKey, this.#nonce, this.#peerNonce, !this.channel.initiator)
+    const message = this.#challenge(frame.publicKey, this.#peerGreeting, !this.channel.initiator)
     if (!(await runtime.verify(frame.publicKey, message, frame.signature)))
       return this.#hangUp(refusal('BadProof', this.channel.remote))
     if (frame.root.length > 0) {
@@ -349,23 +478,29 @@ export class Connection {
         return this.close(why)
       }
     }
-    const session = sessionId(frame.publicKey, (bytes) => runtime.hash(bytes))
+    const key = keyId(frame.publicKey, (bytes) => runtime.hash(bytes))
     let certificate: Certificate | undefined
     if (frame.certificate !== null) {
       const read = await certificates.admit(frame.certificate)
       if (isRefusal(read)) this.#refuse(read)
-      else if (read.session !== session) return this.#hangUp(refusal('BadProof', this.channel.remote))
+      else if (!equalBytes(read.publicKey, frame.publicKey))
+        return this.#hangUp(refusal('BadProof', this.channel.remote))
       else if (read.expires > clock.now()) certificate = read
-      else this.#refuse(refusal('CertificateExpired', session))
+      else this.#refuse(refusal('CertificateExpired', read.session))
     }
     if (this.#closed) return
     const isAuthority = root.isAuthority(frame.publicKey)
     if (isAuthority) clock.correct(this.#peerTime)
-    this.#peer = { session, publicKey: frame.publicKey, isAuthority, certificate }
+    const out = this.#board.quota?.returns({ owner: certificate?.owner, address: this.channel.address })
+    if (out !== undefined) {
+      this.#refuse(out)
+      return this.close(out)
+    }
+    this.#peer = { key, publicKey: frame.publicKey, isAuthority, certificate }
     this.#board.proved(this)
   }
 
-  #subscribed(tag: number, path: string): void {
+  #subscribed(tag: number, path: string, held: number): void {
     const peer = this.#peer
     if (peer === undefined) return
     if (
@@ -375,21 +510,81 @@ export class Connection {
     ) {
       return this.#object(refusal('TooMany', 'subscriptions'))
     }
-    const repository = this.#board.serve(path, peer)
+    const repository = this.#board.candidate(path, peer)
     if (repository === undefined) return this.#refuse(refusal('UnknownRepository', path))
     this.#theirTags.set(tag, path)
-    this.#theirPaths.add(path)
+    this.#theirPaths.set(path, repository)
     // Answered when the repository is open: only then is it known what this side holds.
     repository.ready
       .then(
         () => {
           if (this.#closed || this.#theirTags.get(tag) !== path) return
+          if (this.#board.mayRead(repository, peer) !== undefined) return this.#deny(repository, peer, held)
           if (this.#myTags.has(path) && !this.#declined.has(path)) this.#reconcile(repository)
           else this.subscribe(repository)
         },
         () => this.#send({ kind: 'refused', code: 'DiskError', about: path }),
       )
       .catch((error: unknown) => this.#hangUp(refusal('Fault', String(error))))
+  }
+
+  /** Like a repository that does not exist; only whoever could read it before is told why not any more. */
+  #deny(repository: Repository, peer: Peer, held: number): void {
+    const { path } = repository
+    const mine = this.#myTags.get(path)
+    if (mine !== undefined) {
+      this.#myTags.delete(path)
+      this.#send({ kind: 'unsubscribe', tag: mine })
+    }
+    for (const [tag, named] of this.#theirTags) if (named === path) this.#theirTags.delete(tag)
+    this.#leave(path)
+    this.#drop(path)
+    this.#part(repository, peer, held)
+    this.#refuse(refusal('UnknownRepository', path))
+  }
+
+  /** Shows a former reader the entries that ended their access, once they are written. */
+  #part(repository: Repository, peer: Peer, held: number): void {
+    const { path } = repository
+    this.#unparted.delete(path)
+    let entries: Uint8Array[] = []
+    let bytes = 0
+    const send = (): void => {
+      if (entries.length > 0) this.#send({ kind: 'farewell', path, entries })
+      entries = []
+      bytes = 0
+    }
+    const all = this.#board.farewell(repository, peer, held)
+    if (all.length === 0 && this.#board.isRevoked(peer) && this.#unparted.size < limits.repositoriesPerChannel)
+      this.#unparted.set(path, held)
+    for (const entry of all) {
+      if (bytes + entry.length > farewellBytes) send()
+      entries.push(entry)
+      bytes += entry.length + 8
+    }
+    send()
+  }
+
+  /** Ends the reconciliation of a repository. */
+  #drop(path: string): void {
+    this.#reconcilers.get(path)?.close()
+    this.#reconcilers.delete(path)
+    this.#forgetEarly(path)
+  }
+
+  /** Beside everything else, and bounded: what is asked is written to a log first. */
+  async #request({ tag, method, args }: Extract<Frame, { kind: 'request' }>, peer: Peer): Promise<void> {
+    const answer = (why: Refusal | undefined): void => void this.#send({ kind: 'answer', tag, why: why ?? null })
+    if (this.#answering >= requestsAtOnce) return answer(refusal('TooMany', 'requests at once'))
+    this.#answering++
+    try {
+      answer(await this.#board.request(method, args, peer))
+    } catch (error) {
+      this.#board.incident(refusal('Fault', `the request ${method} threw: ${String(error)}`))
+      answer(refusal('Fault', method))
+    } finally {
+      this.#answering--
+    }
   }
 
   #reconcile(repository: Repository): void {
@@ -410,9 +605,8 @@ export class Connection {
           this.offend(why)
         },
         queue: (bytes) => this.#queue(bytes),
-        dequeue: (bytes) => {
-          this.#queued -= bytes
-        },
+        dequeue: (bytes) => this.#dequeue(bytes),
+        gate: this.#board.quota?.gate(() => this.payer),
         hangUp: (why) => this.#hangUp(why),
         refused: (why) => this.#board.refused(this, why, path),
         level: () => {
@@ -431,7 +625,7 @@ export class Connection {
   #forgetEarly(path: string): readonly { readonly message: Plain; readonly bytes: number }[] {
     const early = this.#early.get(path) ?? []
     this.#early.delete(path)
-    for (const { bytes } of early) this.#queued -= bytes
+    for (const { bytes } of early) this.#dequeue(bytes)
     return early
   }
 
@@ -448,9 +642,12 @@ export class Connection {
 }
 
 const earlyMessages = 16
+/** Entries in one frame, bytes. */
+const farewellBytes = limits.frameBytes / 2
+/** Requests of one peer that are being judged or written. */
+const requestsAtOnce = 16
+/** Entries that a peer whose subscription ends is sent once more, in case they were still on their way. */
+const repeatedEntries = 16
 /** What reconciliation leaves unsent at most, and some room. */
 const unreadBytes = limits.channelHighWater + 2 * limits.frameBytes
 const framesBehind = 1_024
-
-/** Without the half of a character that the cut may leave. */
-const cutName = (about: string): string => about.slice(0, 80).replace(/[\ud800-\udbff]$/, '')

@@ -50,6 +50,7 @@ const rules = (changes: Partial<CountingRules> = {}): CountingRules => ({
   isOwn: () => false,
   isCovered: () => false,
   full: () => undefined,
+  undecided: () => undefined,
   authorize: () => undefined,
   ...changes,
 })

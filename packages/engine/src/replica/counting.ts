@@ -7,8 +7,11 @@
 import { limits } from '../bytes/limits.ts'
 import { type Refusal, refusal } from '../bytes/refusal.ts'
 import { type Change, type Commit, clockTicks } from '../commit/commit.ts'
-import { MergedItem } from '../merge/item.ts'
+import type { Operation } from '../commit/operation.ts'
+import type { NewNode } from '../graph/item.ts'
+import { type Authorize, MergedItem } from '../merge/item.ts'
 import type { Schema } from '../schema/schema.ts'
+import type { Edit } from './judging.ts'
 
 export interface CountingRules {
   /** The schema of that definition hash, when this replica knows it. */
@@ -23,8 +26,10 @@ export interface CountingRules {
   isCovered(commit: Commit): boolean
   /** The pool is full: what comes now and cannot count yet counts when the repository is opened again. Told once until there is room. */
   full(): void
+  /** Why nobody here can judge the commit yet, though its positions are known. */
+  undecided(commit: Commit): Refusal | undefined
   /** Why the rules refuse the change, if they do: a pure function of the commit, its past and the logs it cites. */
-  authorize(commit: Commit, change: Change): Refusal | undefined
+  authorize(commit: Commit, edit: Edit): Refusal | undefined
 }
 
 export interface Counted {
@@ -41,11 +46,18 @@ interface Waiting {
   readonly changes: readonly Change[]
 }
 
+/** The fields that operations edit, each once. */
+export const fieldsOf = (operations: readonly Operation[]): readonly string[] => [
+  ...new Set(operations.flatMap((operation) => ('field' in operation ? [operation.field] : []))),
+]
+
 export class Counting {
   readonly #rules: CountingRules
   /** Item key, then definition hash. */
   readonly items = new Map<string, Map<string, MergedItem>>()
   readonly #waiting = new Map<string, Waiting>()
+  /** Everything it was told of, in that order, which is causal. */
+  readonly #told: Commit[] = []
   /** By the commit they wait for; and those that wait for their clock. */
   readonly #children = new Map<string, Set<string>>()
   readonly #ahead = new Set<string>()
@@ -81,8 +93,22 @@ export class Counting {
 
   /** Counts the commit's changes as far as they can be, and what waited for them; the rest waits. */
   count(commit: Commit): void {
+    this.#told.push(commit)
     this.#count(commit, commit.changes)
     this.#countChildren()
+  }
+
+  /** Counts everything again: what was known later than it should have been is known now. */
+  recount(): void {
+    for (const versions of this.items.values()) for (const item of versions.values()) item.clear()
+    this.#waiting.clear()
+    this.#children.clear()
+    this.#ahead.clear()
+    this.#fresh.length = 0
+    for (const commit of this.#told) {
+      this.#count(commit, commit.changes)
+      this.#countChildren()
+    }
   }
 
   #count(commit: Commit, changes: readonly Change[]): void {
@@ -145,6 +171,8 @@ export class Counting {
     const ahead = commit.clock > (this.#rules.now() + limits.clockAhead) * clockTicks
     if (ahead && !this.#rules.isOwn(commit) && !this.#rules.isCovered(commit)) return refusal('ClockAhead', commit.id)
     if (!this.#rules.policyKnown(commit)) return refusal('BadEntry', 'a position that is not known yet')
+    const undecided = this.#rules.undecided(commit)
+    if (undecided !== undefined) return undecided
     if (this.#rules.schema(change.schema.hash) === undefined) {
       return refusal('UnknownSchema', `${change.schema.name} ${change.schema.version}`)
     }
@@ -163,18 +191,22 @@ export class Counting {
       const item = this.open(change.key, change.schema.hash, schema)
       const parents = change.parents.flatMap((parent) => item.graph.indexOf(parent) ?? [])
       const node = { id: commit.id, clock: commit.clock, parents, operations: change.operations, seen }
-      return [{ item, node, refused: this.#rules.authorize(commit, change) }]
+      return [{ item, node, authorize: this.#authorize(commit, item, node) }]
     })
     // A change without siblings is checked when it counts.
     const broken =
       commit.atomic && prepared.length > 1
-        ? prepared.map(({ item, node, refused }) => refused ?? item.check(node)).find((one) => one !== undefined)
+        ? prepared.map(({ item, node, authorize }) => item.check(node, authorize)).find((one) => one !== undefined)
         : undefined
-    for (const { item, node, refused } of prepared) {
-      const dead = broken ?? refused
-      const { node: counted, refusal: inapplicable } = item.count(node, dead !== undefined)
-      this.#onCounted({ item, commit, index: counted.index, refusal: dead ?? inapplicable })
+    for (const { item, node, authorize } of prepared) {
+      const { node: counted, refusal } = item.count(node, broken === undefined ? authorize : () => broken)
+      this.#onCounted({ item, commit, index: counted.index, refusal })
     }
+  }
+
+  #authorize(commit: Commit, { key, schema }: MergedItem, { operations }: NewNode): Authorize {
+    const fields = fieldsOf(operations)
+    return (before, after) => this.#rules.authorize(commit, { key, schema, fields, before, after })
   }
 
   /** Tries again what waits: something became known, or time went on. */

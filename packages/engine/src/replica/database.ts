@@ -2,25 +2,37 @@
  * A replica: it opens what this device stores, connects where its transports lead, keeps its repositories level with every peer, and is
  * the authority when it holds the authority's key. An app calls it its database.
  */
-import { encodeUtf8, toHex } from '../bytes/bytes.ts'
-import type { Plain } from '../bytes/plain.ts'
+import { encodeUtf8, equalBytes, fromHex, toHex } from '../bytes/bytes.ts'
+import { limits } from '../bytes/limits.ts'
 import { describeRefusal, isRefusal, type Refusal, refusal, StorageError, WeftError } from '../bytes/refusal.ts'
-import { type Change, type Commit, sessionId } from '../commit/commit.ts'
+import { type Commit, keyId } from '../commit/commit.ts'
 import type { Schema } from '../schema/schema.ts'
 import type { Certificate } from '../trust/certificate.ts'
-import { type Entry, rootPath } from '../trust/entry.ts'
-import { certifiedOnly, isAllowed, isRepositoryPath, type Rule } from '../trust/rules.ts'
+import { type Entry, rootPath, type Statement, type Subject } from '../trust/entry.ts'
+import { certifiedOnly, isRepositoryPath, type Rules, versionsOf } from '../trust/rules.ts'
+import { type Answered, Asking, type LoginOutcome } from './asking.ts'
 import { Authority } from './authority.ts'
 import { Certificates } from './certificates.ts'
+import { Certifying } from './certifying.ts'
 import { Clock } from './clock.ts'
 import { Connection, type Peer, type Switchboard } from './connection.ts'
+import { EvidenceStore, type Met } from './evidence.ts'
+import { Guests } from './guests.ts'
+import { Judging } from './judging.ts'
 import { Listeners } from './listeners.ts'
-import type { Login } from './login.ts'
+import { finishLogout, keptFrames, Logout, type Belongings } from './logout.ts'
+import type { Credentials, Login } from './login.ts'
 import type { Origin } from './pipeline.ts'
 import type { Files, KeyStore, Runtime, SigningKey, Transport } from './ports.ts'
+import { Quota } from './quota.ts'
+import type { Rates } from './rates.ts'
 import { type Readable, reportRead } from './reads.ts'
 import { HeldCommits } from './reconciler.ts'
+import { Registrar } from './registrar.ts'
+import type { Rejection } from './rejections.ts'
+import { Renewal } from './renewal.ts'
 import { Repository } from './repository.ts'
+import type { Request } from './requests.ts'
 import { RootLog } from './rootlog.ts'
 import { RootStore } from './rootstore.ts'
 import type { Incident, Status } from './status.ts'
@@ -43,7 +55,9 @@ export interface Storage {
 export interface DatabaseOptions {
   readonly schemas: readonly Schema[]
   /** Whoever has a certificate reads and writes, unless told. */
-  readonly rules?: readonly Rule[]
+  readonly rules?: Rules
+  /** Asks every rule twice and reports one that answers in two ways. */
+  readonly development?: boolean
   readonly runtime: Runtime
   readonly storage: () => Promise<Storage>
   readonly transports?: readonly Transport[]
@@ -51,12 +65,21 @@ export interface DatabaseOptions {
   readonly network?: string
   /** Makes this replica the authority. */
   readonly authority?: SigningKey
+  /** The authority's key before this one: it signs the new one in, once, and signs nothing afterwards. */
+  readonly previousAuthority?: SigningKey
+  /** Ways to log in, as the authority: one for each method. */
   readonly logins?: readonly Login[]
+  /** How long a certificate that the authority gives lasts, ms: 30 days unless told, and at most. */
+  readonly certificateLife?: number
   /** Commits a second and repository, at most: 3 unless told. */
   readonly captureRate?: number
+  /** How much one user and one address may have of the authority: `defaultRates` where not told. */
+  readonly rates?: Partial<Rates>
 }
 
 const sessionKey = 'session'
+/** Entries that a former reader is sent at once, bytes; the rest when they ask again. */
+const farewellMost = 8 * limits.frameBytes
 /** Between two tries to open a log, ms. */
 const firstRetry = 500
 const lastRetry = 30_000
@@ -70,6 +93,7 @@ export class Database {
   readonly root: RootLog
   readonly certificates: Certificates
   readonly captureRate: number
+  readonly judging: Judging
   /** Resolves when the device's storage is open. Rejects when another tab or process has it. */
   readonly opened: Promise<void>
   readonly #options: DatabaseOptions
@@ -79,17 +103,27 @@ export class Database {
   readonly #held = new Map<Repository, HeldCommits>()
   readonly #connections = new Set<Connection>()
   readonly #statusListeners = new Listeners<[Status]>((error) => this.incident(refusal('ListenerThrew', String(error))))
+  readonly #rejectionListeners = new Listeners<[Rejection]>((error) =>
+    this.incident(refusal('ListenerThrew', String(error))),
+  )
   /** Of a listener of incidents that throws nobody could be told. */
   readonly #incidentListeners = new Listeners<[Incident]>(() => undefined)
+  /** The newest version this replica has rules for. */
+  readonly #newestRules: number
   readonly #authority: Authority | undefined
+  readonly #certifying: Certifying | undefined
+  readonly #registrar: Registrar | undefined
+  readonly #quota: Quota | undefined
   readonly #rootStore: RootStore
+  readonly #evidence: EvidenceStore
   #storage: Storage | undefined
   #release: (() => Promise<void>) | undefined
   /** What channels are proved with: the authority's key, the stored session's, or one that a login would make the session's. */
   #key: SigningKey | undefined
   #loggedIn = false
   #certificate: Certificate | undefined
-  #pendingLogin: { readonly login: Login; resolve(): void; reject(error: WeftError): void } | undefined
+  readonly #asking: Asking
+  readonly #renewal: Renewal
   #connection: Status['connection'] = 'connecting'
   #cancelConnecting: (() => void) | undefined
   #refused: Refusal | undefined
@@ -102,6 +136,14 @@ export class Database {
   /** Why nothing could be opened. */
   #failure: unknown
   readonly #opening = new Set<Repository>()
+  readonly #guests = new Guests((repository) => this.#letGo(repository))
+  readonly #logout: Logout
+  /** A login that stores the session's key. */
+  #savingKey: Promise<void> | undefined
+  readonly #logoutListeners = new Listeners((error) => this.incident(refusal('ListenerThrew', String(error))))
+  readonly #logouts: Readable = { subscribe: (listener) => this.#logoutListeners.add(listener) }
+  /** Repositories that are being closed, while the replica is not. */
+  readonly #lettingGo = new Map<string, Promise<void>>()
   /** Repositories whose log could not be opened, until the next try. */
   readonly #reopening = new Map<Repository, () => void>()
 
@@ -112,9 +154,54 @@ export class Database {
     this.clock = new Clock(() => options.runtime.now())
     this.root = new RootLog(options.runtime)
     this.certificates = new Certificates(options.runtime, this.root)
-    this.#rootStore = new RootStore(options.runtime, this.root, this.certificates, (why) =>
-      this.incident(why, rootPath),
+    const versions = versionsOf(options.rules ?? certifiedOnly)
+    this.#newestRules = Math.max(0, ...versions.keys())
+    this.judging = new Judging((version) => versions.get(version), this.root, this.certificates, {
+      report: (why) => this.incident(why),
+      twice: options.development ?? false,
+    })
+    this.#evidence = new EvidenceStore(options.runtime, this.root, this.certificates, (why, path) =>
+      this.incident(why, path),
     )
+    this.#rootStore = new RootStore(
+      options.runtime,
+      this.root,
+      this.certificates,
+      (why) => this.incident(why, rootPath),
+      (met) => this.forked(met),
+    )
+    this.#asking = new Asking(this.#connections)
+    this.#renewal = new Renewal({
+      runtime: options.runtime,
+      now: () => this.clock.now(),
+      certificate: () => (this.#authority === undefined ? this.#certificate : undefined),
+      ask: () => this.#asking.renew(),
+      expired: () => this.#tell(),
+    })
+    this.#logout = new Logout({
+      runtime: options.runtime,
+      belongings: () => this.#belongings,
+      session: () => this.#certificate?.session,
+      unacknowledged: () => {
+        for (const { path, unsaved, unacknowledged } of this.#repositories.values())
+          if (unsaved + unacknowledged > 0) return path
+        return undefined
+      },
+      isOpen: (name) =>
+        name === logName(rootPath, this.runtime) ||
+        [...this.#repositories.values()].some(
+          ({ path, pipeline }) => pipeline.isOpen && name === logName(path, this.runtime),
+        ),
+      send: (path) => void this.repository(path),
+      keeping: (use) => this.#rootStore.hold((header) => use(keptFrames(header, this.root.after(0)))),
+      part: () => this.#part(),
+      anew: () => this.#anew(),
+      storage: (why) => {
+        if (why !== undefined) this.incident(why)
+        this.#refused = why
+        this.#tell()
+      },
+    })
     for (const schema of options.schemas) {
       const hash = toHex(options.runtime.hash(schema.definition))
       const other = this.#schemas.get(hash)
@@ -124,9 +211,34 @@ export class Database {
       this.#schemaHashes.set(schema, hash)
     }
     if (options.authority !== undefined) {
-      this.#authority = new Authority(options.authority, options.runtime, this.root, this.clock, (why, path) =>
-        this.incident(why, path),
+      this.#quota = new Quota(options.rates ?? {}, () => options.runtime.elapsed())
+      const authority = new Authority(
+        options.authority,
+        options.runtime,
+        this.root,
+        this.clock,
+        this.judging,
+        (why, path) => this.incident(why, path),
       )
+      this.#authority = authority
+      this.#certifying = new Certifying({
+        authority,
+        certificates: this.certificates,
+        clock: this.clock,
+        quota: this.#quota,
+        logins: options.logins ?? [],
+        life: options.certificateLife,
+        isRevoked: (certificate) => this.#isRevoked(certificate),
+      })
+      this.#registrar = new Registrar({
+        runtime: options.runtime,
+        clock: this.clock,
+        authority,
+        judging: this.judging,
+        certificates: this.certificates,
+        withRepository: (path, use) => this.#withRepository(path, use),
+        revoke: (subject, reason) => this.#writeRoot({ kind: 'revocation', subject, reason }),
+      })
     }
     this.opened = this.#open()
     // Whoever awaits `opened` gets the error; for the others it is in the status.
@@ -151,6 +263,11 @@ export class Database {
     return this.#incidentListeners.add(listener)
   }
 
+  /** Calls back once for every change of this device's person that will not count, with its content. */
+  onRejected(listener: (rejection: Rejection) => void): () => void {
+    return this.#rejectionListeners.add(listener)
+  }
+
   /** Who is logged in on this device. */
   get session(): { readonly id: string; readonly name: string } | undefined {
     reportRead(this.#statusChanges)
@@ -165,29 +282,73 @@ export class Database {
 
   /**
    * Logs in: makes a session on this device if there is none, and asks the server for its certificate. Resolves when the certificate is
-   * here; rejects with `LoginRefused`. While the server is away it waits. A session certified before needs no login to go on.
+   * here, or the answer that more is to come; rejects with `LoginRefused`. While the server is away it waits. A session certified before
+   * needs no login to go on, and is certified anew by itself while it meets the server now and then.
    */
-  async login(login: Login): Promise<void> {
+  async login(login: Credentials): Promise<LoginOutcome> {
     await this.opened
-    if (this.#key === undefined || this.#authority !== undefined)
+    await this.#logout.over()
+    const key = this.#key
+    if (key === undefined || this.#authority !== undefined)
       throw new WeftError('NotAuthority', 'the authority does not log in')
-    await this.#storage?.keys.save(sessionKey, this.#key)
+    this.#savingKey = this.#storage?.keys.save(sessionKey, key)
+    await this.#savingKey
     if (this.#closing !== undefined) throw new WeftError('Closed', 'login')
-    this.#pendingLogin?.reject(new WeftError('LoginRefused', 'another login began'))
-    const done = new Promise<void>((resolve, reject) => {
-      this.#pendingLogin = { login, resolve, reject }
-    })
+    if (this.#key !== key || this.#logout.isFrozen) throw new WeftError('Superseded', 'login')
     this.#loggedIn = true
-    for (const connection of this.#connections) this.#offerLogin(connection)
+    const done = this.#asking.begin(login)
     for (const repository of this.#repositories.values()) repository.identityChanged()
     this.#tell()
-    await done
+    return done
   }
 
-  /** A repository by its path, `/type/name`. The same object every time. */
+  /**
+   * Logs out: afterwards nothing of the person is on this device, neither stored nor in the repositories and items that the app still
+   * holds, and the next login begins with a key of its own. The server need not be there. Rejects, with everything as it was, with
+   * `Unsynced` when some of what was written here is not at the server yet and `discard` is not true, and with `DiskFull` or `DiskError`
+   * when not even that can be stored that the person logs out. A crash in between leaves either a person logged in or nobody.
+   */
+  async logout({ discard = false }: { discard?: boolean } = {}): Promise<void> {
+    await this.opened
+    if (this.#authority !== undefined) throw new WeftError('NotAuthority', 'the authority does not log out')
+    await this.#logout.run(discard).finally(() => {
+      for (const repository of this.#repositories.values()) this.#openRepository(repository)
+    })
+  }
+
+  /**
+   * Comes by an invitation: whoever has its code gets the role it gives. Resolves when the server wrote that down. Rejects with
+   * `InvitationOver`, or `Unreachable` while the server is.
+   */
+  async join(path: string, code: string): Promise<void> {
+    if (!isRepositoryPath(path)) throw new WeftError('BadPath', path)
+    if (!/^(?:[0-9a-f]{2}){16,64}$/.test(code)) throw new WeftError('InvitationOver', path)
+    await this.ask({ method: 'join', path, secret: fromHex(code) })
+  }
+
+  /**
+   * Ends the access of a session, or of an owner with all sessions, for good. What they wrote and the authority has counts; what comes
+   * later does not. An app ends its own person's sessions only; the authority ends any.
+   */
+  async revoke(subject: Subject, reason = ''): Promise<void> {
+    if (this.#authority !== undefined) {
+      const why = await this.#writeRoot({ kind: 'revocation', subject, reason })
+      if (why !== undefined) throw WeftError.of(why)
+    } else if ('session' in subject) await this.ask({ method: 'revoke', session: subject.session, reason })
+    else throw new WeftError('NotAuthority', `revoke ${subject.owner}`)
+  }
+
+  /** A repository by its path, `/type/name`. The same object every time, until the person logs out. */
   repository(path: string): Repository {
+    reportRead(this.#logouts)
     if (!isRepositoryPath(path)) throw new WeftError('BadPath', path)
     if (this.#closing !== undefined) throw new WeftError('Closed', path)
+    const repository = this.#repositoryAt(path)
+    this.#guests.keep(repository)
+    return repository
+  }
+
+  #repositoryAt(path: string): Repository {
     const held = this.#repositories.get(path)
     if (held !== undefined) return held
     const repository = new Repository(path, this)
@@ -196,6 +357,12 @@ export class Database {
     if (this.#failure !== undefined) repository.failed(this.#failure)
     else this.#openRepository(repository)
     return repository
+  }
+
+  /** What proves forks that this replica met, as files that `weft evidence` checks: 16 at most. */
+  async evidence(): Promise<{ readonly name: string; readonly bytes: Uint8Array }[]> {
+    await this.opened
+    return this.#evidence.list()
   }
 
   get repositories(): Iterable<Repository> {
@@ -215,18 +382,21 @@ export class Database {
 
   async #close(): Promise<void> {
     this.#authority?.stop()
+    this.#renewal.stop()
     for (const cancel of this.#reopening.values()) cancel()
-    this.#pendingLogin?.reject(new WeftError('Closed', 'login'))
-    this.#pendingLogin = undefined
+    this.#asking.stop(new WeftError('Closed', 'login'))
     await this.opened.catch(() => undefined)
+    await this.#logout.close()
     this.#cancelConnecting?.()
     // Whatever goes wrong with one part, the others are closed, and the lock last.
     const attempt = (part: Promise<void> | undefined): Promise<void> | undefined =>
       part?.catch((error: unknown) => this.incident(refusal('Fault', String(error))))
     for (const repository of this.#repositories.values()) await attempt(repository.close())
+    await Promise.all(this.#lettingGo.values())
     for (const transport of this.#options.transports ?? []) await attempt(transport.stop())
     for (const connection of [...this.#connections]) connection.close(refusal('Closed', ''))
     await attempt(this.#rootStore.close())
+    await attempt(this.#evidence.close())
     await this.#release?.()
   }
 
@@ -236,6 +406,7 @@ export class Database {
     try {
       this.#storage = await this.#options.storage()
       this.#release = this.#storage.release ?? (await this.#storage.files.lock())
+      if (this.#authority === undefined) await finishLogout(this.#belongings)
       await this.#openRoot(this.#storage.files)
       await this.#openSession()
     } catch (error) {
@@ -251,32 +422,105 @@ export class Database {
     this.#cancelConnecting = this.runtime.timer(4_000, () => {
       if (this.#connection === 'connecting') this.#setConnection('offline')
     })
+    this.#startTransports()
+    this.#tell()
+  }
+
+  #startTransports(): void {
     for (const transport of this.#options.transports ?? []) {
       transport.start((channel) => {
-        if (this.#closing === undefined) this.#connections.add(new Connection(channel, this.#switchboard))
-        else channel.close('Closed')
+        const tooFast = this.#quota?.connects(channel.address)
+        if (tooFast !== undefined) this.incident(tooFast)
+        if (this.#closing !== undefined || tooFast !== undefined) channel.close(tooFast?.code ?? 'Closed')
+        else this.#connections.add(new Connection(channel, this.#switchboard))
       })
     }
+  }
+
+  /** Where the person's things are. */
+  get #belongings(): Belongings {
+    const storage = this.#storage
+    if (storage === undefined) throw new Error('nobody logs out before the store is open')
+    return { ...storage, keyName: sessionKey, rootName: logName(rootPath, this.runtime) }
+  }
+
+  /** Ends and forgets what is in memory of the person who logs out. */
+  async #part(): Promise<void> {
+    // Whatever goes wrong with one part, the others are forgotten too.
+    const attempt = (part: Promise<void> | undefined): Promise<void> | undefined =>
+      part?.catch((error: unknown) => this.incident(refusal('Fault', String(error))))
+    this.#pendingLogin?.reject(new WeftError('Superseded', 'login'))
+    this.#pendingLogin = undefined
+    this.#certificate = undefined
+    this.#loggedIn = false
+    this.#peerProblem = undefined
+    this.#renewal.check()
+    for (const transport of this.#options.transports ?? []) await attempt(transport.stop())
+    for (const connection of [...this.#connections]) connection.close(refusal('Closed', ''))
+    this.#asked = undefined
+    const repositories = [...this.#repositories.values()]
+    this.#repositories.clear()
+    this.#held.clear()
+    for (const cancel of this.#reopening.values()) cancel()
+    this.#reopening.clear()
+    this.#opening.clear()
+    this.#logoutListeners.tell()
+    for (const repository of repositories) await attempt(repository.forget())
+    await attempt(this.#evidence.close())
+    this.#evidence.forget()
+    await attempt(this.#rootStore.letGo())
+    this.certificates.forget()
+    await this.#savingKey?.catch(() => undefined)
     this.#tell()
+  }
+
+  /** Goes on with nobody logged in, under another key: nothing but where it comes from ties the next person to the last. */
+  async #anew(): Promise<void> {
+    await this.#rootStore.open(this.#belongings.files, this.#belongings.rootName, undefined)
+    this.#key = await this.runtime.generateKey()
+    if (this.#closing === undefined) this.#startTransports()
   }
 
   async #openSession(): Promise<void> {
     const stored = await this.#storage?.keys.load(sessionKey)
     this.#key = this.#authority?.key ?? stored ?? (await this.runtime.generateKey())
     if (stored === undefined || this.#authority !== undefined) return
-    this.#certificate = this.certificates.get(sessionId(stored.publicKey, (bytes) => this.runtime.hash(bytes)))
+    this.#certificate = this.certificates.ofKey(stored.publicKey)
     this.#loggedIn = this.#certificate !== undefined
+    this.#renewal.check()
   }
 
   async #openRoot(files: Files): Promise<void> {
     const authority = this.#authority
+    this.#evidence.open(files)
     await this.#rootStore.open(files, logName(rootPath, this.runtime), authority && (() => authority.genesis()))
     const { network } = this.root
     if (network === undefined) return
     const named = this.#options.network
     if (named !== undefined && network !== named) throw new WeftError('WrongNetwork', network)
-    if (authority !== undefined && !this.root.isAuthority(authority.key.publicKey))
-      throw new WeftError('WrongKey', network)
+    if (authority === undefined) return
+    await this.#rotate(authority.key, network)
+    const [mine, wanted] = [this.#newestRules, this.root.rulesAt(this.root.size - 1)]
+    // Whoever serves with older rules than the log names would judge nobody.
+    if (mine < wanted) throw new WeftError('UnknownRules', `version ${wanted}`)
+    if (mine > wanted) await this.#mustWriteRoot({ kind: 'rules', version: mine })
+  }
+
+  /** Lets the key that this authority has now sign for the one it had before, and for good: there is no day on which all must know. */
+  async #rotate({ publicKey }: SigningKey, network: string): Promise<void> {
+    if (this.root.isAuthority(publicKey)) return
+    const previous = this.#options.previousAuthority
+    if (previous === undefined || !this.root.isAuthority(previous.publicKey)) throw new WeftError('WrongKey', network)
+    await this.#mustWriteRoot({ kind: 'key', publicKey }, previous)
+    await this.#mustWriteRoot({
+      kind: 'retirement',
+      signer: keyId(previous.publicKey, (bytes) => this.runtime.hash(bytes)),
+    })
+  }
+
+  async #mustWriteRoot(statement: Statement, key?: SigningKey): Promise<void> {
+    const why = await this.#writeRoot(statement, key)
+    if (why !== undefined) throw WeftError.of(why)
   }
 
   /** Opens its log, as soon as the network is known, and again while the disk does not let it. */
@@ -286,18 +530,23 @@ export class Database {
       files === undefined ||
       this.root.network === undefined ||
       this.#opening.has(repository) ||
+      this.#logout.isFrozen ||
       this.#closing !== undefined
     )
       return
     this.#opening.add(repository)
-    repository.open(files, logName(repository.path, this.runtime)).then(
+    const name = logName(repository.path, this.runtime)
+    // One at a time has a file, and the one that was let go may still be storing.
+    const busy = this.#lettingGo.get(repository.path)
+    const opened = busy === undefined ? repository.open(files, name) : busy.then(() => repository.open(files, name))
+    opened.then(
       () => {
         for (const connection of this.#connections) if (this.#maySubscribe(connection)) connection.subscribe(repository)
         // The last run may have ended between a commit and its checkpoint.
         this.#authority?.cover(repository)
       },
       (error: unknown) => {
-        if (this.#closing !== undefined) return
+        if (this.#closing !== undefined || this.#repositories.get(repository.path) !== repository) return
         if (!(error instanceof StorageError)) {
           this.#refused = refusal('Fault', String(error))
           return this.incident(this.#refused, repository.path)
@@ -313,6 +562,25 @@ export class Database {
     )
   }
 
+  /** Closes a repository that no peer asks for and the app does not hold. Whoever asks for it next opens it anew. */
+  #letGo(repository: Repository): void {
+    const { path } = repository
+    if (this.#closing !== undefined || this.#repositories.get(path) !== repository) return
+    this.#repositories.delete(path)
+    this.#held.delete(repository)
+    this.#opening.delete(repository)
+    this.#reopening.get(repository)?.()
+    this.#reopening.delete(repository)
+    this.#authority?.forget(repository)
+    const closed = (this.#lettingGo.get(path) ?? Promise.resolve())
+      .then(() => repository.close())
+      .catch((error: unknown) => this.incident(refusal('Fault', String(error)), path))
+      .finally(() => {
+        if (this.#lettingGo.get(path) === closed) this.#lettingGo.delete(path)
+      })
+    this.#lettingGo.set(path, closed)
+  }
+
   // What a repository asks of its replica (Host).
 
   get authority(): boolean {
@@ -326,12 +594,11 @@ export class Database {
   get identity(): { readonly session: string; readonly key: SigningKey; readonly name: string } | undefined {
     const key = this.#key
     if (key === undefined || !this.#loggedIn) return undefined
-    const session = sessionId(key.publicKey, (bytes) => this.runtime.hash(bytes))
-    const wanted = this.#pendingLogin?.login.credentials
+    const session = this.#certificate?.session ?? keyId(key.publicKey, (bytes) => this.runtime.hash(bytes))
     return {
       session,
       key,
-      name: this.#certificate?.name ?? (typeof wanted === 'string' ? wanted : session.slice(0, 8)),
+      name: this.#certificate?.name ?? this.#asking.login?.name ?? session.slice(0, 8),
     }
   }
 
@@ -346,21 +613,32 @@ export class Database {
     return this.#schemas.get(hash)
   }
 
-  /** A pure function of the commit and the logs it cites: the same on every replica. */
-  authorize(path: string, commit: Commit, _change: Change): Refusal | undefined {
-    const certificate = this.certificates.get(commit.session)
-    const who = { session: commit.session, owner: certificate?.owner }
-    return this.#allows('write', path, who) ? undefined : refusal('NotAllowed', `write ${path}`)
+  /** Who is logged in here, as rules see it; undefined before the certificate is here. */
+  get person(): Certificate | undefined {
+    return this.#loggedIn ? this.#certificate : undefined
   }
 
-  #allows(kind: Rule['kind'], path: string, who: { session: string | undefined; owner: string | undefined }): boolean {
-    return isAllowed(this.#options.rules ?? certifiedOnly, kind, path, who, (rule, error) =>
-      this.incident(refusal('NotAllowed', `the rule ${rule.template} threw: ${String(error)}`), path),
-    )
+  /** Asks the authority, whatever it takes. */
+  async ask(request: Request): Promise<void> {
+    for (const connection of this.#connections)
+      if (connection.peer?.isAuthority === true && !connection.isClosed) return connection.request(request)
+    throw new WeftError('Unreachable', request.method)
+  }
+
+  get leaving(): boolean {
+    return this.#logout.isFrozen
+  }
+
+  rejected(rejection: Rejection): void {
+    this.#rejectionListeners.tell(rejection)
   }
 
   incident(why: Refusal, repository?: string): void {
     this.#incidentListeners.tell({ ...why, repository, message: describeRefusal(why) })
+  }
+
+  forked(met: Met): void {
+    this.#evidence.keep(met)
   }
 
   progress(_repository: Repository): void {
@@ -381,13 +659,23 @@ export class Database {
     this.#authority?.cover(repository)
   }
 
-  entered(repository: Repository, _entries: readonly Entry[], origin: Origin): void {
-    for (const connection of this.#connections) connection.reconciler(repository.path)?.entries()
+  entered(repository: Repository, entries: readonly Entry[], origin: Origin): void {
+    const { entries: log } = repository.pipeline.log
+    const knew = log[(entries[0]?.n ?? 0) - 1]?.root?.n ?? -1
+    const knowsMore = entries.some(({ root }) => root !== null && root.n > knew)
+    const moved = entries.flatMap(({ statement }) => (statement.kind === 'grant' ? [statement] : []))
+    for (const connection of this.#connections) {
+      connection.reconciler(repository.path)?.entries()
+      if (moved.length > 0 || knowsMore) connection.reconsider(repository)
+      const owner = connection.peer?.certificate?.owner
+      const welcome = moved.some((one) => one.owner === owner && one.role !== null)
+      if (welcome && this.#authority !== undefined) connection.welcome(repository.path)
+    }
     if (origin === 'local') this.#authority?.written(repository)
   }
 
-  misplaced(repository: Repository): void {
-    this.#authority?.written(repository)
+  misplaced(repository: Repository, why: Refusal): void {
+    this.#authority?.written(repository, why)
   }
 
   refused(repository: Repository, origin: object, id: string, why: Refusal): void {
@@ -414,20 +702,36 @@ export class Database {
       proof: { key, certificate: this.#certificate?.bytes ?? null },
       takeRoot: (entries, publicKey) => this.#takeRoot(entries, publicKey),
       proved: (connection) => this.#proved(connection),
-      login: (method, credentials, peer) => this.#judgeLogin(method, credentials, peer),
+      quota: this.#quota,
+      login: async (method, credentials, peer, channel) =>
+        this.#certifying?.judge(method, credentials, peer, channel) ?? refusal('NotAuthority', method),
       certified: (bytes) => this.#certified(bytes),
-      serve: (path, peer) => this.#serve(path, peer),
+      candidate: (path, peer) => this.#candidate(path, peer),
+      mayRead: (repository, peer) => this.#mayRead(repository, peer),
+      isRevoked: ({ certificate }) => certificate !== undefined && this.root.revokedAt(certificate) !== undefined,
+      farewell: (repository, peer, held) => this.#farewell(repository, peer, held),
+      parted: (path, entries) => this.#parted(path, entries),
+      welcomed: (connection, path) => this.#welcomed(connection, path),
+      request: async (method, args, peer) =>
+        this.#registrar?.request(method, args, peer.certificate) ?? refusal('NotAuthority', method),
       held: (repository) => this.#heldOf(repository),
       refused: (connection, why, about) => this.#peerRefused(connection, why, about),
       incident: (why) => this.incident(why),
       level: (repository, peer) => {
-        if (peer.isAuthority) repository.synced = true
+        if (peer.isAuthority) {
+          repository.synced = true
+          repository.bar(undefined)
+        }
         // The authority holds all of it now, whatever it could not store before.
         if (peer.isAuthority && this.#peerProblem?.path === repository.path) this.#peerProblem = undefined
         this.#tell()
       },
+      left: (repository) => {
+        if (this.#authority !== undefined) this.#guests.left(repository)
+      },
       closed: (connection) => {
         this.#connections.delete(connection)
+        this.#asking.closed(connection)
         if (this.#closing === undefined && !this.#isOnline) this.#setConnection('offline')
       },
     }
@@ -452,10 +756,38 @@ export class Database {
     return refused
   }
 
+  /** Writes the next entry of the root log. Resolves when it is durable, or with the reason why it is not. */
+  #writeRoot(statement: Statement, key?: SigningKey): Promise<Refusal | undefined> {
+    const authority = this.#authority
+    if (authority === undefined) return Promise.resolve(refusal('NotAuthority', statement.kind))
+    const written = this.#writingRoot.then(async () => {
+      const { bytes } = await authority.signRoot(statement, key)
+      return this.#takeRoot([bytes], authority.key.publicKey)
+    })
+    this.#writingRoot = written.catch(() => undefined)
+    return written
+  }
+
+  /** Entries of the root log are signed one after the other. */
+  #writingRoot: Promise<unknown> = Promise.resolve()
+
+  async #withRepository<Result>(path: string, use: (repository: Repository) => Promise<Result>): Promise<Result> {
+    const repository = this.#repositoryAt(path)
+    this.#guests.came(repository)
+    try {
+      await repository.ready
+      return await use(repository)
+    } finally {
+      this.#guests.left(repository)
+    }
+  }
+
   #rootGrew(founded: boolean, added: readonly Uint8Array[]): void {
     for (const repository of this.#repositories.values()) {
       if (founded) this.#openRepository(repository)
       else repository.reconsider()
+      if (!founded) for (const connection of this.#connections) connection.reconsider(repository)
+      this.#authority?.cover(repository)
     }
     for (const connection of this.#connections) connection.offerRoot(added)
   }
@@ -465,7 +797,7 @@ export class Database {
     if (peer === undefined || connection.isClosed) return false
     // The authority waits to be asked; a session asks once it is certified, and other sessions only when they are.
     if (this.#authority !== undefined) return false
-    return this.#certificate !== undefined && (peer.isAuthority || peer.certificate !== undefined)
+    return this.#isCertified && (peer.isAuthority || peer.certificate !== undefined)
   }
 
   #proved(connection: Connection): void {
@@ -475,7 +807,8 @@ export class Database {
       this.#setConnection('online')
       // The authority's time is known now, by which clocks are judged.
       for (const repository of this.#repositories.values()) repository.reconsider()
-      this.#offerLogin(connection)
+      this.#asking.offer()
+      this.#renewal.check()
     }
     this.#subscribeAll(connection)
   }
@@ -486,68 +819,114 @@ export class Database {
       if (repository.pipeline.isOpen) connection.subscribe(repository)
   }
 
-  #offerLogin(connection: Connection): void {
-    const pending = this.#pendingLogin
-    if (pending === undefined || connection.peer?.isAuthority !== true) return
-    connection.login(pending.login.method, pending.login.credentials)
-  }
-
-  async #judgeLogin(method: string, credentials: Plain, peer: Peer): Promise<Certificate | Refusal> {
-    const login = this.#options.logins?.find((one) => one.method === method)
-    if (this.#authority === undefined) return refusal('NotAuthority', method)
-    if (login === undefined) return refusal('LoginRefused', method)
-    const person = await login.check(credentials, peer.session)
-    if (isRefusal(person)) return person
-    const certificate = await this.#authority.certify(peer.publicKey, person.owner, person.name)
-    this.certificates.keep(certificate)
-    return certificate
+  #isRevoked(_certificate: Certificate): boolean {
+    return false
   }
 
   async #certified(bytes: Uint8Array): Promise<void> {
+    const answered = this.#asking.answered()
+    if (answered === 'given up') return this.#asking.offer()
     const certificate = await this.certificates.admit(bytes)
-    const own = this.#key === undefined ? undefined : sessionId(this.#key.publicKey, (key) => this.runtime.hash(key))
-    if (isRefusal(certificate) || certificate.session !== own) {
-      return this.incident(isRefusal(certificate) ? certificate : refusal('BadCertificate', certificate.session))
+    const isOwn =
+      !isRefusal(certificate) && this.#key !== undefined && equalBytes(certificate.publicKey, this.#key.publicKey)
+    if (isRefusal(certificate) || !isOwn) {
+      const why = isRefusal(certificate) ? certificate : refusal('BadCertificate', certificate.session)
+      if (typeof answered === 'object') answered.reject(new WeftError(why.code, why.about))
+      this.#loggedIn = this.#certificate !== undefined || this.#asking.login !== undefined
+      return this.incident(why)
+    }
+    const { owner } = this.#certificate ?? certificate
+    if (certificate.owner !== owner) {
+      this.certificates.forget(certificate.session)
+      if (typeof answered === 'object') answered.reject(new WeftError('LogOutFirst', owner))
+      // The server takes this channel for the other person's by now.
+      for (const connection of [...this.#connections]) connection.close(refusal('LogOutFirst', ''))
+      return this.#offerLogins()
     }
     this.#certificate = certificate
     const why = await this.#rootStore.keepCertificate(bytes)
     if (why !== undefined) this.incident(why, rootPath)
-    const pending = this.#pendingLogin
-    this.#pendingLogin = undefined
     this.#peerProblem = undefined
+    this.#renewal.check()
     for (const connection of this.#connections) this.#subscribeAll(connection)
     for (const repository of this.#repositories.values()) repository.identityChanged()
     this.#tell()
-    pending?.resolve()
+    if (typeof answered === 'object') answered.resolve('certified')
+    this.#asking.offer()
   }
 
-  #serve(path: string, peer: Peer): Repository | undefined {
-    if (this.#authority === undefined) {
-      // Peers share what both have open; the authority may show anything this replica asked it for.
-      const open = this.#repositories.get(path)
-      return open !== undefined && (peer.isAuthority || this.#mayRead(path, peer)) ? open : undefined
+  #candidate(path: string, { certificate }: Peer): Repository | undefined {
+    // Peers share what both have open.
+    if (this.#authority === undefined) return this.#repositories.get(path)
+    if (!isRepositoryPath(path) || certificate === undefined) return undefined
+    const repository = this.#repositoryAt(path)
+    this.#guests.came(repository)
+    return repository
+  }
+
+  #mayRead({ pipeline }: Repository, { certificate, isAuthority }: Peer): Refusal | undefined {
+    // The authority may show anything this replica asked it for.
+    if (isAuthority) return undefined
+    if (certificate === undefined) return refusal('UnknownSession', pipeline.path)
+    if (certificate.expires < this.clock.now()) return refusal('CertificateExpired', certificate.session)
+    return this.judging.read(pipeline.log, pipeline.durableEntries, certificate)
+  }
+
+  #farewell({ pipeline }: Repository, { certificate }: Peer, held: number): readonly Uint8Array[] {
+    const { log, durableEntries } = pipeline
+    if (this.#authority === undefined || certificate === undefined) return []
+    const ended = this.judging.endedAt(log, durableEntries, certificate)
+    if (ended === undefined) return []
+    const entries: Uint8Array[] = []
+    let room = farewellMost
+    for (const { bytes } of log.entries.slice(held, ended + 1)) {
+      room -= bytes.length + 8
+      if (room < 0) break
+      entries.push(bytes)
     }
-    return isRepositoryPath(path) && this.#mayRead(path, peer) ? this.repository(path) : undefined
+    return entries
   }
 
-  #mayRead(path: string, { certificate }: Peer): boolean {
-    if (certificate === undefined || certificate.expires < this.clock.now()) return false
-    return this.#allows('read', path, { session: certificate.session, owner: certificate.owner })
+  async #parted(path: string, entries: readonly Uint8Array[]): Promise<void> {
+    await this.#repositories.get(path)?.parted(entries)
+  }
+
+  #welcomed(connection: Connection, path: string): void {
+    const repository = this.#repositories.get(path)
+    if (repository?.pipeline.isOpen === true && this.#maySubscribe(connection)) connection.subscribe(repository)
   }
 
   #peerRefused({ peer }: Connection, why: Refusal, about?: string): void {
+    if (why.code === 'MailSent' && peer?.isAuthority === true) {
+      this.#notCertified(why)
+      return
+    }
     this.incident(why, about)
     // What a stranger says about this replica is no reason to worry the app. Before anybody proved anything it may be the server.
     if (peer !== undefined && !peer.isAuthority) return
-    if (why.code === 'LoginRefused' && peer !== undefined && this.#pendingLogin !== undefined) {
-      const { reject } = this.#pendingLogin
-      this.#pendingLogin = undefined
-      this.#loggedIn = this.#certificate !== undefined
-      reject(new WeftError(why.code, why.about))
-    }
+    if (why.code === 'LoginRefused' && peer !== undefined && this.#notCertified(why) === 'renewal') return
+    if (why.code === 'UnknownRepository' && peer !== undefined) this.#repositories.get(why.about)?.bar(why)
     // What others cannot keep or may not do is no problem of the authority's own.
     if (this.#authority === undefined) this.#peerProblem = { why, path: about }
     this.#tell()
+  }
+
+  /** The authority's answer to what was asked is no certificate. */
+  #notCertified(why: Refusal): Answered | undefined {
+    const answered = this.#asking.answered()
+    this.#loggedIn = this.#certificate !== undefined || this.#asking.login !== undefined
+    this.#tell()
+    if (typeof answered === 'object') {
+      if (why.code === 'MailSent') answered.resolve('MailSent')
+      else answered.reject(new WeftError(why.code, why.about))
+    }
+    this.#asking.offer()
+    return answered
+  }
+
+  /** Whether the certificate in use is in force. */
+  get #isCertified(): boolean {
+    return this.#certificate !== undefined && this.#certificate.expires > this.clock.now()
   }
 
   // Status.
@@ -562,7 +941,8 @@ export class Database {
   #makeStatus(): Status {
     let unsaved = 0
     let unacknowledged = 0
-    let problem = this.#refused ?? this.#peerProblem?.why
+    const expired = this.#certificate !== undefined && !this.#isCertified ? refusal('CertificateExpired') : undefined
+    let problem = this.#refused ?? expired ?? this.#peerProblem?.why
     for (const repository of this.#repositories.values()) {
       unsaved += repository.unsaved
       unacknowledged += repository.unacknowledged

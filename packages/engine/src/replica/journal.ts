@@ -53,6 +53,8 @@ export class Journal {
   readonly #onIncident: (incident: Refusal) => void
   /** Undefined when the last handle failed. */
   #file: File | undefined
+  /** What the file is to begin with, until it is there. */
+  #header: Uint8Array | undefined
   /** The file up to here is synced, and this is its checksum. */
   #size = 0
   #checksum = 0
@@ -69,13 +71,18 @@ export class Journal {
   }
 
   /**
-   * Opens the log, or makes it. A torn tail is cut off and kept in `<name>.torn`. Rejects with a `StorageError` when the file can
-   * not be made or read.
+   * Opens the log. An absent one is empty, and its file is made by the first append: asking for a log leaves nothing behind. A torn tail is
+   * cut off and kept in `<name>.torn`. Rejects with a `StorageError` when the file cannot be read.
    */
   static async open(files: Files, name: string, options: JournalOptions): Promise<OpenJournal> {
     const journal = new Journal(files, name, options)
     try {
-      let { frames, damage, length } = await journal.#load()
+      const found = await files.open(name, false)
+      if (found === undefined) {
+        journal.#header = encodeFrame(0, options.header)
+        return { journal, header: options.header, frames: [], damage: [] }
+      }
+      let { frames, damage, length } = await journal.#load(found)
       let { header: payload } = options
       const [only] = frames
       if (frames.length === 1 && only?.kind === 0 && only.offset === 0 && journal.#size === length) {
@@ -86,7 +93,7 @@ export class Journal {
         await files.remove(name)
         journal.#size = 0
         journal.#checksum = 0
-        ;({ frames, damage, length } = await journal.#load())
+        ;({ frames, damage, length } = await journal.#load(await journal.#make()))
       }
       for (const { from, to } of damage) options.onIncident(refusal('LogCorrupt', `${name} ${from}-${to}`))
       if (journal.#size > 0) {
@@ -148,14 +155,11 @@ export class Journal {
     while (this.#waiting.length > 0) {
       const batch = this.#takeBatch()
       try {
-        await this.#write(
-          await this.#handle(),
-          batch.flatMap(({ parts }) => parts),
-        )
+        await this.#store(batch.flatMap(({ parts }) => parts))
         for (const { resolve } of batch) resolve()
       } catch (error) {
         await this.#drop()
-        await this.#handle().catch((again: StorageError) => this.#report(again))
+        await this.#cut().catch((again: StorageError) => this.#report(again))
         const failed = [...batch, ...this.#waiting.splice(0)]
         for (const { reject } of failed) reject(storageError(error, this.#name))
       }
@@ -169,6 +173,23 @@ export class Journal {
     while (count < this.#waiting.length && (count === 0 || bytes < batchBytes))
       bytes += this.#waiting[count++]?.bytes ?? 0
     return this.#waiting.splice(0, count)
+  }
+
+  async #store(parts: readonly Uint8Array[]): Promise<void> {
+    const header = this.#header
+    if (header === undefined) return this.#write(await this.#handle(), parts)
+    // What an earlier try left has perhaps no name that lasts, and a name's failed sync is not made good by another one.
+    await this.#files.remove(this.#name)
+    this.#file = await this.#make()
+    try {
+      await this.#write(this.#file, [header, ...parts])
+      await this.#files.syncNames()
+    } catch (error) {
+      this.#size = 0
+      this.#checksum = 0
+      throw error
+    }
+    this.#header = undefined
   }
 
   /** Writes behind what is durable, and makes that durable too. After a rejection the handle is not to be used again. */
@@ -201,6 +222,25 @@ export class Journal {
     }
   }
 
+  /** Takes back what a failed append left. */
+  async #cut(): Promise<void> {
+    if (this.#header === undefined) {
+      await this.#handle()
+      return
+    }
+    const file = await this.#files.open(this.#name, false)
+    if (file === undefined) return
+    try {
+      // The name may be stored already, so what it names has to be nothing before it goes.
+      await file.truncate(0)
+      await file.sync()
+    } finally {
+      await file.close().catch(ignore)
+    }
+    await this.#files.remove(this.#name)
+    await this.#files.syncNames()
+  }
+
   /** Reads again what was durable. */
   async #check(file: File): Promise<void> {
     let checksum = 0
@@ -231,10 +271,14 @@ export class Journal {
     await this.#files.syncNames()
   }
 
-  /** Reads the whole file, and leaves a handle when there is nothing to cut. */
-  async #load(): Promise<{ frames: Frame[]; damage: readonly Hole[]; length: number }> {
+  async #make(): Promise<File> {
     const file = await this.#files.open(this.#name, true)
     if (file === undefined) throw new StorageError('DiskError', this.#name)
+    return file
+  }
+
+  /** Reads the whole file, and leaves a handle when there is nothing to cut. */
+  async #load(file: File): Promise<{ frames: Frame[]; damage: readonly Hole[]; length: number }> {
     this.#file = file
     // A process that was killed may have left what it had written and not yet synced. It counts from now on, so it has to last.
     await file.sync()

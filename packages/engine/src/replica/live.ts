@@ -143,7 +143,10 @@ export class LiveItem {
   }
 
   #edit(change: () => (() => void) | undefined): void {
-    if (!this.isPresent) throw new WeftError('ItemDeleted', `${this.schema.name} ${this.key}`)
+    if (!this.isPresent) {
+      this.owner.editing(this)
+      throw new WeftError('ItemDeleted', `${this.schema.name} ${this.key}`)
+    }
     this.#change(change)
   }
 
@@ -195,6 +198,13 @@ export class LiveItem {
   discard(refused: ReadonlyMap<string, RefusedValue>, before = this.shown()): void {
     this.draft.discard(refused)
     this.reshow(before)
+  }
+
+  /** Shows nothing any more: whoever might read it has logged out. */
+  vanish(): void {
+    const before = this.shown()
+    this.#state = emptyState
+    this.discard(new Map(), before)
   }
 
   /** Its saved state changed, not its value. */

@@ -19,8 +19,10 @@ import { readCertificate } from '../trust/certificate.ts'
 import { type Entry, readEntry } from '../trust/entry.ts'
 import { messageOf } from '../trust/signed.ts'
 import type { Certificates } from './certificates.ts'
+import type { Met } from './evidence.ts'
 import { Journal } from './journal.ts'
 import type { Files, Runtime } from './ports.ts'
+import type { Gate } from './quota.ts'
 import type { RootLog } from './rootlog.ts'
 
 export const frameKinds = { header: 0, commit: 1, certificate: 2, entry: 3 } as const
@@ -39,6 +41,8 @@ export interface PipelineEvents {
   refused(origin: Origin, id: string, why: Refusal): void
   /** Something the app or an operator should know. */
   incident(why: Refusal): void
+  /** Two things signed for one place: what proves it is kept. */
+  forked(met: Met): void
   /** Storing failed, or works again. */
   storage(problem: Refusal | undefined): void
   /** What this replica made itself cannot stand: a fault, since it was made to fit. */
@@ -138,6 +142,7 @@ export class Pipeline {
       throw new WeftError('Closed', this.path)
     }
     const { hash } = this.#runtime
+    const commits: Commit[] = []
     for (const frame of frames) {
       if (frame.kind === frameKinds.certificate) {
         const certificate = readCertificate(frame.payload, hash)
@@ -156,7 +161,7 @@ export class Pipeline {
         }
         this.commits.stage(commit)
         this.commits.settle()
-        this.#events.count(commit)
+        commits.push(commit)
       } else if (frame.kind === frameKinds.entry) {
         const entry = readEntry(frame.payload, hash)
         const foreign = !isRefusal(entry) && entry.network !== network ? refusal('WrongNetwork', entry.id) : undefined
@@ -169,6 +174,8 @@ export class Pipeline {
         this.#durableEntries = this.log.entries.length
       }
     }
+    // What the authority said of a commit may stand behind it.
+    for (const commit of commits) this.#events.count(commit)
     this.#journal = journal
     this.#start()
   }
@@ -185,13 +192,19 @@ export class Pipeline {
     this.#start()
   }
 
+  /** Whether nothing was ever written here. */
+  get isBlank(): boolean {
+    return this.commits.size === 0 && this.log.next === 0
+  }
+
   /** Whether nothing is on the road. */
   get isIdle(): boolean {
     return this.#work.length === 0 && this.#running === undefined
   }
 
   /**
-   * Checks what a channel brought, in the order size, guard, hashes, duplicate, certificate, signature, and puts the good on the road.
+   * Checks what a channel brought, in the order size, guard, hashes, duplicate, certificate, quota, signature, and puts the good on the
+   * road. From the first commit that is over the quota on nothing of the message is taken: it builds on it, and comes again.
    * A channel makes its next call after `onRoad` of the last, so that its order is kept, and need not wait until that is stored: what comes
    * in while one append is under way goes into the next. Resolves when all of it is durable, refused or waiting for parents.
    */
@@ -199,6 +212,7 @@ export class Pipeline {
     origin: object,
     received: { certificates: readonly Uint8Array[]; commits: readonly Uint8Array[]; entries: readonly Uint8Array[] },
     onRoad?: () => void,
+    gate?: Gate,
   ): Promise<{ readonly ids: readonly string[]; readonly waiting: boolean }> {
     const refuse = (id: string, why: Refusal): void => this.#events.refused(origin, id, why)
     for (const bytes of received.certificates) {
@@ -212,6 +226,7 @@ export class Pipeline {
     }
     const read: Commit[] = []
     const ids: string[] = []
+    let founds = this.isBlank
     for (const bytes of received.commits) {
       const commit = readCommit(bytes, this.#runtime.hash)
       if (isRefusal(commit)) {
@@ -219,19 +234,35 @@ export class Pipeline {
         continue
       }
       ids.push(commit.id)
-      if (this.commits.get(commit.id) === undefined) {
-        const why = this.#mayStand(commit)
-        if (why === undefined) read.push(commit)
-        else refuse(commit.id, why)
+      if (this.commits.get(commit.id) !== undefined) continue
+      const why = this.#mayStand(commit)
+      if (why !== undefined) {
+        refuse(commit.id, why)
+        continue
       }
+      const over = gate?.bring(this.#ownerOf(commit), bytes.length, founds)
+      if (over !== undefined) {
+        refuse('', over)
+        break
+      }
+      founds = false
+      read.push(commit)
     }
+    let bad = 0
     for (let from = 0; from < read.length; from += verifyWidth) {
       const batch = read.slice(from, from + verifyWidth)
       const good = await Promise.all(batch.map((commit) => this.#isSigned(commit)))
       for (const [index, commit] of batch.entries()) {
-        if (good[index] === true) this.#work.push({ kind: 'commit', commit, origin })
-        else refuse(commit.id, refusal('BadSignature', commit.id))
+        if (good[index] === true) {
+          gate?.signed(this.#ownerOf(commit), commit.bytes.length)
+          this.#work.push({ kind: 'commit', commit, origin })
+        } else {
+          bad++
+          refuse(commit.id, refusal('BadSignature', commit.id))
+        }
       }
+      // The channel is closed by now: nobody makes this replica verify a thousand signatures more.
+      if (bad >= limits.offences) break
     }
     await new Promise<void>((through) => {
       if (this.#closing) return through()
@@ -257,6 +288,10 @@ export class Pipeline {
     return undefined
   }
 
+  #ownerOf(commit: Commit): string {
+    return this.#certificates.get(commit.session)?.owner ?? commit.session
+  }
+
   async #isSigned(commit: Commit): Promise<boolean> {
     const certificate = this.#certificates.get(commit.session)
     if (certificate === undefined) return false
@@ -267,8 +302,10 @@ export class Pipeline {
     const entry = readEntry(bytes, this.#runtime.hash)
     if (isRefusal(entry)) return entry
     if (entry.network !== this.#root.network) return refusal('WrongNetwork', entry.id)
-    const key = this.#root.key(entry.signer)
-    if (key === undefined || entry.statement.kind === 'genesis') return refusal('BadEntry', entry.id)
+    // Whose keys are in force there, and who may do what, the root log says up to there.
+    if (entry.root === null || !this.#root.knows(entry.root)) return refusal('Undecided', entry.id)
+    const key = this.#root.keyAt(entry.signer, entry.root.n)
+    if (key === undefined) return refusal('BadEntry', entry.id)
     const message = messageOf('entry', entry.body, this.#runtime.hash)
     return (await this.#runtime.verify(key, message, entry.signature)) ? entry : refusal('BadSignature', entry.id)
   }
@@ -380,6 +417,8 @@ export class Pipeline {
     const why = this.log.check(entry, this.#runtime.hash)
     if (why === 'held') return false
     if (why !== undefined) {
+      const held = this.log.entries[entry.n]
+      if (why.code === 'LogForked' && held !== undefined) this.#events.forked({ kind: 'log', held, other: entry })
       if (origin === 'local') this.#events.rejected({ entry }, why)
       else this.#events.refused(origin, '', why)
       return false
@@ -405,7 +444,10 @@ export class Pipeline {
         else this.#events.refused(origin, commit.id, why)
         continue
       }
-      if (this.commits.stage(commit)) this.#events.incident(refusal('ChainForked', commit.chain))
+      if (this.commits.stage(commit)) {
+        this.#events.incident(refusal('ChainForked', commit.chain))
+        this.#events.forked({ kind: 'chain', held: () => this.commits.rival(commit), other: commit })
+      }
       ready.push(next)
       for (const id of this.#waiters.get(commit.id) ?? []) {
         const waited = this.#pending.get(id)

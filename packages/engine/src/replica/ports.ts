@@ -77,7 +77,7 @@ export interface File {
  */
 export interface Transport {
   start(onChannel: (channel: Channel) => void): void
-  /** Closes every channel and makes no more. */
+  /** Closes every channel and makes no more, until it is started again. */
   stop(): Promise<void>
 }
 
@@ -88,6 +88,10 @@ export interface Transport {
 export interface Channel {
   /** Names the other end in reports: an address or a peer's name. */
   readonly remote: string
+  /** Where limits per address count it: an IPv4 address or the /64 of an IPv6 one. Absent where the transport knows none. */
+  readonly address?: string
+  /** What only this very connection has, the same at both ends (DTLS fingerprints); proofs are bound to it. None over a server's socket. */
+  readonly binding?: Uint8Array
   /** True on the side that dialled. */
   readonly initiator: boolean
   /** Bytes accepted by `send` and not yet handed to the network. */

@@ -13,6 +13,7 @@ import type { Effect, Event, Session } from '../sync/session.ts'
 import { start, step } from '../sync/step.ts'
 import type { Certificates } from './certificates.ts'
 import type { Runtime } from './ports.ts'
+import type { Gate } from './quota.ts'
 import type { Repository } from './repository.ts'
 
 /** What a repository holds, as reconciliation sees it: only what is durable. */
@@ -111,6 +112,8 @@ export interface ReconcilerLink {
   /** Whether the channel takes more at the moment. */
   ready(): boolean
   offence(why: Refusal): void
+  /** What the peer's commits pass before they are verified; undefined where nobody counts. */
+  readonly gate: Gate | undefined
   /** Takes room for bytes that wait; false when there is none. */
   queue(bytes: number): boolean
   dequeue(bytes: number): void
@@ -246,7 +249,12 @@ export class Reconciler {
     this.#receiving = this.#receiving.then(() => {
       if (this.#closed) return undefined
       return new Promise<void>((onRoad) => {
-        const stored = this.repository.pipeline.receive(this, { commits: kept, certificates, entries }, onRoad)
+        const stored = this.repository.pipeline.receive(
+          this,
+          { commits: kept, certificates, entries },
+          onRoad,
+          this.#link.gate,
+        )
         const told = stored.then((outcome) => {
           if (fits) this.#link.dequeue(bytes)
           else this.#take({ kind: 'refused', code: 'TooMany', ids: [] })

@@ -3,28 +3,38 @@
  * others. It joins the parts (capture, pipeline, counting, saving) and tells the app what changed.
  */
 
-import { isWellFormed, toHex, utf8Length } from '../bytes/bytes.ts'
+import { fromHex, isWellFormed, toHex, utf8Length } from '../bytes/bytes.ts'
 import { limits } from '../bytes/limits.ts'
 import { type Refusal, refusal, StorageError, WeftError } from '../bytes/refusal.ts'
-import type { Change, Commit } from '../commit/commit.ts'
+import { type Change, type Commit, clockTicks } from '../commit/commit.ts'
+import type { Operation } from '../commit/operation.ts'
+import type { MergedItem } from '../merge/item.ts'
 import { isScalar, type ScalarValue } from '../schema/field.ts'
 import type { MapHandle, SetHandle, TextHandle } from '../schema/handle.ts'
 import type { Initial, Item, Schema } from '../schema/schema.ts'
 import { fieldNamed } from '../schema/schema.ts'
+import type { Invitation } from '../trust/authoritylog.ts'
 import type { Entry } from '../trust/entry.ts'
+import type { Rule } from '../trust/rules.ts'
 import { Capture, type Identity } from './capture.ts'
 import type { Certificates } from './certificates.ts'
 import type { Clock } from './clock.ts'
-import { type Counted, Counting } from './counting.ts'
+import { type Counted, Counting, fieldsOf } from './counting.ts'
+import { Deaths } from './deaths.ts'
+import type { Met } from './evidence.ts'
 import { itemClass, liveOf } from './item.ts'
+import type { Edit, Judging, Person } from './judging.ts'
 import { Listeners } from './listeners.ts'
 import { type LastChange, LiveItem, type SavedState } from './live.ts'
 import { type Origin, Pipeline } from './pipeline.ts'
 import type { Files, Runtime } from './ports.ts'
 import { Query } from './query.ts'
 import { type Readable, reportRead } from './reads.ts'
+import { type Rejection, Rejections } from './rejections.ts'
+import type { Request } from './requests.ts'
 import type { RootLog } from './rootlog.ts'
 import { Saving } from './saving.ts'
+import { type ChangedVerdict, whatIf } from './whatif.ts'
 
 /** What a repository needs of its replica. */
 export interface Host {
@@ -40,16 +50,35 @@ export interface Host {
   readonly lasting: boolean
   schemaHash(schema: Schema): string
   schema(hash: string): Schema | undefined
-  authorize(path: string, commit: Commit, change: Change): Refusal | undefined
+  readonly judging: Judging
+  /** What this device's person wrote does not count. */
+  rejected(rejection: Rejection): void
   incident(why: Refusal, repository: string): void
+  /** Two things signed for one place. */
+  forked(met: Met): void
   /** Something about saving or opening changed. */
   progress(repository: Repository): void
   committed(repository: Repository, settled: readonly { readonly commit: Commit; readonly origin: Origin }[]): void
   entered(repository: Repository, entries: readonly Entry[], origin: Origin): void
   refused(repository: Repository, origin: object, id: string, why: Refusal): void
   /** An entry this replica signed as the authority does not fit its log. */
-  misplaced(repository: Repository): void
+  misplaced(repository: Repository, why: Refusal): void
+  /** Who is logged in here, as rules see it. */
+  readonly person: Person | undefined
+  /** The person is logging out: what is edited now would be lost. */
+  readonly leaving: boolean
+  /** Asks the authority for something. */
+  ask(request: Request): Promise<void>
 }
+
+/** Somebody with a role. */
+export interface Member {
+  readonly owner: string
+  readonly role: string
+  readonly name: string | undefined
+}
+
+const week = 604_800_000
 
 export class Repository {
   readonly path: string
@@ -65,6 +94,12 @@ export class Repository {
   readonly #versions = new Map<string, number>()
   readonly #changeListeners: Listeners
   readonly #saving: Saving
+  readonly #deaths: Deaths
+  readonly #rejections: Rejections
+  /** Everything is counted again: nothing of it is news. */
+  #recounting = false
+  /** Something counted on less than its author had seen. */
+  #foreseen = false
   readonly #capture: Capture
   #markReady: () => void = () => undefined
   #failReady: (error: unknown) => void = () => undefined
@@ -74,6 +109,8 @@ export class Repository {
   #opening: Promise<void> | undefined
   #storing: Refusal | undefined
   #closed = false
+  /** Whoever had it has logged out: it shows nothing. */
+  #forgotten = false
   readonly #changes: Readable = { subscribe: (listener) => this.onChange(listener) }
   /** True once this replica was level with the authority in this run. */
   synced = false
@@ -89,7 +126,8 @@ export class Repository {
         isOwn: (commit) => commit.session === host.identity?.session,
         isCovered: (commit) => this.covers(commit.id),
         full: () => host.incident(refusal('TooMany', `${limits.heldChanges} commits that do not count yet`), path),
-        authorize: (commit, change) => host.authorize(path, commit, change),
+        undecided: (commit) => host.judging.waits(commit, this.pipeline.log),
+        authorize: (commit, edit) => host.judging.write(commit, this.pipeline.log, edit),
       },
       (counted) => this.#counted(counted),
     )
@@ -108,12 +146,13 @@ export class Repository {
         },
         rejected: (made, why) => {
           host.incident(why, path)
-          if ('entry' in made) return host.misplaced(this)
+          if ('entry' in made) return host.misplaced(this, why)
           this.#saving.drop(made.commit.id, why)
           this.#saving.check()
           host.progress(this)
         },
         incident: (why) => host.incident(why, path),
+        forked: (met) => host.forked(met),
         storage: (why) => {
           this.#storing = why
           host.progress(this)
@@ -122,6 +161,8 @@ export class Repository {
     })
     this.#changeListeners = new Listeners((error) => this.#threw(error))
     this.#saving = new Saving(this.pipeline.commits)
+    this.#deaths = new Deaths(this.pipeline, host.judging)
+    this.#rejections = new Rejections(path, (rejection) => host.rejected(rejection))
     this.#capture = new Capture({
       runtime: host.runtime,
       clock: host.clock,
@@ -132,6 +173,8 @@ export class Repository {
       rate: host.captureRate,
       identity: () => this.#committer(),
       refresh: () => this.#refresh(),
+      denies: (live, operations) => this.#denies(live, operations),
+      dropped: (live, operations, why) => this.#dropped(live, operations, why),
       incident: (why) => host.incident(why, path),
       progress: () => host.progress(this),
     })
@@ -229,6 +272,7 @@ export class Repository {
   item<S extends Schema>(schema: S, key: string): Item<S> | null | undefined {
     const hash = this.#host.schemaHash(schema)
     reportRead(this.#changes)
+    if (this.#forgotten) return null
     if (!this.pipeline.isOpen && this.#live.get(liveName(key, hash)) === undefined) return undefined
     if (this.counting.item(key, hash) === undefined) return null
     const live = this.#liveItem(key, schema)
@@ -311,6 +355,7 @@ export class Repository {
   /** The latest change that counts at the item: who made it and when. */
   #lastChange(live: LiveItem): LastChange | undefined {
     reportRead(live)
+    if (this.#forgotten) return undefined
     let last: { id: string; clock: number } | undefined
     for (const index of live.merged.heads) {
       const { id, clock } = live.merged.graph.node(index)
@@ -321,7 +366,7 @@ export class Repository {
     const own = this.#host.identity
     const name =
       this.#host.certificates.get(session)?.name ?? (own?.session === session ? own.name : session.slice(0, 8))
-    return { session, name, time: Math.floor(last.clock / 256) }
+    return { session, name, time: Math.floor(last.clock / clockTicks) }
   }
 
   #sessionOf(id: string): string | undefined {
@@ -331,8 +376,101 @@ export class Repository {
     )
   }
 
+  // Who may do what.
+
+  /** This person's role, as far as this replica knows the authority's log. */
+  get role(): string | undefined {
+    reportRead(this.#changes)
+    const { judging, person } = this.#host
+    return judging.whoNow(this.pipeline.log, this.pipeline.durableEntries, person).who.role
+  }
+
+  /** Everybody who has a role, by owner. The name is the one of their newest certificate that came here. */
+  get members(): readonly Member[] {
+    reportRead(this.#changes)
+    if (this.#forgotten) return []
+    const members = [...this.pipeline.log.roles()].map(([owner, role]) => {
+      const name = this.#host.certificates.ofOwner(owner)?.name
+      return { owner, role, name }
+    })
+    return members.sort((a, b) => (a.owner < b.owner ? -1 : 1))
+  }
+
+  /**
+   * Gives an owner a role, or takes it away (null). Resolves when the server wrote that down; rejects with the reason, with `Unreachable`
+   * while the server is. `fences`, true unless told, makes it hold for what they wrote before and did not send yet: use false to promote.
+   */
+  grant(owner: string, role: string | null, { fences = true }: { fences?: boolean } = {}): Promise<void> {
+    return this.#ask({ method: 'grant', path: this.path, owner, role, fences })
+  }
+
+  /**
+   * Makes an invitation: whoever comes with the code (`db.join(path, code)`) gets the role. `uses`: how many may, 1 unless told. `expires`:
+   * ms since 1970, in a week unless told. The server keeps the code's hash alone.
+   */
+  async invite(role: string, options: { uses?: number; expires?: number } = {}): Promise<string> {
+    const { runtime, clock } = this.#host
+    const secret = runtime.random(16)
+    const { uses = 1, expires = clock.now() + week } = options
+    await this.#ask({
+      method: 'invite',
+      path: this.path,
+      secret: toHex(runtime.hash(secret)),
+      role,
+      expires,
+      uses,
+    })
+    return toHex(secret)
+  }
+
+  /** Takes back what can still be used of an invitation, by its code or by the `secret` that `invitations` names. */
+  withdraw(invitation: { readonly code: string } | { readonly secret: string }): Promise<void> {
+    const { runtime } = this.#host
+    const secret = 'code' in invitation ? toHex(runtime.hash(fromHex(invitation.code))) : invitation.secret
+    const role = this.pipeline.log.invitation(secret)?.statement.role ?? 'none'
+    return this.#ask({ method: 'invite', path: this.path, secret, role, expires: 0, uses: 0 })
+  }
+
+  /** Another person may be logged in by now. */
+  async #ask(request: Request): Promise<void> {
+    this.#mustBeUsable()
+    return this.#host.ask(request)
+  }
+
+  /** Invitations that somebody may still use. `secret` is the hash of the code, which nobody but whoever made it knows. */
+  get invitations(): readonly Invitation[] {
+    reportRead(this.#changes)
+    return this.pipeline.log.invitations
+  }
+
+  /** Why the server does not let this person have the repository, once it said so. */
+  get barred(): Refusal | undefined {
+    reportRead(this.#changes)
+    return this.#barred
+  }
+
+  #barred: Refusal | undefined
+
+  /** The server does or does not let this replica have it. */
+  bar(why: Refusal | undefined): void {
+    if (why === undefined && this.#barred === undefined) return
+    // What a farewell said is more than that there is no such repository.
+    if (why?.code === 'UnknownRepository' && this.#barred !== undefined) return
+    this.#barred = why
+    this.#bumpAll()
+    this.#host.progress(this)
+  }
+
+  /** The server ended this person's access; the entries say how. */
+  async parted(entries: readonly Uint8Array[]): Promise<void> {
+    await this.pipeline.receive(this, { certificates: [], commits: [], entries })
+    this.bar(refusal('Revoked', this.path))
+  }
+
   /** Something this replica waited for became known: the root log grew, a schema came, time went on. */
   reconsider(): void {
+    const { judging } = this.#host
+    this.#buryChains((chain) => judging.isRevoked(chain.slice(0, 64)))
     this.counting.retry()
     this.#refresh()
     this.#scheduleDue()
@@ -358,12 +496,21 @@ export class Repository {
     this.#failReady(closed)
   }
 
+  /** Closes it for a person who logs out: queries and items that an app holds on to show nothing from here on. */
+  async forget(): Promise<void> {
+    this.#forgotten = true
+    for (const live of this.#live.values()) live.vanish()
+    this.#rejections.forget()
+    this.#bumpAll()
+    await this.close()
+  }
+
   #threw(error: unknown): void {
     this.#host.incident(refusal('ListenerThrew', String(error)), this.path)
   }
 
   #mustBeUsable(): void {
-    if (this.#closed) throw new WeftError('Closed', this.path)
+    if (this.#closed || this.#host.leaving) throw new WeftError('Closed', this.path)
   }
 
   #newKey(): string {
@@ -406,6 +553,7 @@ export class Repository {
   }
 
   #items<S extends Schema>(schema: S): Item<S>[] | undefined {
+    if (this.#forgotten) return []
     if (!this.pipeline.isOpen) return undefined
     const hash = this.#host.schemaHash(schema)
     const items: Item<S>[] = []
@@ -420,12 +568,15 @@ export class Repository {
 
   #counted({ item, commit, index, refusal: why }: Counted): void {
     this.#host.clock.see(commit.clock)
-    if (why !== undefined) this.#host.incident(why, this.path)
-    if (why !== undefined && commit.session === this.#host.identity?.session) this.#saving.refuse(commit.id, why)
-    // Entries of the authority travel ahead of commits: a verdict may have waited for this one.
+    if (why !== undefined && !this.#recounting) this.#host.incident(why, this.path)
+    // Of an atomic commit all changes count or none.
     const keys = commit.atomic ? commit.changes.map(({ key }) => key) : [item.key]
-    const [verdict] = keys.flatMap((key) => this.pipeline.log.verdictOn(commit.id, key) ?? []).sort((a, b) => a - b)
-    if (verdict !== undefined && verdict < this.pipeline.durableEntries) item.void(index, verdict)
+    const death = this.#deaths.of(commit, keys)
+    if (death !== undefined && item.void(index, death.from)) this.#foreseen = true
+    const ended = why ?? death?.why
+    if (ended !== undefined) this.#reject(commit, item, index, ended)
+    // The branch that a checkpoint covered came after the others of its chain.
+    if (this.pipeline.commits.headsOf(commit.chain).length > 1) this.#unsure.add(commit.chain)
     const hash = this.#host.schemaHash(item.schema)
     const live = this.#live.get(liveName(item.key, hash))
     if (live === undefined) return this.#bump(hash)
@@ -433,7 +584,136 @@ export class Repository {
     if (why !== undefined) this.#capture.refused(live)
   }
 
+  /** Own work that does not count is named to the person who did it. */
+  #reject(commit: Commit, item: MergedItem, index: number, why: Refusal): void {
+    if (commit.session !== this.#host.identity?.session) return
+    this.#saving.refuse(commit.id, why)
+    const { key, schema } = item
+    const time = Math.floor(commit.clock / clockTicks)
+    this.#rejections.add(why, { commit: commit.id, key, schema, time, ...item.outcome(index) })
+  }
+
+  /** An edit as it would be judged in a commit made now. */
+  #editOf(live: LiveItem, operations: readonly Operation[]): Edit {
+    const { merged, key, schema } = live
+    return {
+      key,
+      schema,
+      fields: fieldsOf(operations),
+      before: merged.value(),
+      // Computed only for a rule that looks at it.
+      get after() {
+        return merged.preview(operations)
+      },
+    }
+  }
+
+  #denies(live: LiveItem, operations: readonly Operation[]): Refusal | undefined {
+    const { person, judging, root } = this.#host
+    if (person === undefined) return undefined
+    const about = `write ${this.path} ${live.schema.name} ${live.key}`
+    const n = this.pipeline.durableEntries - 1
+    return judging.writing(person, root.size - 1, n, this.pipeline.log, this.#editOf(live, operations), about)
+  }
+
+  #dropped(live: LiveItem, operations: readonly Operation[], why: Refusal): void {
+    this.#saving.denied(live, why)
+    this.#host.incident(why, this.path)
+    const { key, schema, before, after } = this.#editOf(live, operations)
+    this.#rejections.add(why, { commit: undefined, key, schema, time: this.#host.clock.now(), before, after })
+  }
+
+  /** Why changes of a commit do not count, one by one; empty when all of them do. */
+  whyDenied(id: string): readonly { readonly schema: string; readonly key: string; readonly why: Refusal }[] {
+    const commit = this.pipeline.commits.get(id)
+    if (commit === undefined) return []
+    const waits = this.counting.waiting.get(id)?.why
+    return commit.changes.flatMap((change) => {
+      const why = this.#whyNot(commit, change) ?? waits
+      return why === undefined ? [] : [{ schema: change.schema.name, key: change.key, why }]
+    })
+  }
+
+  #whyNot(commit: Commit, { key, schema }: Change): Refusal | undefined {
+    const item = this.counting.item(key, schema.hash)
+    const index = item?.graph.indexOf(commit.id)
+    if (item === undefined || index === undefined) return undefined
+    const node = item.graph.node(index)
+    const fields = fieldsOf(node.operations)
+    if (node.inapplicable) return refusal('Inapplicable', `${schema.name} ${key}`)
+    if (node.refused) {
+      const edit = { key, schema: item.schema, fields, ...item.outcome(index) }
+      const why = this.#host.judging.write(commit, this.pipeline.log, edit)
+      return why ?? refusal('NotAllowed', 'another change of the same commit')
+    }
+    return this.#deaths.of(commit, commit.atomic ? commit.changes.map((one) => one.key) : [key])?.why
+  }
+
+  /** Which verdicts these rules would have given otherwise, had they been in force from the first commit on. Costs a replay of all history. */
+  whatIf(rules: readonly Rule[]): readonly ChangedVerdict[] {
+    const { certificates, clock, judging, root } = this.#host
+    const schema = (hash: string): Schema | undefined => this.#host.schema(hash)
+    return whatIf({ pipeline: this.pipeline, root, certificates, judging, schema, now: () => clock.now() }, rules)
+  }
+
+  /** What somebody who reads the whole history needs beside the commits. */
+  get witness(): Pick<Host, 'certificates' | 'judging' | 'root' | 'runtime'> {
+    reportRead(this.#changes)
+    return this.#host
+  }
+
+  /** Own changes that do not count, with their content, oldest first. */
+  get rejections(): readonly Rejection[] {
+    return this.#rejections.all
+  }
+
+  /** Forked chains that have to be looked at again. */
+  readonly #unsure = new Set<string>()
+
+  /** Applies to commits that count already what the authority's logs say of them. */
+  #bury(commit: Commit): void {
+    for (const change of commit.changes) {
+      const item = this.counting.item(change.key, change.schema.hash)
+      const index = item?.graph.indexOf(commit.id)
+      if (item === undefined || index === undefined) continue
+      const keys = commit.atomic ? commit.changes.map(({ key }) => key) : [change.key]
+      const death = this.#deaths.of(commit, keys)
+      if (death === undefined) continue
+      if (item.void(index, death.from)) this.#foreseen = true
+      this.#reject(commit, item, index, death.why)
+      const live = this.#live.get(liveName(change.key, change.schema.hash))
+      if (live !== undefined) this.#stale.add(live)
+      this.#bump(change.schema.hash)
+    }
+  }
+
+  #buryChains(isConcerned: (chain: string) => boolean): void {
+    const chains = new Set<string>()
+    for (const head of this.pipeline.commits.heads()) if (isConcerned(head.chain)) chains.add(head.chain)
+    for (const chain of chains) for (const commit of this.#deaths.chain(chain)) this.#bury(commit)
+  }
+
+  /** What counted on less than its author had seen is counted again, with all that is known now. */
+  #settleDeaths(): void {
+    if (this.#unsure.size > 0) {
+      const unsure = [...this.#unsure]
+      this.#unsure.clear()
+      for (const chain of unsure) for (const commit of this.#deaths.chain(chain)) this.#bury(commit)
+    }
+    if (!this.#foreseen) return
+    this.#foreseen = false
+    this.#recounting = true
+    this.counting.recount()
+    this.#recounting = false
+    this.#foreseen = false
+    this.#unsure.clear()
+    for (const live of this.#live.values()) this.#stale.add(live)
+    this.#bumpAll()
+  }
+
   #refresh(): void {
+    if (this.#forgotten) return
+    this.#settleDeaths()
     for (const live of this.#stale) live.refresh()
     this.#stale.clear()
   }
@@ -454,27 +734,27 @@ export class Repository {
     for (const entry of entries) this.#applyEntry(entry)
     this.counting.retry()
     this.#refresh()
+    this.#bump('')
     this.#host.entered(this, entries, origin)
     this.#saving.check()
     this.#host.progress(this)
   }
 
-  #applyEntry({ statement, n }: Entry): void {
+  #applyEntry({ statement, n, root }: Entry): void {
+    const { certificates, judging } = this.#host
     if (statement.kind === 'verdict') {
       const commit = this.pipeline.commits.get(statement.commit)
-      for (const change of commit?.changes ?? []) {
-        // Of an atomic commit all changes count or none.
-        if (statement.key !== null && statement.key !== change.key && commit?.atomic !== true) continue
-        const item = this.counting.item(change.key, change.schema.hash)
-        const index = item?.graph.indexOf(statement.commit)
-        if (item === undefined || index === undefined) continue
-        item.void(index, n)
-        const live = this.#live.get(liveName(change.key, change.schema.hash))
-        if (live !== undefined) this.#stale.add(live)
-      }
-      const why = refusal('Voided', `${statement.rule}: ${statement.reason}`)
-      if (commit !== undefined && commit.session === this.#host.identity?.session) this.#saving.refuse(commit.id, why)
-      this.#host.incident(why, this.path)
+      if (commit !== undefined) this.#bury(commit)
+      this.#host.incident(refusal('Voided', `${statement.rule}: ${statement.reason}`), this.path)
+    } else if (statement.kind === 'grant' && (statement.fences || statement.founding)) {
+      const { founding, owner } = statement
+      this.#buryChains((chain) => founding || certificates.get(chain.slice(0, 64))?.owner === owner)
+    }
+    const knew = this.pipeline.log.entries[n - 1]?.root?.n ?? -1
+    if (root !== null && root.n > knew) this.#buryChains((chain) => judging.isRevoked(chain.slice(0, 64)))
+    if (statement.kind === 'checkpoint') {
+      const forked = statement.moved.filter(({ chain }) => this.pipeline.commits.headsOf(chain).length > 1)
+      for (const { chain } of forked) for (const commit of this.#deaths.chain(chain)) this.#bury(commit)
     }
     if (statement.kind !== 'checkpoint') return
     this.#saving.checkpoint(statement.moved)

@@ -14,7 +14,11 @@ import type { Runtime } from './ports.ts'
 export class RootLog {
   readonly #runtime: Runtime
   readonly #log = new AuthorityLog(rootPath)
-  readonly #keys = new Map<string, Uint8Array>()
+  /** Every key that ever was in force, and where it was retired. */
+  readonly #keys = new Map<string, { readonly publicKey: Uint8Array; retired: number }>()
+  /** Session, or owner, to where its access ended. */
+  readonly #revoked = { session: new Map<string, number>(), owner: new Map<string, number>() }
+  readonly #rules: { readonly n: number; readonly version: number }[] = []
 
   constructor(runtime: Runtime) {
     this.#runtime = runtime
@@ -42,14 +46,36 @@ export class RootLog {
     return this.#log.entries.slice(n).map((entry) => entry.bytes)
   }
 
-  /** The authority key of that id. */
+  /** The authority key of that id, in force or retired. */
   key(id: string): Uint8Array | undefined {
-    return this.#keys.get(id)
+    return this.#keys.get(id)?.publicKey
   }
 
-  /** Whether that public key is the authority's. */
+  /** The authority key of that id, when it may sign what knows the root log up to `n`. */
+  keyAt(id: string, n: number): Uint8Array | undefined {
+    const key = this.#keys.get(id)
+    return key !== undefined && n < key.retired ? key.publicKey : undefined
+  }
+
+  /** Whether that public key is the authority's, and in force. */
   isAuthority(publicKey: Uint8Array): boolean {
-    return this.#keys.has(toHex(this.#runtime.hash(publicKey)))
+    return this.keyAt(toHex(this.#runtime.hash(publicKey)), this.size - 1) !== undefined
+  }
+
+  /** The root position that ended the access of a session or of its owner; undefined while they have it. */
+  revokedAt({ session, owner }: { readonly session: string; readonly owner: string }): number | undefined {
+    const [one, all] = [this.#revoked.session.get(session), this.#revoked.owner.get(owner)]
+    return one === undefined || all === undefined ? (one ?? all) : Math.min(one, all)
+  }
+
+  /** The last position that ended somebody's access, or -1. */
+  get lastRevocation(): number {
+    return Math.max(-1, ...this.#revoked.session.values(), ...this.#revoked.owner.values())
+  }
+
+  /** The version of the rules in force at a position. */
+  rulesAt(n: number): number {
+    return this.#rules.findLast((one) => one.n <= n)?.version ?? 0
   }
 
   /** Whether the entry may stand next, apart from its signature. */
@@ -72,7 +98,7 @@ export class RootLog {
       if (toHex(this.#runtime.hash(statement.publicKey)) !== entry.signer) return refusal('BadEntry', 'genesis')
       if (expectedNetwork !== undefined && entry.id !== expectedNetwork) return refusal('WrongNetwork', entry.id)
     } else if (entry.network !== this.network) return refusal('WrongNetwork', entry.network)
-    const key = statement.kind === 'genesis' ? statement.publicKey : this.#keys.get(entry.signer)
+    const key = statement.kind === 'genesis' ? statement.publicKey : this.keyAt(entry.signer, entry.n)
     if (key === undefined) return refusal('BadEntry', 'an unknown key')
     const message = messageOf('entry', entry.body, this.#runtime.hash)
     if (!(await this.#runtime.verify(key, message, entry.signature))) return refusal('BadSignature', entry.id)
@@ -82,6 +108,33 @@ export class RootLog {
   /** Adds an entry that was checked before: made here, or read from this replica's own log. */
   append(entry: Entry): void {
     this.#log.append(entry)
-    if (entry.statement.kind === 'genesis') this.#keys.set(entry.signer, entry.statement.publicKey)
+    const { statement, n } = entry
+    switch (statement.kind) {
+      case 'genesis':
+      case 'key':
+        this.#addKey(statement.publicKey)
+        break
+      case 'retirement': {
+        const key = this.#keys.get(statement.signer)
+        if (key !== undefined) key.retired = Math.min(key.retired, n)
+        break
+      }
+      case 'revocation': {
+        const { subject } = statement
+        const [places, id] =
+          'session' in subject ? [this.#revoked.session, subject.session] : [this.#revoked.owner, subject.owner]
+        places.set(id, Math.min(n, places.get(id) ?? n))
+        break
+      }
+      case 'rules':
+        this.#rules.push({ n, version: statement.version })
+        break
+      default:
+    }
+  }
+
+  #addKey(publicKey: Uint8Array): void {
+    const id = toHex(this.#runtime.hash(publicKey))
+    if (!this.#keys.has(id)) this.#keys.set(id, { publicKey, retired: Number.POSITIVE_INFINITY })
   }
 }

@@ -9,6 +9,7 @@ import { format } from '../commit/commit.ts'
 import { readCertificate } from '../trust/certificate.ts'
 import { type Entry, readEntry, rootPath } from '../trust/entry.ts'
 import type { Certificates } from './certificates.ts'
+import type { Met } from './evidence.ts'
 import { Journal } from './journal.ts'
 import { frameKinds } from './pipeline.ts'
 import type { Files, Runtime } from './ports.ts'
@@ -19,11 +20,19 @@ export class RootStore {
   readonly #root: RootLog
   readonly #certificates: Certificates
   readonly #onIncident: (why: Refusal) => void
+  readonly #onFork: (met: Met) => void
   #journal: Journal | undefined
   /** Entries are taken one after the other. */
   #taking: Promise<unknown> = Promise.resolve()
 
-  constructor(runtime: Runtime, root: RootLog, certificates: Certificates, onIncident: (why: Refusal) => void) {
+  constructor(
+    runtime: Runtime,
+    root: RootLog,
+    certificates: Certificates,
+    onIncident: (why: Refusal) => void,
+    onFork: (met: Met) => void,
+  ) {
+    this.#onFork = onFork
     this.#runtime = runtime
     this.#root = root
     this.#certificates = certificates
@@ -35,7 +44,7 @@ export class RootStore {
    * network over what may be left of one.
    */
   async open(files: Files, name: string, found: (() => Promise<Entry>) | undefined): Promise<void> {
-    const header = encode([format, null, rootPath, this.#runtime.random(16)])
+    const header = this.#header()
     const { journal, frames, damage } = await Journal.open(files, name, { header, onIncident: this.#onIncident })
     this.#journal = journal
     const { hash } = this.#runtime
@@ -86,6 +95,7 @@ export class RootStore {
     expected: string | undefined,
   ): Promise<Refusal | 'held' | undefined> {
     const entry = await this.#root.check(bytes, expected)
+    if (isRefusal(entry) && entry.code === 'LogForked') this.#forked(bytes)
     if (entry === 'held' || isRefusal(entry)) return entry
     const { statement } = entry
     if (statement.kind === 'genesis' && expected === undefined && !equalBytes(statement.publicKey, publicKey)) {
@@ -97,6 +107,31 @@ export class RootStore {
     return why
   }
 
+  #forked(bytes: Uint8Array): void {
+    const { hash } = this.#runtime
+    const other = readEntry(bytes, hash)
+    const [first] = isRefusal(other) ? [] : this.#root.after(other.n)
+    const held = first && readEntry(first, hash)
+    if (held !== undefined && !isRefusal(held) && !isRefusal(other)) this.#onFork({ kind: 'log', held, other })
+  }
+
+  #header(): Uint8Array {
+    return encode([format, null, rootPath, this.#runtime.random(16)])
+  }
+
+  /** Runs `use`, with what the log is to begin with when it is made anew, while no entry is taken. */
+  hold<Result>(use: (header: Uint8Array) => Promise<Result>): Promise<Result> {
+    const held = this.#taking.then(() => use(this.#header()))
+    this.#taking = held.catch(() => undefined)
+    return held
+  }
+
+  /** Closes the file, within `hold`, until `open` is called again. */
+  async letGo(): Promise<void> {
+    await this.#journal?.close()
+    this.#journal = undefined
+  }
+
   /** Keeps the certificate of this replica's own session for the next start. */
   keepCertificate(bytes: Uint8Array): Promise<Refusal | undefined> {
     return this.#append(frameKinds.certificate, bytes)
@@ -104,7 +139,8 @@ export class RootStore {
 
   async #append(kind: number, payload: Uint8Array): Promise<Refusal | undefined> {
     try {
-      await this.#journal?.append([{ kind, payload }])
+      if (this.#journal === undefined) return refusal('Closed', rootPath)
+      await this.#journal.append([{ kind, payload }])
       return undefined
     } catch (error) {
       return error instanceof WeftError ? refusal(error.code, error.about) : refusal('DiskError', String(error))

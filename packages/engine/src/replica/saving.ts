@@ -106,6 +106,15 @@ export class Saving {
     this.#refused.set(id, why)
   }
 
+  /** What was edited will be in no commit. */
+  denied(live: LiveItem, why: Refusal): void {
+    for (const waiter of this.#waiters) {
+      if (waiter.live !== live || waiter.commits !== undefined) continue
+      this.#waiters.delete(waiter)
+      waiter.reject(WeftError.of(why))
+    }
+  }
+
   /** The commit will never be stored. */
   drop(id: string, why: Refusal): void {
     this.#undurable.delete(id)
@@ -135,7 +144,7 @@ export class Saving {
           commits.some((id) => this.#refused.has(id) && !this.#undurable.has(id) && !this.#commits.has(id)))
       ) {
         this.#waiters.delete(waiter)
-        waiter.reject(new WeftError(refused.code, refused.about))
+        waiter.reject(WeftError.of(refused))
       } else if (commits.every((id) => (level === 'local' ? this.#commits.has(id) : this.covers(id)))) {
         this.#waiters.delete(waiter)
         waiter.resolve()

@@ -8,13 +8,17 @@
  *     3 certified = certificate
  *     4 refused   = code, about
  *     5 beat                                     nothing else was sent for a while
- *     6 subscribe = tag, repository path         from now on the sender names the repository by this number
+ *     6 subscribe = tag, repository path, entries held of its log    from now on the sender names the repository by this number
  *     7 sync      = tag, message                 a message of `sync`, about the repository the sender named so
  *     8 root      = [root entry, ...]            the root log grew
  *     9 unsubscribe = tag
+ *     10 request  = tag, method, arguments       what only the authority does; each is answered
+ *     11 answer   = tag, code | null, about, reason | null
+ *     12 farewell = repository path, [entry, ...]     the entries that end the receiver's access, and those before it that it lacks
+ *     13 welcome  = repository path              the receiver may read it now
  *
- * Both sides greet first, then prove that they hold their session key: the signature is over both nonces, the key and the channel's
- * binding (DTLS fingerprints where there are any). Only a proved peer is listened to, and only a certified one may subscribe.
+ * Both sides greet first, then prove that they hold their session key: the signature is over both greetings as they were sent, the key, the
+ * role and the channel's binding (DTLS fingerprints where there are any). Only a proved peer is listened to, and only a certified one may subscribe.
  */
 import { fromHex, toHex, utf8Length } from '../bytes/bytes.ts'
 import { decode, encode, type Plain } from '../bytes/cbor.ts'
@@ -42,10 +46,19 @@ export type Frame =
   | { readonly kind: 'certified'; readonly certificate: Uint8Array }
   | { readonly kind: 'refused'; readonly code: Code; readonly about: string }
   | { readonly kind: 'beat' }
-  | { readonly kind: 'subscribe'; readonly tag: number; readonly path: string }
+  | { readonly kind: 'subscribe'; readonly tag: number; readonly path: string; readonly held: number }
   | { readonly kind: 'sync'; readonly tag: number; readonly message: Plain }
   | { readonly kind: 'root'; readonly entries: readonly Uint8Array[] }
   | { readonly kind: 'unsubscribe'; readonly tag: number }
+  | { readonly kind: 'request'; readonly tag: number; readonly method: string; readonly args: Plain }
+  | {
+      readonly kind: 'answer'
+      readonly tag: number
+      /** null: it was done. */
+      readonly why: Refusal | null
+    }
+  | { readonly kind: 'farewell'; readonly path: string; readonly entries: readonly Uint8Array[] }
+  | { readonly kind: 'welcome'; readonly path: string }
 
 export const encodeFrame = (number: number, frame: Frame): Uint8Array => {
   const body = (): Plain[] => {
@@ -70,16 +83,38 @@ export const encodeFrame = (number: number, frame: Frame): Uint8Array => {
       case 'beat':
         return [5]
       case 'subscribe':
-        return [6, frame.tag, frame.path]
+        return [6, frame.tag, frame.path, frame.held]
       case 'sync':
         return [7, frame.tag, frame.message]
       case 'root':
         return [8, [...frame.entries]]
       case 'unsubscribe':
         return [9, frame.tag]
+      case 'request':
+        return [10, frame.tag, frame.method, frame.args]
+      case 'answer': {
+        const { why } = frame
+        return [
+          11,
+          frame.tag,
+          why?.code ?? null,
+          cutName(why?.about ?? ''),
+          why?.reason === undefined ? null : cutName(why.reason),
+        ]
+      }
+      case 'farewell':
+        return [12, frame.path, [...frame.entries]]
+      case 'welcome':
+        return [13, frame.path]
     }
   }
   return encode([number, ...body()])
+}
+
+/** As much as a frame takes, without the half of a character that the cut may leave. */
+export const cutName = (about: string): string => {
+  const cut = about.slice(0, 200).replace(/[\ud800-\udbff]$/, '')
+  return utf8Length(cut) <= limits.nameBytes ? cut : cut.slice(0, 85).replace(/[\ud800-\udbff]$/, '')
 }
 
 const isBytes = (value: Plain | undefined, length?: number): value is Uint8Array =>
@@ -133,7 +168,9 @@ export const decodeFrame = (bytes: Uint8Array, number: number): Frame | Refusal 
     case 5:
       return { kind: 'beat' }
     case 6:
-      return isCount(a, limits.repositoriesPerChannel) && isText(b) ? { kind: 'subscribe', tag: a, path: b } : malformed
+      return isCount(a, limits.repositoriesPerChannel) && isText(b) && isCount(c)
+        ? { kind: 'subscribe', tag: a, path: b, held: c }
+        : malformed
     case 7:
       return isCount(a, limits.repositoriesPerChannel) && b !== undefined
         ? { kind: 'sync', tag: a, message: b }
@@ -144,6 +181,18 @@ export const decodeFrame = (bytes: Uint8Array, number: number): Frame | Refusal 
     }
     case 9:
       return isCount(a, limits.repositoriesPerChannel) ? { kind: 'unsubscribe', tag: a } : malformed
+    case 10:
+      return isCount(a) && isText(b) && c !== undefined ? { kind: 'request', tag: a, method: b, args: c } : malformed
+    case 11: {
+      if (!isCount(a) || (b !== null && !isCode(b)) || !isText(c) || (d !== null && !isText(d))) return malformed
+      return { kind: 'answer', tag: a, why: b === null ? null : { ...refusal(b, c), ...(d !== null && { reason: d }) } }
+    }
+    case 12: {
+      const entries = bytesList(b)
+      return isText(a) && entries !== undefined ? { kind: 'farewell', path: a, entries } : malformed
+    }
+    case 13:
+      return isText(a) ? { kind: 'welcome', path: a } : malformed
     default:
       return refusal('UnknownMessage', String(kind))
   }

@@ -60,6 +60,8 @@ export interface Surroundings {
   readonly hash: Hash
 }
 
+/** What the other side cannot take now and may take later: kept here, and offered again. */
+const mending: ReadonlySet<Code> = new Set(['DiskFull', 'DiskError', 'TooMany', 'TooFast', 'TooManyRepositories'])
 const shortestPause = 250
 const longestPause = 30_000
 /** A leader that hears nothing for so long begins another round. */
@@ -662,7 +664,7 @@ class Turn {
     else this.#sendFingerprint(this.session.round)
   }
 
-  /** Storage mends itself: such a commit is offered again, by rounds with growing pauses. */
+  /** Storage mends itself, and rates recover: such a commit is offered again, by rounds with growing pauses. */
   #refused(code: Code, ids: readonly string[]): void {
     this.#send({ kind: 'refused', code, ids: ids.slice(0, limits.pendingCommits) })
     this.#trouble(code)
@@ -674,7 +676,7 @@ class Turn {
   }
 
   #trouble(code: Code): void {
-    if (code !== 'DiskFull' && code !== 'DiskError' && code !== 'TooMany') return
+    if (!mending.has(code)) return
     this.#set({ troubled: true })
     if (this.session.leads && (this.session.phase === 'level' || this.session.phase === 'resting')) this.#pause('ask')
   }

@@ -1,12 +1,12 @@
 /**
- * One log of the authority, as a replica holds it: linear, gapless, each entry naming the hash of the one before. Checkpoints say which
- * commits are covered; what a checkpoint covers is receipted.
+ * One log of the authority, as a replica holds it: linear, gapless, each entry naming the hash of the one before. It says which commits
+ * are covered (checkpoints), who has which role, and from which position on a commit is dead to whoever knows the log that far.
  */
 import { concatBytes, fromHex, toHex } from '../bytes/bytes.ts'
 import { type Refusal, refusal } from '../bytes/refusal.ts'
-import type { Hash, Position } from '../commit/commit.ts'
+import type { Commit, Hash, Position } from '../commit/commit.ts'
 import type { Head } from '../graph/commits.ts'
-import type { Entry } from './entry.ts'
+import type { Entry, Statement } from './entry.ts'
 
 const headBytes = (head: Head): Uint8Array => {
   const seq = new Uint8Array(4)
@@ -22,13 +22,33 @@ export const headsRoot = (heads: Iterable<Head>, hash: Hash): string => {
   return toHex(hash(concatBytes(...sorted.map(headBytes))))
 }
 
+/** Why a commit is dead to everybody who knows the log up to there. */
+export interface Death {
+  /** Position of the entry that ends it. */
+  readonly from: number
+  readonly why: Refusal
+}
+
+export type Invitation = Extract<Statement, { kind: 'invitation' }>
+type Grant = Extract<Statement, { kind: 'grant' }>
+
+interface Placed<Kind> {
+  readonly n: number
+  readonly statement: Kind
+}
+
 export class AuthorityLog {
   readonly path: string
   readonly entries: Entry[] = []
   /** Chain to the last commit of it that a checkpoint covers. */
   readonly covered = new Map<string, Head>()
+  /** Chain to the heads that checkpoints covered, ascending. */
+  readonly #coverings = new Map<string, { readonly n: number; readonly head: Head }[]>()
   /** Commit to what voids it, all of it or the change of one item. */
-  readonly #verdicts = new Map<string, { readonly n: number; readonly key: string | null }[]>()
+  readonly #verdicts = new Map<string, { readonly n: number; readonly key: string | null; readonly why: Refusal }[]>()
+  /** Owner to what was given and taken, ascending. */
+  readonly #grants = new Map<string, Placed<Grant>[]>()
+  readonly #invitations = new Map<string, Placed<Invitation>>()
 
   constructor(path: string) {
     this.path = path
@@ -97,18 +117,116 @@ export class AuthorityLog {
     return this.#rootAfter(moved, hash)
   }
 
-  /** Position of the first entry that voids the commit's change of that item. */
-  verdictOn(commit: string, key: string): number | undefined {
-    return this.#verdicts.get(commit)?.find((verdict) => verdict.key === null || verdict.key === key)?.n
+  /** The first verdict that voids the commit's change of one of these items. */
+  verdictOn(commit: string, keys: readonly string[]): Death | undefined {
+    const verdict = this.#verdicts.get(commit)?.find(({ key }) => key === null || keys.includes(key))
+    return verdict === undefined ? undefined : { from: verdict.n, why: verdict.why }
+  }
+
+  /** The owner's role at a position, undefined for none. Before the first entry nobody has one. */
+  roleAt(owner: string, n: number): string | undefined {
+    const given = this.#grants.get(owner)?.findLast((one) => one.n <= n)
+    return given?.statement.role ?? undefined
+  }
+
+  /** Owners and their roles at the newest position; those whose role was taken are not among them. */
+  *roles(): Generator<readonly [owner: string, role: string]> {
+    for (const [owner, given] of this.#grants) {
+      const role = given.at(-1)?.statement.role
+      if (role !== null && role !== undefined) yield [owner, role]
+    }
+  }
+
+  /** Where the owner's role was taken for good, undefined while there is one or never was. */
+  takenAt(owner: string): number | undefined {
+    const last = this.#grants.get(owner)?.at(-1)
+    return last !== undefined && last.statement.role === null ? last.n : undefined
+  }
+
+  /** The invitation of that secret's hash that is in force, as far as the log knows. `n`: where it was made, whatever was used of it since. */
+  invitation(secret: string): Placed<Invitation> | undefined {
+    const placed = this.#invitations.get(secret)
+    return placed === undefined || placed.statement.uses === 0 ? undefined : placed
+  }
+
+  get invitations(): Invitation[] {
+    return [...this.#invitations.values()].map(({ statement }) => statement).filter(({ uses }) => uses > 0)
+  }
+
+  /** Position of the first checkpoint that covers the place in the chain, by whatever branch; infinity when none does. */
+  coveredAt(chain: string, seq: number): number {
+    const coverings = this.#coverings.get(chain) ?? []
+    let [low, high] = [0, coverings.length]
+    while (low < high) {
+      const middle = (low + high) >> 1
+      if ((coverings[middle]?.head.seq ?? -1) < seq) low = middle + 1
+      else high = middle
+    }
+    return coverings[low]?.n ?? Number.POSITIVE_INFINITY
+  }
+
+  /** The heads of the chain that checkpoints covered, and where, ascending. */
+  coverings(chain: string): readonly { readonly n: number; readonly head: Head }[] {
+    return this.#coverings.get(chain) ?? []
+  }
+
+  /** The first position whose entry knows the root log up to `n`; infinity when none does yet. */
+  firstKnowing(n: number): number {
+    let [low, high] = [0, this.entries.length]
+    while (low < high) {
+      const middle = (low + high) >> 1
+      if ((this.entries[middle]?.root?.n ?? -1) < n) low = middle + 1
+      else high = middle
+    }
+    return low < this.entries.length ? low : Number.POSITIVE_INFINITY
+  }
+
+  /**
+   * From where on a commit of that owner is dead by what the log says of the owner: a fence that it does not reach, or another's founding.
+   * `revokedAt`: the root position that ended the access of its session or owner.
+   */
+  deathOf(commit: Commit, owner: string, revokedAt: number | undefined): Death | undefined {
+    const cited = commit.policy.authority?.n ?? -1
+    const covered = this.coveredAt(commit.chain, commit.seq)
+    const founding = this.entries[0]?.statement
+    if (cited < 0 && founding?.kind === 'grant' && founding.founding && founding.owner !== owner)
+      return { from: 0, why: refusal('NotFounder', commit.id) }
+    const late = refusal('RevokedBeforeSync', commit.id)
+    const fence = this.#grants.get(owner)?.find(({ n, statement }) => statement.fences && n > cited)
+    const fenced = fence === undefined || covered < fence.n ? Number.POSITIVE_INFINITY : fence.n
+    const effect = revokedAt === undefined ? Number.POSITIVE_INFINITY : this.firstKnowing(revokedAt)
+    const revoked = covered <= effect ? Number.POSITIVE_INFINITY : effect
+    const from = Math.min(fenced, revoked)
+    return from === Number.POSITIVE_INFINITY ? undefined : { from, why: late }
   }
 
   /** Adds an entry that `check` accepted. */
   append(entry: Entry): void {
     this.entries.push(entry)
     const { statement, n } = entry
-    if (statement.kind === 'checkpoint') for (const head of statement.moved) this.covered.set(head.chain, head)
-    if (statement.kind !== 'verdict') return
-    this.#verdicts.set(statement.commit, [...(this.#verdicts.get(statement.commit) ?? []), { n, key: statement.key }])
+    switch (statement.kind) {
+      case 'checkpoint':
+        for (const head of statement.moved) {
+          this.covered.set(head.chain, head)
+          const coverings = this.#coverings.get(head.chain)
+          if (coverings === undefined) this.#coverings.set(head.chain, [{ n, head }])
+          else coverings.push({ n, head })
+        }
+        return
+      case 'verdict': {
+        const why = refusal('Voided', `${statement.code} ${statement.rule}: ${statement.reason}`)
+        const verdicts = this.#verdicts.get(statement.commit) ?? []
+        this.#verdicts.set(statement.commit, [...verdicts, { n, key: statement.key, why }])
+        return
+      }
+      case 'grant':
+        this.#grants.set(statement.owner, [...(this.#grants.get(statement.owner) ?? []), { n, statement }])
+        return
+      case 'invitation':
+        this.#invitations.set(statement.secret, { n: this.invitation(statement.secret)?.n ?? n, statement })
+        return
+      default:
+    }
   }
 
   /** Drops the entries from `n` on: they could not be stored. */
@@ -116,7 +234,10 @@ export class AuthorityLog {
     if (n >= this.entries.length) return
     const kept = this.entries.splice(0)
     this.covered.clear()
+    this.#coverings.clear()
     this.#verdicts.clear()
+    this.#grants.clear()
+    this.#invitations.clear()
     for (const entry of kept.slice(0, n)) this.append(entry)
   }
 }

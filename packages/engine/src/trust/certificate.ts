@@ -14,7 +14,7 @@ import { readSigned, type Signed } from './signed.ts'
 export interface CertificateBody {
   readonly network: string
   readonly publicKey: Uint8Array
-  /** The account, as the login method names it, for example `anonymous:<session>` or `mail:ada@example.org`. */
+  /** The account, as the login method names it, for example `anonymous:<key id>` or `mail:ada@example.org`. */
   readonly owner: string
   readonly name: string
   /** ms since 1970 */
@@ -64,7 +64,7 @@ export const readCertificate = (bytes: Uint8Array, hash: Hash): Certificate | Re
   if (!(signer instanceof Uint8Array) || signer.length !== 32) return malformed
   return {
     ...read.signed,
-    session: sessionId(publicKey, hash),
+    session: sessionId(publicKey, owner, hash),
     network: toHex(network),
     publicKey,
     owner,

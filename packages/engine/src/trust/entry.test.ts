@@ -1,6 +1,6 @@
 import { createHash } from 'node:crypto'
 import { describe, expect, test } from 'vitest'
-import { toHex } from '../bytes/bytes.ts'
+import { concatBytes, encodeUtf8, toHex } from '../bytes/bytes.ts'
 import { decode, encode, type Plain } from '../bytes/cbor.ts'
 import { limits } from '../bytes/limits.ts'
 import { isRefusal, type Refusal } from '../bytes/refusal.ts'
@@ -36,6 +36,7 @@ const inRepository = {
   time: 1_700_000_000_000,
   signer: hex('3'),
 }
+const inRoot = { ...inRepository, log: rootPath, root: null }
 const entries: Record<string, EntryBody> = {
   genesis: {
     ...inRepository,
@@ -70,6 +71,39 @@ const entries: Record<string, EntryBody> = {
     ...inRepository,
     statement: { kind: 'verdict', commit: hex('a'), key: null, code: 'Voided', rule: '', reason: '' },
   },
+  grant: {
+    ...inRepository,
+    statement: { kind: 'grant', owner: 'b', role: 'editor', by: 'a', fences: true, founding: false },
+  },
+  'grant that takes': {
+    ...inRepository,
+    statement: { kind: 'grant', owner: 'b', role: null, by: null, fences: false, founding: false },
+  },
+  founding: {
+    ...inRepository,
+    n: 0,
+    prev: null,
+    statement: { kind: 'grant', owner: 'a', role: 'owner', by: null, fences: false, founding: true },
+  },
+  revocation: {
+    ...inRoot,
+    statement: { kind: 'revocation', subject: { session: hex('b') }, reason: 'a lost phone' },
+  },
+  "revocation of an owner's sessions": {
+    ...inRoot,
+    statement: { kind: 'revocation', subject: { owner: 'b' }, reason: '' },
+  },
+  invitation: {
+    ...inRepository,
+    statement: { kind: 'invitation', secret: hex('c'), role: 'viewer', expires: 9, uses: 2, by: 'a' },
+  },
+  erasure: {
+    ...inRepository,
+    statement: { kind: 'erasure', changes: [{ commit: hex('a'), key: 'item' }], by: 'a', reason: 'asked for' },
+  },
+  key: { ...inRoot, statement: { kind: 'key', publicKey } },
+  retirement: { ...inRoot, statement: { kind: 'retirement', signer: hex('3') } },
+  rules: { ...inRoot, statement: { kind: 'rules', version: 3 } },
 }
 
 const entryNamed = (name: string): EntryBody => {
@@ -98,7 +132,7 @@ test('a certificate and every entry are read as they were made', () => {
   expect(readCertificate(sealed(encodeCertificate(certificate)), hash)).toMatchObject({
     ...certificate,
     signature,
-    session: toHex(hash(publicKey)),
+    session: toHex(hash(concatBytes(hash(publicKey), hash(encodeUtf8(certificate.owner))))),
   })
   for (const body of Object.values(entries))
     expect(readEntry(sealed(encodeEntry(body)), hash)).toMatchObject({ ...body, signature })
@@ -193,6 +227,11 @@ describe('an entry', () => {
     ['a first entry with one before', { n: 0 }, undefined],
     ['a later entry with none before', { prev: null }, undefined],
     ['a time that is no number of milliseconds', { time: 2 ** 60 }, undefined],
+    ['a grant in the root log', inRoot, 'grant'],
+    ['a checkpoint in the root log', inRoot, 'checkpoint'],
+    ["a key in a repository's log", inRepository, 'key'],
+    ["a revocation in a repository's log", inRepository, 'revocation'],
+    ['a founding behind other entries', { n: 4, prev: hex('5') }, 'founding'],
   ])('is not %s', (_, change, of) => {
     expect(codeOf(change, of)).toBe('Malformed')
   })

@@ -3,9 +3,16 @@
  * two different entries at one position of one epoch prove that the authority forked it.
  *
  *     body = [format, network, log path, epoch, n, previous entry hash | null, root position | null, time, signer, kind, statement]
- *     genesis    = [public key (65 bytes), network name (16 random bytes)]           the network is the hash of this entry
- *     checkpoint = [heads root (32 bytes), state root | null, [[session, incarnation, seq, commit id], ...]]      the chains that moved
- *     verdict    = [commit id, item key | null, code, rule, reason]                  voids a change, or all changes of a commit
+ *     0 genesis    = [public key (65 bytes), network name (16 random bytes)]         the network is the hash of this entry
+ *     1 checkpoint = [heads root (32 bytes), state root | null, [[session, incarnation, seq, commit id], ...]]    the chains that moved
+ *     2 verdict    = [commit id, item key | null, code, rule, reason]                voids a change, or all changes of a commit
+ *     3 grant      = [owner, role | null, by | null, flags]        gives a role or takes it away; flags: 1 fences, 2 founding
+ *     4 revocation = [0 session | 1 owner, session id (32 bytes) | owner, reason]    in the root log
+ *     5 invitation = [SHA-256 of the secret, role, expires, uses, by]               uses 0: withdrawn
+ *     6 erasure    = [[[commit id, item key], ...], by, reason]
+ *     7 key        = [public key (65 bytes)]                       in the root log: one more key of the authority is in force from here on
+ *     8 retirement = [key id (32 bytes)]                           in the root log: it signs nothing that comes after
+ *     9 rules      = [version]                                     in the root log: what commits that cite this position are judged by
  *
  * The root position is null in the root log itself, and only there. Genesis names no network (32 zero bytes): it makes it, as the
  * first entry of the root log, signed with the key that it names. It stands nowhere else: whoever could write one would be the authority.
@@ -39,8 +46,44 @@ export type Statement =
       readonly rule: string
       readonly reason: string
     }
+  | {
+      readonly kind: 'grant'
+      readonly owner: string
+      /** null takes the role away. */
+      readonly role: string | null
+      /** The owner who asked for it; null for the authority itself. */
+      readonly by: string | null
+      /** Commits of that owner that cite an older position count only where a checkpoint before this entry covers them. */
+      readonly fences: boolean
+      /** The first entry of a log: commits of everybody else that cite no position do not count. */
+      readonly founding: boolean
+    }
+  | { readonly kind: 'revocation'; readonly subject: Subject; readonly reason: string }
+  | {
+      readonly kind: 'invitation'
+      /** SHA-256 of the secret, hex. */
+      readonly secret: string
+      readonly role: string
+      /** ms since 1970 */
+      readonly expires: number
+      /** How many may come by it; 0 withdraws it. */
+      readonly uses: number
+      readonly by: string
+    }
+  | {
+      readonly kind: 'erasure'
+      readonly changes: readonly { readonly commit: string; readonly key: string }[]
+      readonly by: string
+      readonly reason: string
+    }
+  | { readonly kind: 'key'; readonly publicKey: Uint8Array }
+  | { readonly kind: 'retirement'; readonly signer: string }
+  | { readonly kind: 'rules'; readonly version: number }
   /** A statement of a later version: its place in the log counts, what it says is not known here. */
   | { readonly kind: 'unknown' }
+
+/** Whose access ends: one session, or an owner with all sessions. */
+export type Subject = { readonly session: string } | { readonly owner: string }
 
 export interface EntryBody {
   readonly network: string
@@ -58,7 +101,23 @@ export interface EntryBody {
 
 export interface Entry extends EntryBody, Signed {}
 
-const kinds = { genesis: 0, checkpoint: 1, verdict: 2 } as const
+const kinds = {
+  genesis: 0,
+  checkpoint: 1,
+  verdict: 2,
+  grant: 3,
+  revocation: 4,
+  invitation: 5,
+  erasure: 6,
+  key: 7,
+  retirement: 8,
+  rules: 9,
+} as const
+
+/** Statements of the root log; all others stand in the logs of repositories. */
+const rootKinds: readonly Statement['kind'][] = ['genesis', 'revocation', 'key', 'retirement', 'rules']
+const fencesFlag = 1
+const foundingFlag = 2
 
 const encodeStatement = (statement: Statement): [kind: number, body: Plain] => {
   switch (statement.kind) {
@@ -83,6 +142,33 @@ const encodeStatement = (statement: Statement): [kind: number, body: Plain] => {
         kinds.verdict,
         [fromHex(statement.commit), statement.key, statement.code, statement.rule, statement.reason],
       ]
+    case 'grant': {
+      const flags = (statement.fences ? fencesFlag : 0) + (statement.founding ? foundingFlag : 0)
+      return [kinds.grant, [statement.owner, statement.role, statement.by, flags]]
+    }
+    case 'revocation': {
+      const { subject, reason } = statement
+      return [
+        kinds.revocation,
+        'session' in subject ? [0, fromHex(subject.session), reason] : [1, subject.owner, reason],
+      ]
+    }
+    case 'invitation':
+      return [
+        kinds.invitation,
+        [fromHex(statement.secret), statement.role, statement.expires, statement.uses, statement.by],
+      ]
+    case 'erasure':
+      return [
+        kinds.erasure,
+        [statement.changes.map(({ commit, key }) => [fromHex(commit), key]), statement.by, statement.reason],
+      ]
+    case 'key':
+      return [kinds.key, [statement.publicKey]]
+    case 'retirement':
+      return [kinds.retirement, [fromHex(statement.signer)]]
+    case 'rules':
+      return [kinds.rules, [statement.version]]
     case 'unknown':
       throw new TypeError('a statement that is not known cannot be written')
   }
@@ -132,19 +218,23 @@ const readMoved = (plain: Plain | undefined): Head[] | undefined => {
   return moved
 }
 
-const readStatement = (kind: number, plain: Plain | undefined): Statement | undefined => {
-  if (kind !== kinds.genesis && kind !== kinds.checkpoint && kind !== kinds.verdict) return { kind: 'unknown' }
-  if (!Array.isArray(plain)) return undefined
-  const list = plain as readonly Plain[]
-  if (kind === kinds.genesis) {
-    const [publicKey, name] = list
-    if (list.length !== 2 || !(publicKey instanceof Uint8Array) || publicKey.length !== 65) return undefined
-    return name instanceof Uint8Array && name.length === 16 ? { kind: 'genesis', publicKey, name } : undefined
-  }
-  if (kind === kinds.checkpoint) {
-    const [headsRoot, stateRoot, moved] = list
+const isName = (value: Plain | undefined): value is string => isText(value) && value !== ''
+
+const isTime = (value: Plain | undefined): value is number =>
+  typeof value === 'number' && Number.isSafeInteger(value) && value >= 0
+
+const isPublicKey = (value: Plain | undefined): value is Uint8Array =>
+  value instanceof Uint8Array && value.length === 65 && value[0] === 4
+
+/** By kind: the statement, or undefined when the body is not of its shape. */
+const readers: Readonly<Record<number, (list: readonly Plain[]) => Statement | undefined>> = {
+  [kinds.genesis]: ([publicKey, name, ...rest]) =>
+    isPublicKey(publicKey) && name instanceof Uint8Array && name.length === 16 && rest.length === 0
+      ? { kind: 'genesis', publicKey, name }
+      : undefined,
+  [kinds.checkpoint]: ([headsRoot, stateRoot, moved, ...rest]) => {
     const heads = readMoved(moved)
-    if (list.length !== 3 || !isHash(headsRoot) || (stateRoot !== null && !isHash(stateRoot)) || heads === undefined)
+    if (!isHash(headsRoot) || (stateRoot !== null && !isHash(stateRoot)) || heads === undefined || rest.length > 0)
       return undefined
     return {
       kind: 'checkpoint',
@@ -152,11 +242,51 @@ const readStatement = (kind: number, plain: Plain | undefined): Statement | unde
       stateRoot: stateRoot === null ? null : toHex(stateRoot),
       moved: heads,
     }
-  }
-  const [commit, key, code, rule, reason] = list
-  if (list.length !== 5 || !isHash(commit) || (key !== null && !isText(key))) return undefined
-  if (!isText(code) || !isText(rule) || !isText(reason)) return undefined
-  return { kind: 'verdict', commit: toHex(commit), key, code, rule, reason }
+  },
+  [kinds.verdict]: ([commit, key, code, rule, reason, ...rest]) =>
+    isHash(commit) && (key === null || isText(key)) && isText(code) && isText(rule) && isText(reason) && !rest.length
+      ? { kind: 'verdict', commit: toHex(commit), key, code, rule, reason }
+      : undefined,
+  [kinds.grant]: ([owner, role, by, flags, ...rest]) => {
+    if (!isName(owner) || (role !== null && !isName(role)) || (by !== null && !isName(by))) return undefined
+    if (!isCount(flags) || flags > fencesFlag + foundingFlag || rest.length > 0) return undefined
+    const founding = (flags & foundingFlag) !== 0
+    if (founding && role === null) return undefined
+    return { kind: 'grant', owner, role, by, fences: (flags & fencesFlag) !== 0, founding }
+  },
+  [kinds.revocation]: ([which, subject, reason, ...rest]) => {
+    if (!isText(reason) || rest.length > 0) return undefined
+    if (which === 0 && isHash(subject)) return { kind: 'revocation', subject: { session: toHex(subject) }, reason }
+    return which === 1 && isName(subject) ? { kind: 'revocation', subject: { owner: subject }, reason } : undefined
+  },
+  [kinds.invitation]: ([secret, role, expires, uses, by, ...rest]) =>
+    isHash(secret) && isName(role) && isTime(expires) && isCount(uses) && isName(by) && rest.length === 0
+      ? { kind: 'invitation', secret: toHex(secret), role, expires, uses, by }
+      : undefined,
+  [kinds.erasure]: ([named, by, reason, ...rest]) => {
+    if (!Array.isArray(named) || named.length === 0 || named.length > limits.changes) return undefined
+    if (!isName(by) || !isText(reason) || rest.length > 0) return undefined
+    const changes: { commit: string; key: string }[] = []
+    for (const one of named as readonly Plain[]) {
+      if (!Array.isArray(one) || one.length !== 2) return undefined
+      const [commit, key] = one as readonly Plain[]
+      if (!isHash(commit) || !isName(key)) return undefined
+      changes.push({ commit: toHex(commit), key })
+    }
+    return { kind: 'erasure', changes, by, reason }
+  },
+  [kinds.key]: ([publicKey, ...rest]) =>
+    isPublicKey(publicKey) && rest.length === 0 ? { kind: 'key', publicKey } : undefined,
+  [kinds.retirement]: ([signer, ...rest]) =>
+    isHash(signer) && rest.length === 0 ? { kind: 'retirement', signer: toHex(signer) } : undefined,
+  [kinds.rules]: ([version, ...rest]) =>
+    isCount(version) && rest.length === 0 ? { kind: 'rules', version } : undefined,
+}
+
+const readStatement = (kind: number, plain: Plain | undefined): Statement | undefined => {
+  const reader = readers[kind]
+  if (reader === undefined) return { kind: 'unknown' }
+  return Array.isArray(plain) ? reader(plain as readonly Plain[]) : undefined
 }
 
 /** Reads an entry; its signature and its place in the log are checked elsewhere. */
@@ -184,6 +314,9 @@ export const readEntry = (bytes: Uint8Array, hash: Hash): Entry | Refusal => {
     const isFirst = log === rootPath && epoch === 0 && n === 0
     if (!isFirst || toHex(network) !== noNetwork || toHex(hash(statement.publicKey)) !== toHex(signer)) return malformed
   } else if (log === rootPath && n === 0) return malformed
+  // A statement of the one kind of log in the other would be no statement there.
+  if (statement.kind !== 'unknown' && rootKinds.includes(statement.kind) !== (log === rootPath)) return malformed
+  if (statement.kind === 'grant' && statement.founding && n !== 0) return malformed
   return {
     ...read.signed,
     network: toHex(network),

@@ -1,0 +1,3 @@
+export { auditFolder } from './audit.ts'
+export { run } from './command.ts'
+export type { Output } from './output.ts'

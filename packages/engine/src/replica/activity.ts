@@ -1,0 +1,184 @@
+/**
+ * What happened in a repository, for people who look back: every commit that is here, the latest first, with who made it, the role they had
+ * where they stood, what it did to which item, and what became of it. It reads and changes nothing; a page of it costs its own length.
+ */
+import { isRefusal, type Refusal, refusal } from '../bytes/refusal.ts'
+import { type Change, type Commit, clockTicks, readCommit, sessionId, signedBytes } from '../commit/commit.ts'
+import type { Operation } from '../commit/operation.ts'
+import type { Commits } from '../graph/commits.ts'
+import { type Values, valuesOf } from '../merge/values.ts'
+import type { Scalar } from '../schema/field.ts'
+import { messageOf } from '../trust/signed.ts'
+import { fieldsOf } from './counting.ts'
+import type { Repository } from './repository.ts'
+
+/** What a commit did to one item. */
+export interface ActivityChange {
+  readonly schema: string
+  readonly key: string
+  readonly kind: 'create' | 'edit' | 'delete' | 'restore'
+  /** The fields that it edits, in no order. */
+  readonly fields: readonly string[]
+  /** What it put into fields that hold one value, as far as that is not erased. */
+  readonly assigned: Readonly<Record<string, Scalar>>
+  /** Why it does not count; undefined when it does. */
+  readonly why: Refusal | undefined
+  /** The item as its author found it, and as they left it: null where it is not there. Computed when they are looked at. */
+  readonly before: Values | null
+  readonly after: Values | null
+}
+
+export interface Activity {
+  /** The commit's id, hex. */
+  readonly commit: string
+  readonly session: string
+  readonly owner: string | undefined
+  readonly name: string | undefined
+  /** The role that the log gave them at the position the commit cites. */
+  readonly role: string | undefined
+  /** ms since 1970, by its author's clock */
+  readonly time: number
+  readonly changes: readonly ActivityChange[]
+  /** Whether a checkpoint of the authority covers it. */
+  readonly covered: boolean
+  /** Whether changes of it wait for something before they can count. */
+  readonly waits: boolean
+  /** Checks hashes, signature and certificate once more, here and now: why they are not good, undefined when they are. */
+  verify(): Promise<Refusal | undefined>
+}
+
+export interface ActivityOptions {
+  /** Only what comes before this commit, in the order told. */
+  readonly before?: string
+  /** So many are passed over. */
+  readonly skip?: number
+  /** So many at most, 100 unless told. */
+  readonly limit?: number
+}
+
+interface Ordered {
+  taken: number
+  readonly commits: Commit[]
+}
+
+/** By clock, then by id: the same order on every replica that holds the same commits. */
+const compare = (a: Commit, b: Commit): number => a.clock - b.clock || (a.id < b.id ? -1 : a.id > b.id ? 1 : 0)
+
+/** What was sorted stays sorted: only what came since is put in. */
+const orders = new WeakMap<Commits, Ordered>()
+
+const orderOf = (commits: Commits): readonly Commit[] => {
+  const known = orders.get(commits) ?? { taken: 0, commits: [] }
+  orders.set(commits, known)
+  const added = commits.size - known.taken
+  for (; known.taken < commits.size; known.taken++) {
+    const commit = commits.at(known.taken)
+    if (commit !== undefined) known.commits.push(commit)
+  }
+  // What is in order already is gone through once.
+  if (added > 0) known.commits.sort(compare)
+  return known.commits
+}
+
+/** How many commits stand before this one, from the earliest on. */
+const placeOf = (order: readonly Commit[], commit: Commit): number => {
+  let [low, high] = [0, order.length]
+  while (low < high) {
+    const middle = (low + high) >> 1
+    const at = order[middle]
+    if (at !== undefined && compare(at, commit) < 0) low = middle + 1
+    else high = middle
+  }
+  return low
+}
+
+/**
+ * The commits of a repository that are on this device, the latest first. `before` names a commit told earlier, so that a page goes on where
+ * the last one ended, whatever came meanwhile; a commit that is not here names nothing, and gives nothing.
+ */
+export const activity = (repository: Repository, options: ActivityOptions = {}): readonly Activity[] => {
+  const { before, skip = 0, limit = 100 } = options
+  const { commits } = repository.pipeline
+  const order = orderOf(commits)
+  const from = before === undefined ? undefined : commits.get(before)
+  if (before !== undefined && from === undefined) return []
+  const end = (from === undefined ? order.length : placeOf(order, from)) - skip
+  const told: Activity[] = []
+  for (let at = end - 1; at >= 0 && told.length < limit; at--) {
+    const commit = order[at]
+    if (commit !== undefined) told.push(toldOf(repository, commit))
+  }
+  return told
+}
+
+const toldOf = (repository: Repository, commit: Commit): Activity => {
+  const { certificates, judging } = repository.witness
+  const { log } = repository.pipeline
+  const { id, session, policy } = commit
+  const certificate = certificates.get(session)
+  const rules = judging.rulesAt(policy.root.n)
+  const who = { session, owner: certificate?.owner }
+  const denied = repository.whyDenied(id)
+  const why = ({ key, schema }: Change): Refusal | undefined =>
+    denied.find((one) => one.key === key && one.schema === schema.name)?.why
+  return {
+    commit: id,
+    session,
+    owner: certificate?.owner,
+    name: certificate?.name,
+    role: rules === undefined ? undefined : judging.roleOf(log, who, policy.authority?.n ?? -1, rules),
+    time: Math.floor(commit.clock / clockTicks),
+    changes: commit.changes.map((change) => changeOf(repository, commit, change, why(change))),
+    covered: repository.covers(id),
+    waits: repository.counting.waiting.has(id),
+    verify: () => verify(repository, commit),
+  }
+}
+
+const assignedBy = (operations: readonly Operation[]): Readonly<Record<string, Scalar>> => {
+  const assigned: Record<string, Scalar> = Object.create(null)
+  for (const operation of operations)
+    if (operation.kind === 'assign' && operation.value !== undefined) assigned[operation.field] = operation.value
+  return assigned
+}
+
+const changeOf = (repository: Repository, { id }: Commit, change: Change, why: Refusal | undefined): ActivityChange => {
+  const { key, schema, parents, operations } = change
+  const is = (kind: 'delete' | 'touch'): boolean => operations.some((operation) => operation.kind === kind)
+  const valuesAt = (when: 'before' | 'after'): Values | null => {
+    const item = repository.counting.item(key, schema.hash)
+    const index = item?.graph.indexOf(id)
+    return item === undefined || index === undefined ? null : valuesOf(item.outcome(index)[when], item.schema)
+  }
+  return {
+    schema: schema.name,
+    key,
+    kind: is('delete') ? 'delete' : parents.length === 0 ? 'create' : is('touch') ? 'restore' : 'edit',
+    fields: fieldsOf(operations),
+    assigned: assignedBy(operations),
+    why,
+    get before() {
+      return valuesAt('before')
+    },
+    get after() {
+      return valuesAt('after')
+    },
+  }
+}
+
+/** From the bytes as they are held, up to the authority's key in the root log. */
+const verify = async (repository: Repository, { id, bytes }: Commit): Promise<Refusal | undefined> => {
+  const { certificates, root, runtime } = repository.witness
+  const commit = readCommit(bytes, runtime.hash)
+  if (isRefusal(commit)) return commit
+  if (commit.id !== id) return refusal('BadHash', id)
+  const certificate = certificates.get(commit.session)
+  if (certificate === undefined) return refusal('UnknownSession', commit.session)
+  const { publicKey, owner, signer, body, signature } = certificate
+  const key = root.key(signer)
+  const issued = messageOf('certificate', body, runtime.hash)
+  const isTheirs = sessionId(publicKey, owner, runtime.hash) === commit.session
+  if (key === undefined || !isTheirs || !(await runtime.verify(key, issued, signature)))
+    return refusal('BadCertificate', commit.session)
+  return (await runtime.verify(publicKey, signedBytes(id), commit.signature)) ? undefined : refusal('BadSignature', id)
+}

@@ -1,0 +1,197 @@
+/**
+ * Verifies everything a store holds, from the authority's key up, without writing anything: files, root log, certificates, commits, the
+ * authority's logs, evidence. It promises that no byte of a log or of evidence can differ from what was stored without a problem that names
+ * the file; that a log was cut at the end of a frame, or removed, only an earlier report can tell (`since`), because what is left is what
+ * once was all.
+ */
+import { encodeUtf8, toHex } from '../../bytes/bytes.ts'
+import { isRefusal } from '../../bytes/refusal.ts'
+import type { AuthorityLog } from '../../trust/authoritylog.ts'
+import { rootPath } from '../../trust/entry.ts'
+import { isRepositoryPath } from '../../trust/rules.ts'
+import { evidenceName, isEvidenceName, proveFork } from '../evidence.ts'
+import type { Runtime } from '../ports.ts'
+import { type LogFile, readLog } from './file.ts'
+import { People } from './people.ts'
+import {
+  type AuditedFile,
+  type AuditedRepository,
+  type AuditReport,
+  type AuditSource,
+  type Problem,
+  problem,
+  type Tell,
+} from './report.ts'
+import { auditRepository, type Contents, contentHash, pathIn } from './repository.ts'
+import { type AuditedRoot, auditRoot } from './rootlog.ts'
+import { comparePast } from './since.ts'
+
+export interface AuditOptions {
+  readonly runtime: Runtime
+  /** The network's id, where whoever asks knows it. */
+  readonly network?: string
+  /** The id of the key that the authority began with, likewise. */
+  readonly key?: string
+  /** An earlier report of the same store. */
+  readonly since?: AuditReport
+}
+
+/** How often a file is read again until a frame under way is whole. */
+const patience = 10
+const logPattern = /^[0-9a-f]{64}\.log$/
+
+export const audit = (source: AuditSource, options: AuditOptions): Promise<AuditReport> =>
+  new Audit(source, options).run()
+
+class Audit {
+  readonly #source: AuditSource
+  readonly #options: AuditOptions
+  readonly #runtime: Runtime
+  readonly #problems: Problem[] = []
+  readonly #notes: string[] = []
+  readonly #files: AuditedFile[] = []
+  readonly #repositories: AuditedRepository[] = []
+  readonly #logs = new Map<string, AuthorityLog>()
+  readonly #people = new People()
+
+  constructor(source: AuditSource, options: AuditOptions) {
+    this.#source = source
+    this.#options = options
+    this.#runtime = options.runtime
+  }
+
+  async run(): Promise<AuditReport> {
+    const listed = [...(await this.#source.list())].sort((a, b) => (a.name < b.name ? -1 : 1))
+    const rootName = `${toHex(this.#runtime.hash(encodeUtf8(rootPath)))}.log`
+    const ofRoot = listed.find(({ name }) => name === rootName)
+    const root = await this.#auditRoot(ofRoot)
+    const isAuthority = root.own.length === 0
+    for (const file of listed) {
+      if (file === ofRoot) continue
+      if (logPattern.test(file.name)) await this.#auditRepository(file, root, isAuthority)
+      else await this.#auditOther(file, root)
+    }
+    const report: Omit<AuditReport, 'ok' | 'problems' | 'notes'> = {
+      network: root.log.network ?? null,
+      keys: root.keys,
+      root: { entries: root.log.size, position: root.log.position },
+      files: this.#files,
+      repositories: this.#repositories,
+      people: this.#people.list(),
+    }
+    await this.#compare(report)
+    return { ok: this.#problems.length === 0, ...report, notes: this.#notes, problems: this.#problems }
+  }
+
+  #tell(file: string | null): Tell {
+    return (code, offset, about) => this.#problems.push(problem(code, file, offset, about))
+  }
+
+  async #auditRoot(file: { readonly name: string; readonly size: number } | undefined): Promise<AuditedRoot> {
+    const { network, key } = this.#options
+    const log = file && (await this.#readLog(file, this.#tell(file.name)))
+    const tell = this.#tell(file?.name ?? null)
+    const root = await auditRoot(log, this.#runtime, tell)
+    if (root.log.network === undefined) tell('LogMissing', null, file === undefined ? '' : 'the file is damaged')
+    else if (network !== undefined && network !== root.log.network) tell('WrongNetwork', null, root.log.network)
+    const [first] = root.keys
+    if (key !== undefined && first !== undefined && first.id !== key) tell('WrongKey', null, first.id)
+    for (const certificate of root.own) this.#people.certified(certificate)
+    return root
+  }
+
+  /** Reads a log; a frame that is under way in a store that is in use is waited for. */
+  async #readLog({ name, size }: { readonly name: string; readonly size: number }, tell: Tell): Promise<LogFile> {
+    const bytes = await this.#source.read(name, size)
+    const hash = (part: Uint8Array): Uint8Array => this.#runtime.hash(part)
+    if (bytes.length < size) tell('HistoryLost', bytes.length, `${size - bytes.length} bytes while it was read`)
+    const { later } = this.#source
+    const silent = readLog(name, bytes, hash, () => undefined, true)
+    let isGrowing = false
+    for (let times = 0; later !== undefined && silent.good < bytes.length && !isGrowing && times < patience; times++) {
+      const again = await later(name)
+      isGrowing = readLog(name, again, hash, () => undefined, true).good > silent.good
+      if (again.length < silent.good) break
+    }
+    if (isGrowing) this.#notes.push(`${name}: the frame at byte ${silent.good} was being written, and is left out.`)
+    const file = readLog(name, bytes, hash, tell, isGrowing)
+    const path = file.header?.path ?? pathIn(file, this.#runtime) ?? null
+    this.#files.push({
+      name,
+      kind: 'log',
+      path,
+      size: bytes.length,
+      hash: contentHash(bytes, this.#runtime),
+      frames: file.frames.length,
+    })
+    return file
+  }
+
+  async #auditRepository(
+    listed: { readonly name: string; readonly size: number },
+    root: AuditedRoot,
+    isAuthority: boolean,
+  ): Promise<void> {
+    const from = this.#problems.length
+    const tell = this.#tell(listed.name)
+    const file = await this.#readLog(listed, tell)
+    const path = file.header?.path ?? pathIn(file, this.#runtime)
+    if (path === undefined || root.log.network === undefined) return
+    if (!isRepositoryPath(path)) return tell('BadPath', 0, path)
+    const contents = await auditRepository(path, file, { runtime: this.#runtime, root, isAuthority }, tell)
+    for (const chain of contents.forked)
+      this.#notes.push(`${path}: the chain ${chain} was forked: its session's key is in use in two places.`)
+    this.#people.wrote(path, contents)
+    this.#logs.set(listed.name, contents.log)
+    this.#repositories.push({ ...summary(path, listed.name, contents), problems: this.#problems.slice(from) })
+  }
+
+  async #auditOther(
+    { name, size }: { readonly name: string; readonly size: number },
+    root: AuditedRoot,
+  ): Promise<void> {
+    const bytes = await this.#source.read(name, size)
+    const tell = this.#tell(name)
+    const kind = kindOf(name)
+    const hash = contentHash(bytes, this.#runtime)
+    this.#files.push({ name, kind, path: null, size: bytes.length, hash, frames: 0 })
+    if (kind === 'evidence') {
+      if (name !== evidenceName(bytes, this.#runtime)) tell('WrongName', 0, name)
+      const evidence = await proveFork(bytes, this.#runtime)
+      if (isRefusal(evidence)) tell(evidence.code, 0, evidence.about)
+      else if (evidence.network !== root.log.network) tell('WrongNetwork', 0, evidence.network)
+      else this.#notes.push(`${name} proves a fork: run weft evidence on it.`)
+    } else if (kind === 'torn')
+      this.#notes.push(`${name}: what a crash left of a write that was never acknowledged. It may be deleted.`)
+    else if (kind === 'copy') this.#notes.push(`${name}: a copy that was not finished. The next start replaces it.`)
+    else if (kind === 'stray') tell('StrayFile', null, name)
+  }
+
+  async #compare(now: Omit<AuditReport, 'ok' | 'problems' | 'notes'>): Promise<void> {
+    const { since } = this.#options
+    if (since === undefined) return
+    const read = (name: string, size: number): Promise<Uint8Array> => this.#source.read(name, size)
+    const present = { report: now, logs: this.#logs, read }
+    for (const { file, about } of await comparePast(since, present, this.#runtime))
+      this.#tell(file)('HistoryLost', null, about)
+  }
+}
+
+const kindOf = (name: string): AuditedFile['kind'] => {
+  if (isEvidenceName(name)) return 'evidence'
+  if (/^=(lock|draft)\./.test(name)) return 'lock'
+  if (logPattern.test(name.replace(/\.torn$/, '')) && name.endsWith('.torn')) return 'torn'
+  if (name === 'evidence.new' || (name.endsWith('.new') && logPattern.test(name.slice(0, -4)))) return 'copy'
+  return 'stray'
+}
+
+const summary = (path: string, file: string, contents: Contents): Omit<AuditedRepository, 'problems'> => ({
+  path,
+  file,
+  commits: contents.commits.size,
+  entries: contents.log.entries.length,
+  position: contents.log.position,
+  covered: contents.covered,
+  dead: contents.dead,
+  waiting: contents.waiting,
+})

@@ -1,0 +1,68 @@
+/**
+ * How the authority answers who logs in: by the app's ways to log in, or, for a session that is certified already, by its certificate. A
+ * certificate is for the key that the channel proved, whatever the credentials are.
+ */
+import type { Plain } from '../bytes/plain.ts'
+import { isRefusal, type Refusal, refusal } from '../bytes/refusal.ts'
+import type { Certificate } from '../trust/certificate.ts'
+import type { Authority } from './authority.ts'
+import type { Certificates } from './certificates.ts'
+import type { Clock } from './clock.ts'
+import type { Peer } from './connection.ts'
+import { type Login, type Person, renewalMethod } from './login.ts'
+import type { Channel } from './ports.ts'
+import type { Quota } from './quota.ts'
+
+export interface CertifyingOptions {
+  readonly authority: Authority
+  readonly certificates: Certificates
+  readonly clock: Clock
+  readonly quota: Quota | undefined
+  readonly logins: readonly Login[]
+  /** How long a certificate lasts, ms; as long as it may unless told. */
+  readonly life: number | undefined
+  isRevoked(certificate: Certificate): boolean
+}
+
+export class Certifying {
+  readonly #of: CertifyingOptions
+  readonly #logins = new Map<string, Login>()
+
+  /** Throws a `TypeError` for two logins of one method. */
+  constructor(of: CertifyingOptions) {
+    this.#of = of
+    for (const login of of.logins) {
+      if (this.#logins.has(login.method) || login.method === renewalMethod)
+        throw new TypeError(`the login method ${login.method} is given twice, or is not an app's to give`)
+      this.#logins.set(login.method, login)
+    }
+  }
+
+  async judge(method: string, credentials: Plain, peer: Peer, channel: Channel): Promise<Certificate | Refusal> {
+    if (method === renewalMethod) return this.#renew(peer, channel)
+    const login = this.#logins.get(method)
+    if (login === undefined)
+      return refusal('LoginRefused', `ways to log in here: ${[...this.#logins.keys()].join(', ') || 'none'}`)
+    const person = await login.check(credentials, peer.key, channel.address)
+    return isRefusal(person) ? person : this.#certify(peer, person, channel)
+  }
+
+  /** The next certificate of a session that showed one in force. Who asks before half of its life is over keeps it. */
+  async #renew(peer: Peer, channel: Channel): Promise<Certificate | Refusal> {
+    const { certificate } = peer
+    const now = this.#of.clock.now()
+    if (certificate === undefined || certificate.expires <= now) return refusal('LoginRefused', 'nothing to renew')
+    if (this.#of.isRevoked(certificate)) return refusal('LoginRefused', 'the session is revoked')
+    if (now < certificate.issued + (certificate.expires - certificate.issued) / 2) return certificate
+    return this.#certify(peer, certificate, channel)
+  }
+
+  async #certify(peer: Peer, { owner, name }: Person, { address }: Channel): Promise<Certificate | Refusal> {
+    const { authority, certificates, quota, life } = this.#of
+    const tooFast = quota?.certifies(owner, address, peer.certificate === undefined)
+    if (tooFast !== undefined) return tooFast
+    const certificate = await authority.certify(peer.publicKey, owner, name, life)
+    certificates.keep(certificate)
+    return certificate
+  }
+}

@@ -1,0 +1,205 @@
+/**
+ * Judges what somebody does by the rules that were in force where they stood: the rule version and the end of access that their root
+ * position names, the role that their position in the repository's log gives. Pure functions of commits and logs: every replica that
+ * has the same ones judges alike.
+ */
+import { type Refusal, refusal } from '../bytes/refusal.ts'
+import type { Commit } from '../commit/commit.ts'
+import type { ItemState } from '../merge/state.ts'
+import { valuesOf } from '../merge/values.ts'
+import type { Schema } from '../schema/schema.ts'
+import type { AuthorityLog, Death } from '../trust/authoritylog.ts'
+import { type Denial, foundersRole, judgeRules, type Rule, type RuleFaults, type Who } from '../trust/rules.ts'
+import type { Certificates } from './certificates.ts'
+import type { RootLog } from './rootlog.ts'
+
+/** Somebody with a certificate, by its session and owner. */
+export interface Person {
+  readonly session: string
+  readonly owner: string
+}
+
+type Judged = Omit<Who, 'params'>
+
+/** What a change does to an item, as its author saw it. */
+export interface Edit {
+  readonly key: string
+  readonly schema: Schema
+  readonly fields: readonly string[]
+  readonly before: ItemState
+  readonly after: ItemState
+}
+
+export const denied = ({ code, rule, reason }: Denial, about: string): Refusal => ({
+  ...refusal(code, about),
+  ...(rule !== undefined && { rule }),
+  ...(reason !== undefined && { reason }),
+})
+
+export class Judging {
+  readonly #version: (version: number) => readonly Rule[] | undefined
+  readonly #root: RootLog
+  readonly #certificates: Certificates
+  readonly #faults: RuleFaults
+
+  constructor(
+    version: (version: number) => readonly Rule[] | undefined,
+    root: RootLog,
+    certificates: Certificates,
+    faults: RuleFaults,
+  ) {
+    this.#version = version
+    this.#root = root
+    this.#certificates = certificates
+    this.#faults = faults
+  }
+
+  /** The rules in force at a root position; undefined when this replica does not have that version. */
+  rulesAt(n: number): readonly Rule[] | undefined {
+    return this.#version(this.#root.rulesAt(n))
+  }
+
+  /** The owner's role at a place in the repository's log; before the first entry, the one that founding gives. */
+  roleOf(log: AuthorityLog, who: Omit<Judged, 'role'>, n: number, rules: readonly Rule[]): string | undefined {
+    if (who.owner === undefined) return undefined
+    return n < 0 ? foundersRole(rules, log.path, { ...who, role: undefined }, this.#faults) : log.roleAt(who.owner, n)
+  }
+
+  /** Who founds a repository by this commit, and with which role; undefined when its author may not. */
+  founderOf(commit: Commit, log: AuthorityLog): { readonly owner: string; readonly role: string } | undefined {
+    const { session, policy } = commit
+    const owner = this.#certificates.get(session)?.owner
+    const rules = this.rulesAt(policy.root.n)
+    if (owner === undefined || rules === undefined) return undefined
+    const role = this.roleOf(log, { session, owner }, -1, rules)
+    return role === undefined ? undefined : { owner, role }
+  }
+
+  /** Why a commit must wait before anybody can judge it. */
+  waits(commit: Commit, log: AuthorityLog): Refusal | undefined {
+    const { root } = commit.policy
+    if (this.rulesAt(root.n) === undefined) return refusal('UnknownRules', String(this.#root.rulesAt(root.n)))
+    const revokedAt = this.#revokedAt(commit)
+    if (revokedAt === undefined || root.n >= revokedAt) return undefined
+    const decided = log.firstKnowing(revokedAt) !== Number.POSITIVE_INFINITY
+    const covered = log.coveredAt(commit.chain, commit.seq) !== Number.POSITIVE_INFINITY
+    return decided || covered ? undefined : refusal('Undecided', commit.id)
+  }
+
+  /** From where on a commit is dead by what the logs say of its author. */
+  deathOf(commit: Commit, log: AuthorityLog): Death | undefined {
+    const owner = this.#certificates.get(commit.session)?.owner
+    return owner === undefined ? undefined : log.deathOf(commit, owner, this.#revokedAt(commit))
+  }
+
+  /** Whether the access of the session or its owner was ended. */
+  isRevoked(session: string): boolean {
+    const owner = this.#certificates.get(session)?.owner
+    return owner !== undefined && this.#root.revokedAt({ session, owner }) !== undefined
+  }
+
+  #revokedAt({ session }: Commit): number | undefined {
+    const owner = this.#certificates.get(session)?.owner
+    return owner === undefined ? undefined : this.#root.revokedAt({ session, owner })
+  }
+
+  /** Why the rules refuse a change; undefined when they allow it. */
+  write(commit: Commit, log: AuthorityLog, edit: Edit): Refusal | undefined {
+    const owner = this.#certificates.get(commit.session)?.owner
+    const about = `write ${log.path} ${edit.schema.name} ${edit.key}`
+    if (owner === undefined) return refusal('UnknownSession', commit.session)
+    return this.writing(
+      { session: commit.session, owner },
+      commit.policy.root.n,
+      commit.policy.authority?.n ?? -1,
+      log,
+      edit,
+      about,
+    )
+  }
+
+  /** The same for a change that is not in a commit yet. */
+  writing(
+    { session, owner }: Person,
+    rootN: number,
+    n: number,
+    log: AuthorityLog,
+    edit: Edit,
+    about: string,
+  ): Refusal | undefined {
+    const revokedAt = this.#root.revokedAt({ session, owner })
+    if (revokedAt !== undefined && rootN >= revokedAt) return refusal('Revoked', about)
+    const rules = this.rulesAt(rootN)
+    if (rules === undefined) return refusal('UnknownRules', about)
+    const role = this.roleOf(log, { session, owner }, n, rules)
+    const { schema, fields } = edit
+    const item = Object.freeze({ schema: schema.name, key: edit.key })
+    const input = {
+      session,
+      owner,
+      role,
+      item,
+      fields,
+      get before() {
+        return valuesOf(edit.before, schema)
+      },
+      get after() {
+        return valuesOf(edit.after, schema)
+      },
+    }
+    const denial = judgeRules(rules, 'write', log.path, input, this.#faults)
+    return denial === undefined ? undefined : denied(denial, about)
+  }
+
+  /** Who somebody is in a repository now: the newest rules, the newest role. */
+  whoNow(log: AuthorityLog, entries: number, person: Person | undefined): { who: Judged; rules: readonly Rule[] } {
+    const rules = this.rulesAt(this.#root.size - 1) ?? []
+    if (person === undefined) return { who: { session: undefined, owner: undefined, role: undefined }, rules }
+    const { session, owner } = person
+    return { who: { session, owner, role: this.roleOf(log, { session, owner }, entries - 1, rules) }, rules }
+  }
+
+  /** Why somebody may not read the repository now. `entries`: how many of its log count. */
+  read(log: AuthorityLog, entries: number, person: Person | undefined): Refusal | undefined {
+    if (person !== undefined && this.#root.revokedAt(person) !== undefined) return refusal('Revoked', log.path)
+    const { who, rules } = this.whoNow(log, entries, person)
+    const denial = judgeRules(rules, 'read', log.path, who, this.#faults)
+    return denial === undefined ? undefined : denied(denial, `read ${log.path}`)
+  }
+
+  /** The entry that made a former reader none; undefined for readers and for whoever never was one. */
+  endedAt(log: AuthorityLog, entries: number, person: Person): number | undefined {
+    const revokedAt = this.#root.revokedAt(person)
+    const ended = revokedAt === undefined ? log.takenAt(person.owner) : log.firstKnowing(revokedAt)
+    if (ended === undefined || ended >= entries) return undefined
+    const { who, rules } = this.whoNow(log, ended, person)
+    return judgeRules(rules, 'read', log.path, who, this.#faults) === undefined ? ended : undefined
+  }
+
+  /** Why somebody may not give that role to that owner now. */
+  grant(
+    log: AuthorityLog,
+    entries: number,
+    person: Person,
+    subject: { readonly owner: string },
+    give: string | null,
+  ): Refusal | undefined {
+    const { who, rules } = this.whoNow(log, entries, person)
+    const role = log.roleAt(subject.owner, entries - 1)
+    const denial = judgeRules(
+      rules,
+      'grant',
+      log.path,
+      { ...who, subject: { owner: subject.owner, role }, give },
+      this.#faults,
+    )
+    return denial === undefined ? undefined : denied(denial, `grant ${log.path} ${subject.owner}`)
+  }
+
+  /** Why somebody may not erase in the repository now. */
+  erase(log: AuthorityLog, entries: number, person: Person): Refusal | undefined {
+    const { who, rules } = this.whoNow(log, entries, person)
+    const denial = judgeRules(rules, 'erase', log.path, who, this.#faults)
+    return denial === undefined ? undefined : denied(denial, `erase ${log.path}`)
+  }
+}

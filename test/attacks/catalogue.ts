@@ -1,0 +1,66 @@
+/**
+ * The attack catalogue as a table: which function attacks for a row, how much in a sample of seconds and how much in full. What the number
+ * counts (attacks, commits, schedules, texts) the function says.
+ */
+import type { Row } from './row.ts'
+
+export interface Entry {
+  readonly harness: string
+  /** The function is loaded when its row is run. */
+  readonly load: () => Promise<Row>
+  readonly sample: number
+  readonly full: number
+}
+
+const from =
+  <Rows>(file: string, load: () => Promise<Rows>) =>
+  (pick: (rows: Rows) => Row, sample: number, full: number): Entry => ({
+    harness: `test/attacks/rows/${file}.ts`,
+    load: async () => pick(await load()),
+    sample,
+    full,
+  })
+
+const identity = from('identity', () => import('./rows/identity.ts'))
+const contexts = from('contexts', () => import('./rows/contexts.ts'))
+const signatures = from('signatures', () => import('./rows/signatures.ts'))
+const certificates = from('certificates', () => import('./rows/certificates.ts'))
+const authorization = from('authorization', () => import('./rows/authorization.ts'))
+const rules = from('rules', () => import('./rows/rules.ts'))
+const clocks = from('clocks', () => import('./rows/clocks.ts'))
+const fuzz = from('fuzz', () => import('./rows/fuzz.ts'))
+const graph = from('graph', () => import('./rows/graph.ts'))
+const transport = from('transport', () => import('./rows/transport.ts'))
+const demo = from('demo', () => import('./rows/demo.ts'))
+
+export const catalogue: Readonly<Record<string, Entry>> = {
+  A1: identity((rows) => rows.flips, 1, 50),
+  A2: identity((rows) => rows.authors, 500, 10_000),
+  A3: identity((rows) => rows.fields, 2, 100),
+  A4: contexts((rows) => rows.replays, 2, 100),
+  A5: signatures((rows) => rows.wycheproof, 3, 4),
+  A6: fuzz((rows) => rows.canonical, 20_000, 1_000_000),
+  A7: identity((rows) => rows.collisions, 1, 20),
+  A8: certificates((rows) => rows.wrong, 3, 100),
+  A9: certificates((rows) => rows.possession, 60, 1_000),
+  B1: authorization((rows) => rows.noRule, 40, 2_000),
+  B2: authorization((rows) => rows.fieldsOfRoles, 300, 10_000),
+  B3: authorization((rows) => rows.evilMerges, 240, 10_000),
+  B4: authorization((rows) => rows.races, 30, 10_000),
+  B5: authorization((rows) => rows.expired, 300, 10_000),
+  B7: clocks((rows) => rows.clocks, 300, 10_000),
+  B10: rules((rows) => rows.paths, 2_000, 100_000),
+  B11: rules((rows) => rows.faulty, 60, 5_000),
+  C1: graph((rows) => rows.orphans, 4_000, 1_000_000),
+  C2: graph((rows) => rows.ancestry, 4, 1_000),
+  C3: fuzz((rows) => rows.heads, 2_000, 10_000),
+  C4: graph((rows) => rows.storms, 3, 200),
+  C5: fuzz((rows) => rows.orders, 200, 100_000),
+  C6: fuzz((rows) => rows.bombs, 2_000, 100_000),
+  C7: transport((rows) => rows.bombs, 16, 1_000),
+  C8: fuzz((rows) => rows.poisoned, 2_000, 100_000),
+  C9: graph((rows) => rows.schemas, 3, 1_000),
+  C10: fuzz((rows) => rows.prototypes, 20_000, 1_000_000),
+  D13: fuzz((rows) => rows.decoders, 20_000, 1_000_000),
+  F5: demo((rows) => rows.hostileBoard, 16, 64),
+}

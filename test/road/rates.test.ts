@@ -1,0 +1,276 @@
+/** What one user and one address may have of the authority, on whole replicas under virtual time. */
+import { anonymous, type Channel, type Login, type Repository, type Transport } from '@weft-db/engine'
+import { expect, test } from 'vitest'
+import { encode } from '../../packages/engine/src/bytes/cbor.ts'
+import { memoryPair } from '../sim/memory-transport.ts'
+import { board, Card, Lab, type Replica } from './lab.ts'
+
+/** Accounts by name: each name is one owner, with however many sessions. */
+const named: Login = {
+  method: 'anonymous',
+  check: async (credentials) => ({ owner: `user:${String(credentials)}`, name: String(credentials) }),
+}
+
+const idsOf = ({ pipeline }: Repository): string[] => {
+  const ids: string[] = []
+  for (let index = 0; index < pipeline.commits.size; index++) ids.push(pipeline.commits.at(index)?.id ?? '')
+  return ids
+}
+
+const codes = ({ incidents }: Replica): Set<string> => new Set(incidents.map(({ code }) => code))
+
+/** The other side sees every channel as one from that address. */
+const from = (address: string, transport: Transport): Transport => ({
+  start: (onChannel) => transport.start((channel) => onChannel(addressed(address, channel))),
+  stop: () => transport.stop(),
+})
+
+const addressed = (address: string, channel: Channel): Channel => ({
+  address,
+  remote: channel.remote,
+  initiator: channel.initiator,
+  get buffered() {
+    return channel.buffered
+  },
+  listen: (listener) => channel.listen(listener),
+  send: (message) => channel.send(message),
+  close: (reason) => channel.close(reason),
+})
+
+/** An authority that takes channels from addresses, and a way to dial it bare. */
+const gatehouse = async (lab: Lab, options: Parameters<Lab['authority']>[0] = {}) => {
+  const lines = new Map<string, ReturnType<typeof memoryPair>>()
+  let accept: ((channel: Channel) => void) | undefined
+  const transport: Transport = {
+    start: (onChannel) => {
+      accept = onChannel
+    },
+    stop: async () => undefined,
+  }
+  const replica = await lab.authority({ transports: [transport], ...options })
+  const line = (address: string): ReturnType<typeof memoryPair> => {
+    const pair = memoryPair()
+    lines.set(address, pair)
+    from(address, pair.b).start((channel) => accept?.(channel))
+    return pair
+  }
+  const dial = (address: string): { channel: Channel; heard: Uint8Array[]; state: { closed: string | undefined } } => {
+    const pair = line(address)
+    const heard: Uint8Array[] = []
+    const state: { closed: string | undefined } = { closed: undefined }
+    let made: Channel | undefined
+    pair.a.start((channel) => {
+      made = channel
+      channel.listen({
+        message: (bytes) => heard.push(bytes),
+        drain: () => undefined,
+        closed: (reason) => {
+          state.closed = reason
+        },
+      })
+    })
+    pair.connect()
+    if (made === undefined) throw new Error('no channel')
+    return { channel: made, heard, state }
+  }
+  return { ...replica, line, dial }
+}
+
+test('an honest burst above the rate is told TooFast, loses nothing, and is delivered in time', async () => {
+  const lab = new Lab('burst')
+  const authority = await lab.authority({
+    logins: [named],
+    rates: { commitsPerUser: { burst: 20, perSecond: 4 } },
+  })
+  const ada = await lab.join('ada', { captureRate: 1_000 })
+  const cards = ada.database.repository(board)
+  await lab.until(() => cards.pipeline.isOpen)
+  for (let at = 0; at < 100; at++) {
+    cards.create(Card, { title: `card ${at}` }, { key: `card-${at}` })
+    cards.flush()
+  }
+  await lab.until(() => ada.database.status.problem?.code === 'TooFast')
+  const shown = authority.database.repository(board)
+  expect(shown.pipeline.commits.size).toBeLessThan(100)
+  const began = lab.world.now
+  await lab.until(() => cards.unacknowledged === 0, 600_000)
+  // No sooner than the rate allows, and not much later than the longest pause between two tries.
+  const took = (lab.world.now - began) / 1_000
+  expect(took).toBeGreaterThan(15)
+  expect(took).toBeLessThan(120)
+  expect(new Set(idsOf(shown))).toEqual(new Set(idsOf(cards)))
+  expect(shown.query(Card).current?.length).toBe(100)
+  await lab.until(() => ada.database.status.problem === undefined)
+  expect(ada.database.status.connection).toBe('online')
+})
+
+test('twenty sessions of one user have the share of one, and another user has its own', async () => {
+  const lab = new Lab('sybils')
+  const rate = { burst: 10, perSecond: 2 }
+  const authority = await lab.authority({ logins: [named], rates: { commitsPerUser: rate } })
+  const sessions: Replica[] = []
+  for (let at = 0; at < 20; at++) {
+    const one = await lab.client(`eve ${at}`, { captureRate: 1_000 })
+    one.database.login(anonymous('eve')).catch(() => undefined)
+    sessions.push(one)
+  }
+  const ada = await lab.join('ada', { captureRate: 1_000 })
+  const boards = [...sessions, ada].map(({ database }) => database.repository(board))
+  await lab.until(() => boards.every(({ pipeline }) => pipeline.isOpen))
+  await lab.run(2_000)
+  const began = lab.world.now
+  for (let at = 0; at < 10; at++)
+    for (const one of boards.slice(0, -1)) {
+      one.create(Card, { title: 'eve' })
+      one.flush()
+    }
+  const own = boards.at(-1)
+  if (own === undefined) throw new Error('ada has a board')
+  for (let at = 0; at < 10; at++) {
+    own.create(Card, { title: 'ada' })
+    own.flush()
+  }
+  await lab.until(() => own.unacknowledged === 0, 5_000)
+  await lab.run(30_000)
+  const seconds = (lab.world.now - began) / 1_000
+  const written = idsOf(authority.database.repository(board))
+    .map((id) => authority.database.repository(board).pipeline.commits.get(id)?.session ?? '')
+    .map((session) => authority.database.certificates.get(session)?.owner)
+  const ofEve = written.filter((owner) => owner === 'user:eve').length
+  const share = rate.burst + rate.perSecond * seconds
+  expect(ofEve).toBeGreaterThan(rate.burst)
+  expect(ofEve).toBeLessThanOrEqual(share * 1.1)
+  expect(written.filter((owner) => owner === 'user:ada').length).toBe(10)
+  expect(codes(authority)).toContain('TooFast')
+})
+
+test('an address whose channels offend is kept out by every new one, for longer each time; others come in', async () => {
+  const lab = new Lab('kept out')
+  const authority = await gatehouse(lab)
+  const offend = async (): Promise<string | undefined> => {
+    const { channel, state } = authority.dial('192.0.2.66')
+    await lab.run(1)
+    if (state.closed !== undefined) return 'kept out'
+    for (let offence = 0; offence < 3; offence++) channel.send(encode([offence, 99]))
+    await lab.run(1)
+    return state.closed === undefined ? 'open' : 'closed'
+  }
+  const waits: number[] = []
+  for (let time = 0; time < 8; time++) {
+    let waited = 0
+    while ((await offend()) === 'kept out') {
+      await lab.run(500)
+      waited += 500
+    }
+    waits.push(waited)
+  }
+  expect(waits.slice(0, 6)).toEqual([0, 0, 0, 0, 0, 0])
+  expect(waits[6]).toBeGreaterThanOrEqual(1_000)
+  expect(waits[7]).toBeGreaterThan(waits[6] ?? 0)
+  const other = authority.dial('192.0.2.1')
+  await lab.run(1)
+  expect(other.state.closed).toBeUndefined()
+  expect(other.heard.length).toBeGreaterThan(0)
+  expect(codes(authority)).toContain('TooFast')
+})
+
+test('one address opens so many channels at once, and another is not hindered', async () => {
+  const lab = new Lab('connections')
+  const authority = await gatehouse(lab, { rates: { connectionsPerAddress: { burst: 5, perSecond: 1 } } })
+  const dialled = Array.from({ length: 9 }, () => authority.dial('192.0.2.66'))
+  const other = authority.dial('192.0.2.1')
+  await lab.run(1)
+  expect(dialled.filter(({ state }) => state.closed === undefined).length).toBe(5)
+  expect(other.state.closed).toBeUndefined()
+  await lab.run(1_000)
+  const later = authority.dial('192.0.2.66')
+  await lab.run(1)
+  expect(later.state.closed).toBeUndefined()
+})
+
+test('bytes of strangers have a rate for their address', async () => {
+  const lab = new Lab('stranger bytes')
+  const authority = await gatehouse(lab, { rates: { strangerBytesPerAddress: { burst: 1_000, perSecond: 1 } } })
+  const { channel, state } = authority.dial('192.0.2.66')
+  for (let number = 0; number < 60 && state.closed === undefined; number++) {
+    channel.send(encode([number, 4, 'TooFast', 'x'.repeat(60)]))
+    await lab.run(1)
+  }
+  expect(state.closed).toBeDefined()
+  expect(codes(authority)).toContain('TooFast')
+})
+
+test('frames above the rate wait, in their order, and too many of them close the channel', async () => {
+  const lab = new Lab('frames')
+  const authority = await gatehouse(lab, { rates: { framesPerUser: { burst: 10, perSecond: 100 } } })
+  const { channel, state } = authority.dial('192.0.2.66')
+  for (let number = 0; number < 500; number++) channel.send(encode([number, 5]))
+  await lab.run(1_000)
+  expect(state.closed).toBeUndefined()
+  await lab.run(10_000)
+  for (let number = 500; number < 2_500; number++) channel.send(encode([number, 5]))
+  await lab.run(1_000)
+  expect(state.closed).toBeDefined()
+  expect(codes(authority)).toEqual(new Set(['TooMany']))
+})
+
+test('logins and new sessions have rates for their address, and who is refused is told when to try again', async () => {
+  const lab = new Lab('logins')
+  const authority = await gatehouse(lab, { rates: { sessionsPerAddress: { burst: 3, perSecond: 0.1 } } })
+  const login = async (name: string, address: string): Promise<string> => {
+    const pair = authority.line(address)
+    const one = await lab.start(name, { transports: [pair.a] })
+    pair.connect()
+    let outcome = ''
+    one.database.login(anonymous(name)).then(
+      () => {
+        outcome = 'certified'
+      },
+      (error: Error) => {
+        outcome = error.message
+      },
+    )
+    await lab.until(() => outcome !== '')
+    return outcome
+  }
+  const outcomes: string[] = []
+  for (let at = 0; at < 5; at++) outcomes.push(await login(`eve ${at}`, '192.0.2.66'))
+  expect(outcomes.slice(0, 3)).toEqual(['certified', 'certified', 'certified'])
+  for (const refused of outcomes.slice(3)) expect(refused).toMatch(/try again in \d+ s/)
+  expect(await login('ada', '192.0.2.1')).toBe('certified')
+  await lab.run(10_000)
+  expect(await login('eve 9', '192.0.2.66')).toBe('certified')
+})
+
+test('one certificate after another has a rate for its owner', async () => {
+  const lab = new Lab('certificates')
+  await lab.authority({ logins: [named], rates: { certificatesPerUser: { burst: 2, perSecond: 0.1 } } })
+  const outcomes: string[] = []
+  for (let at = 0; at < 4; at++) {
+    const one = await lab.client(`eve ${at}`)
+    one.database.login(anonymous('eve')).then(
+      () => outcomes.push('certified'),
+      (error: Error) => outcomes.push(error.message.includes('try again') ? 'later' : error.message),
+    )
+    await lab.until(() => outcomes.length > at)
+  }
+  expect(outcomes).toEqual(['certified', 'certified', 'later', 'later'])
+})
+
+test('one user founds so many repositories, and what waits is founded when the rate allows', async () => {
+  const lab = new Lab('repositories')
+  const authority = await lab.authority({
+    logins: [named],
+    rates: { repositoriesPerUser: { burst: 3, perSecond: 0.05 } },
+  })
+  const eve = await lab.join('eve', { captureRate: 1_000 })
+  const founded = () => [...authority.database.repositories].filter(({ pipeline }) => !pipeline.isBlank).length
+  const boards = Array.from({ length: 5 }, (_, at) => eve.database.repository(`/board/${at}`))
+  await lab.until(() => boards.every(({ pipeline }) => pipeline.isOpen))
+  for (const one of boards) one.create(Card, { title: 'mine' })
+  await lab.until(() => eve.database.status.problem?.code === 'TooManyRepositories')
+  await lab.run(1_000)
+  expect(founded()).toBe(3)
+  await lab.until(() => boards.every((one) => one.unacknowledged === 0), 600_000)
+  expect(founded()).toBe(5)
+})
