@@ -9,7 +9,7 @@ export class Arrival {
   failure = $state<Failure>()
   #code: string | undefined
 
-  /** Called when any of this may have changed; one code is used once. */
+  /** Called when any of this may have changed; a code that was refused is not tried again by itself. */
   async come(board: Board, code: string): Promise<void> {
     if (this.#code === code) return
     this.#code = code
@@ -21,6 +21,7 @@ export class Arrival {
         route.leaveInvitation()
         boards.visit(route.board)
       }
+      this.#code = undefined
     } catch (problem) {
       this.failure = failureOf(problem)
       // Nobody heard the code: it is tried again when the server is back.

@@ -37,10 +37,11 @@ export const moveColumn = (column: ColumnItem, index: number, others: readonly C
 }
 
 /** A transaction commits first what was typed a moment ago, so that a restored card has it. */
-export const deleteCard = (board: Board, card: CardItem): void => {
+export const deleteCard = (board: Board, card: CardItem): boolean => {
   const title = nameOf(card)
-  if (attempt(() => board.transact(() => board.delete(card))))
-    offerUndo(`Deleted “${title}”`, () => board.restore(card))
+  const isDone = attempt(() => board.transact(() => board.delete(card)))
+  if (isDone) offerUndo(`Deleted “${title}”`, () => board.restore(card))
+  return isDone
 }
 
 /** The cards that stand in the column go with it, and come back with it. */

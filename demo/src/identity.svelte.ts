@@ -44,6 +44,11 @@ export class Identity {
     }
   }
 
+  /** The next person is asked for a name again. */
+  forget(): void {
+    remember('name', '')
+  }
+
   #look(): void {
     if (this.failure !== undefined) return
     if (db.person !== undefined) {

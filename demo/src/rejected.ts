@@ -1,6 +1,7 @@
 /** Own work that does not count: said once when it is refused, listed where access ended, and given out as a file. */
 import { type Rejection, WeftError } from '@weft-db/weft'
 import { type Board, db } from './database.ts'
+import { download } from './download.ts'
 import { failureOf } from './failure.ts'
 import { Card, Column } from './shared.ts'
 import { toasts } from './toasts.svelte.ts'
@@ -45,10 +46,6 @@ export const lineOf = (board: Board, { schema, key, content }: Rejection): strin
 
 /** All of it as a JSON file: the rejections as the replica keeps them, with the content that was written. */
 export const exportLost = (board: Board): void => {
-  const text = JSON.stringify({ board: board.path, exported: new Date().toISOString(), rejections: lostOn(board) }, null, 2)
-  const address = URL.createObjectURL(new Blob([text], { type: 'application/json' }))
-  const name = `${board.path.split('/').at(-1) ?? 'board'}-not-saved.json`
-  Object.assign(document.createElement('a'), { href: address, download: name }).click()
-  // The download has begun when the click is over; some browsers read it a little later.
-  setTimeout(() => URL.revokeObjectURL(address), 60_000)
+  const content = { board: board.path, exported: new Date().toISOString(), rejections: lostOn(board) }
+  download(`${board.path.split('/').at(-1) ?? 'board'}-not-saved.json`, content)
 }

@@ -9,10 +9,12 @@ import { isRole, type Role } from './shared.ts'
 export type Standing = Role | 'removed' | 'stranger' | 'unknown'
 
 export const standingOf = (board: Board): Standing => {
+  // Who is logged in is told with the status, of which the session is a part.
+  const isLoggedIn = db.session !== undefined && db.person !== undefined
   const { barred, role } = board
   const isKnown = board.members.length > 0
   if (barred) return isKnown ? 'removed' : 'stranger'
-  if (!db.person) return 'unknown'
+  if (!isLoggedIn) return 'unknown'
   if (isRole(role)) return role
   return isKnown ? 'removed' : 'unknown'
 }

@@ -28,9 +28,12 @@ const certificates = from('certificates', () => import('./rows/certificates.ts')
 const authorization = from('authorization', () => import('./rows/authorization.ts'))
 const rules = from('rules', () => import('./rows/rules.ts'))
 const clocks = from('clocks', () => import('./rows/clocks.ts'))
+const revocation = from('revocation', () => import('./rows/revocation.ts'))
 const fuzz = from('fuzz', () => import('./rows/fuzz.ts'))
+const bombs = from('bombs', () => import('./rows/bombs.ts'))
 const graph = from('graph', () => import('./rows/graph.ts'))
 const transport = from('transport', () => import('./rows/transport.ts'))
+const edge = from('edge', () => import('./rows/edge.ts'))
 const demo = from('demo', () => import('./rows/demo.ts'))
 
 export const catalogue: Readonly<Record<string, Entry>> = {
@@ -48,7 +51,10 @@ export const catalogue: Readonly<Record<string, Entry>> = {
   B3: authorization((rows) => rows.evilMerges, 240, 10_000),
   B4: authorization((rows) => rows.races, 30, 10_000),
   B5: authorization((rows) => rows.expired, 300, 10_000),
+  B6: revocation((rows) => rows.backdating, 8, 10_000),
   B7: clocks((rows) => rows.clocks, 300, 10_000),
+  B8: revocation((rows) => rows.equivocation, 6, 1_000),
+  B9: revocation((rows) => rows.withheld, 20, 2_000),
   B10: rules((rows) => rows.paths, 2_000, 100_000),
   B11: rules((rows) => rows.faulty, 60, 5_000),
   C1: graph((rows) => rows.orphans, 4_000, 1_000_000),
@@ -56,11 +62,20 @@ export const catalogue: Readonly<Record<string, Entry>> = {
   C3: fuzz((rows) => rows.heads, 2_000, 10_000),
   C4: graph((rows) => rows.storms, 3, 200),
   C5: fuzz((rows) => rows.orders, 200, 100_000),
-  C6: fuzz((rows) => rows.bombs, 2_000, 100_000),
+  C6: bombs((rows) => rows.bombs, 2_000, 100_000),
   C7: transport((rows) => rows.bombs, 16, 1_000),
   C8: fuzz((rows) => rows.poisoned, 2_000, 100_000),
   C9: graph((rows) => rows.schemas, 3, 1_000),
   C10: fuzz((rows) => rows.prototypes, 20_000, 1_000_000),
+  D7: edge((rows) => rows.D7, 20_000, 1_000_000),
+  D8: edge((rows) => rows.D8, 200, 1_000),
+  D9: edge((rows) => rows.D9, 200, 5_000),
+  D10: edge((rows) => rows.D10, 2_000, 1_000_000),
   D13: fuzz((rows) => rows.decoders, 20_000, 1_000_000),
+  F1: edge((rows) => rows.F1, 400, 100_000),
+  F2: edge((rows) => rows.F2, 1, 20),
+  F3: edge((rows) => rows.F3, 60, 10_000),
+  F4: edge((rows) => rows.F4, 400, 1_000_000),
   F5: demo((rows) => rows.hostileBoard, 16, 64),
+  F6: edge((rows) => rows.F6, 1, 20),
 }

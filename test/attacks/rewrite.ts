@@ -15,7 +15,7 @@ export interface Edit {
   readonly changes?: (changes: readonly (readonly Uint8Array[])[]) => readonly (readonly Uint8Array[])[]
 }
 
-const listOf = (bytes: Uint8Array): Fields => {
+export const listOf = (bytes: Uint8Array): Fields => {
   const plain = decode(bytes)
   if (isRefusal(plain) || !Array.isArray(plain)) throw new Error('not a list')
   return plain as Fields

@@ -1,7 +1,10 @@
+import { mkdtempSync, rmSync } from 'node:fs'
 import { createRequire } from 'node:module'
+import { tmpdir } from 'node:os'
+import { join } from 'node:path'
 import { WeftError } from '@weft-db/engine'
 import { browserRuntime, indexedDbKeys, memoryKeys } from '@weft-db/runtime/browser'
-import { nodeRuntime } from '@weft-db/runtime/node'
+import { fileKeys, nodeRuntime } from '@weft-db/runtime/node'
 import { afterAll, expect, test, vi } from 'vitest'
 import { keysContract } from './keys.ts'
 
@@ -14,6 +17,15 @@ afterAll(() => vi.unstubAllGlobals())
 keysContract('memory', nodeRuntime(), () => {
   const keys = memoryKeys()
   return { keys, reopen: () => keys }
+})
+
+const folder = mkdtempSync(join(tmpdir(), 'weft-keys-'))
+afterAll(() => rmSync(folder, { recursive: true }))
+let stores = 0
+keysContract('files', nodeRuntime(), () => {
+  const store = stores++
+  const open = () => fileKeys((name) => join(folder, `${store}-${name}.key`))
+  return { keys: open(), reopen: open }
 })
 
 let databases = 0

@@ -60,6 +60,37 @@ export const joinAt = async (page: Page, url: string, board: string, name: strin
   await openBoard(page, url, board)
 }
 
+/** A link that brings others to the board that the page shows, with that role. */
+export const linkFrom = async (page: Page, role: 'editor' | 'viewer' = 'editor'): Promise<string> => {
+  await page.getByTestId('share').click()
+  await page.getByTestId('invite-role').selectOption(role)
+  await page.getByTestId('invite').click()
+  const link = await page.getByTestId('invite-link').inputValue({ timeout: patience.timeout })
+  await page.getByTestId('close-people').click()
+  await page.getByTestId('people-panel').waitFor({ state: 'detached' })
+  return link
+}
+
+/** The code leaves the address when it was changed for a role. */
+const untilIn = async (page: Page): Promise<void> => {
+  const isIn = (): boolean =>
+    !location.hash.includes('/invite/') &&
+    document.querySelector('[data-testid=board]:is([data-stage=empty], [data-stage=filled])') !== null
+  await page.waitForFunction(isIn, undefined, patience)
+}
+
+/** Opens an invitation in a page that has joined, and waits until the board is there. */
+export const openLink = async (page: Page, link: string): Promise<void> => {
+  await page.goto(link)
+  await untilIn(page)
+}
+
+/** Comes by an invitation as somebody new. */
+export const joinByLink = async (page: Page, link: string, name: string): Promise<void> => {
+  await joinBoard(page, link, name)
+  await untilIn(page)
+}
+
 export const seedColumns = async (page: Page): Promise<void> => {
   await page.getByTestId('seed').click()
   await page.getByTestId('column').nth(2).waitFor()

@@ -36,7 +36,7 @@ export class BareReplica {
           (authority === null || (authority.epoch === 0 && authority.n < this.#verdicts.length)),
         now: () => now,
         isOwn: () => false,
-        isCovered: () => false,
+        isDecided: () => false,
         full: () => undefined,
         undecided: () => undefined,
         // A rule that looks at what its author saw and at what they made of it.

@@ -7,6 +7,7 @@ import { isDeepStrictEqual } from 'node:util'
 import { toHex } from '../../packages/engine/src/bytes/bytes.ts'
 import type { Operation } from '../../packages/engine/src/commit/operation.ts'
 import { MergedItem } from '../../packages/engine/src/merge/item.ts'
+import { processorTime } from './meter.ts'
 import { countAll, type Written } from './permutations.ts'
 import { plainly } from './plainly.ts'
 import { hash } from './samples.ts'
@@ -15,7 +16,7 @@ import { Thing } from './thing.ts'
 export interface Shape {
   readonly name: string
   readonly changes: number
-  /** ms to count all of them and to give the value. */
+  /** ms of the processor to count all of them and to give the value. */
   readonly ms: number
   /** The power of the number of changes that the time grows with, from a fourth of them to all. */
   readonly power: number
@@ -103,10 +104,10 @@ export const shapes: readonly (readonly [name: string, make: (count: number) => 
 ]
 
 const timed = (changes: readonly Written[]): { readonly ms: number; readonly item: MergedItem } => {
-  const began = performance.now()
+  const began = processorTime()
   const item = countAll(new MergedItem('card', Thing), changes)
   item.value()
-  return { ms: performance.now() - began, item }
+  return { ms: processorTime() - began, item }
 }
 
 export interface HeadsOptions {

@@ -52,7 +52,9 @@ else {
   const { bytes, poison: poisoned, permutations: permuted, heads } = report
   console.log(`seed ${seed}`)
   if (bytes !== undefined) {
-    console.log(`${bytes.trials} inputs in ${bytes.seconds.toFixed(1)} s, ${bytes.perSecond} a second`)
+    console.log(
+      `${bytes.trials} inputs in ${bytes.seconds.toFixed(1)} s, ${bytes.processorSeconds.toFixed(1)} s of the processor`,
+    )
     console.table(
       Object.fromEntries(
         bytes.targets.map(({ name, memory, ...figures }) => [

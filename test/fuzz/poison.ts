@@ -12,6 +12,7 @@ import type { MergedItem } from '../../packages/engine/src/merge/item.ts'
 import { Oracle } from '../../packages/engine/src/merge/oracle.ts'
 import { type Stream, stream } from '../sim/random.ts'
 import { BareReplica, type Verdict } from './bare.ts'
+import { processorTime } from './meter.ts'
 import { plainly, readAll } from './plainly.ts'
 import { changedPrototype } from './prototypes.ts'
 import { Scene, schemas } from './scene.ts'
@@ -44,7 +45,7 @@ export interface PoisonReport {
   readonly compared: number
   readonly judged: number
   readonly seconds: number
-  /** ms to read, check and count one commit and to read the items it changes. */
+  /** ms of the processor to read, check and count one commit and to read the items it changes. */
   readonly p9999: number
   readonly worst: number
   readonly worstKind: string
@@ -145,14 +146,14 @@ const playWorld = (draw: Stream, tally: Tally): void => {
     }
     const { kind, bytes } = draw.chance(0.65) ? scene.poison() : { kind: 'good', bytes: scene.good() }
     if (kind !== 'good') tally.poison++
-    const began = performance.now()
+    const began = processorTime()
     const commit = replica.receive(bytes)
     if (!isRefusal(commit))
       for (const { key, schema } of commit.changes.slice(0, 8)) {
         const item = replica.counting.item(key, schema.hash)
         if (item !== undefined) readAll(item)
       }
-    tally.took(kind, performance.now() - began)
+    tally.took(kind, processorTime() - began)
     const fate = tally.fate(kind)
     fate.made++
     if (isRefusal(commit)) {

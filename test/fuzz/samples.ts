@@ -1,15 +1,10 @@
 /** What honest replicas write, made by the real encoders: where the search for inputs starts from. */
 import { hash as digest } from 'node:crypto'
 import { toHex } from '../../packages/engine/src/bytes/bytes.ts'
+import { encode } from '../../packages/engine/src/bytes/cbor.ts'
 import type { Plain } from '../../packages/engine/src/bytes/plain.ts'
 import { refusal } from '../../packages/engine/src/bytes/refusal.ts'
-import {
-  composeCommit,
-  type Draft,
-  type Hash,
-  type Header,
-  sealCommit,
-} from '../../packages/engine/src/commit/commit.ts'
+import { composeCommit, type Draft, type Hash, type Header } from '../../packages/engine/src/commit/commit.ts'
 import { type Operation, tagOf } from '../../packages/engine/src/commit/operation.ts'
 import type { Frame } from '../../packages/engine/src/replica/wire.ts'
 import { makeFilter } from '../../packages/engine/src/sync/filter.ts'
@@ -99,9 +94,15 @@ export const someDraft = (draw: Stream, key: string): Draft => ({
   salt: draw.bytes(12),
 })
 
+/** Every fourth has lost a content, as an erasure leaves it: its hash in its place. */
 export const someCommit = (draw: Stream): Uint8Array => {
   const drafts = Array.from({ length: 1 + draw.int(3) }, (_, index) => someDraft(draw, `item ${index}`))
-  return sealCommit(composeCommit(someHeader(draw), drafts, hash), draw.bytes(64)).bytes
+  const commit = composeCommit(someHeader(draw), drafts, hash)
+  const erased = draw.chance(0.25) ? draw.int(drafts.length) : undefined
+  const changes = commit.parts.map((part, index) =>
+    index === erased ? [part[0], part[1], [hash(part[2])]] : [...part],
+  )
+  return encode([commit.header, draw.bytes(64), changes])
 }
 
 const publicKey = (draw: Stream): Uint8Array => Uint8Array.from([4, ...draw.bytes(64)])

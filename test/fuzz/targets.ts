@@ -11,6 +11,7 @@ import { guard, messageLimits } from '../../packages/engine/src/bytes/guard.ts'
 import { limits } from '../../packages/engine/src/bytes/limits.ts'
 import { isRefusal, type Refusal } from '../../packages/engine/src/bytes/refusal.ts'
 import { composeCommit, readCommit, sealCommit } from '../../packages/engine/src/commit/commit.ts'
+import type { Operation } from '../../packages/engine/src/commit/operation.ts'
 import { encodeFrame as encodeLogFrame, Scanner, scan } from '../../packages/engine/src/log/frame.ts'
 import { decodeFrame, encodeFrame } from '../../packages/engine/src/replica/wire.ts'
 import { hits, refuseFilter } from '../../packages/engine/src/sync/filter.ts'
@@ -113,6 +114,12 @@ const decoding = target({
 
 const saltOf = (content: Uint8Array): Uint8Array => bytesOf(listOf(decoded(content))[0])
 
+/** An operation whose content was erased, with some content of the same shape. */
+const standIn = (operation: Operation): Operation => {
+  if (operation.kind === 'put') return { ...operation, entry: ['', null] }
+  return operation.kind === 'splice' ? { ...operation, insert: 'x'.repeat(operation.length) } : operation
+}
+
 const commits = target({
   name: 'commit',
   sources: ['engine/src/commit/'],
@@ -129,7 +136,8 @@ const commits = target({
       must(change.erased === Array.isArray(parts[index]?.[2]), 'erased is what came without content')
     const drafts = commit.changes.map((change, index) => {
       const content = parts[index]?.[2]
-      return { ...change, salt: content instanceof Uint8Array ? saltOf(content) : new Uint8Array(12) }
+      const operations = change.erased ? change.operations.map(standIn) : change.operations
+      return { ...change, operations, salt: content instanceof Uint8Array ? saltOf(content) : new Uint8Array(12) }
     })
     const again = composeCommit(commit, drafts, hash)
     for (const [index, [identity, ops, content]] of again.parts.entries()) {

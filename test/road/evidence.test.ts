@@ -3,14 +3,16 @@ import { type Commit, Database, type Incident, isRefusal, limits, proveFork } fr
 import { memoryKeys } from '@weft-db/runtime/node'
 import { memoryFiles } from '@weft-db/storage/memory'
 import { describe, expect, test } from 'vitest'
-import { fromHex } from '../../packages/engine/src/bytes/bytes.ts'
+import { fromHex, toHex } from '../../packages/engine/src/bytes/bytes.ts'
+import { encode } from '../../packages/engine/src/bytes/cbor.ts'
+import { Commits } from '../../packages/engine/src/graph/commits.ts'
 import { Certificates } from '../../packages/engine/src/replica/certificates.ts'
-import type { Met } from '../../packages/engine/src/replica/evidence.ts'
+import { EvidenceStore, type Met } from '../../packages/engine/src/replica/evidence.ts'
 import { RootLog } from '../../packages/engine/src/replica/rootlog.ts'
 import { RootStore } from '../../packages/engine/src/replica/rootstore.ts'
 import { type Entry, rootPath } from '../../packages/engine/src/trust/entry.ts'
 import { encodeEvidence, type Fork } from '../../packages/engine/src/trust/evidence.ts'
-import { Mint, type Person, runtime } from './mint.ts'
+import { hash, Mint, type Person, runtime } from './mint.ts'
 
 const path = '/board/roadmap'
 
@@ -25,8 +27,8 @@ const started = async () => {
 }
 
 /** Another entry for the place of one that is stored. */
-const insteadOf = (mint: Mint, entry: Entry, by = mint.key): Promise<Entry> =>
-  mint.entry(entry.log, entry.statement, { n: entry.n, prev: entry.prev, time: entry.time + 1 }, by)
+const insteadOf = (mint: Mint, entry: Entry, by = mint.key, signer = toHex(hash(by.publicKey))): Promise<Entry> =>
+  mint.entry(entry.log, entry.statement, { n: entry.n, prev: entry.prev, time: entry.time + 1, signer }, by)
 
 const fork = async (): Promise<{ mint: Mint; ada: Person; log: Fork; chain: Fork }> => {
   const { mint, ada, a0, held } = await started()
@@ -92,6 +94,12 @@ describe('evidence', () => {
     expect(await code(encodeEvidence(log, other.root, network))).toBe('WrongNetwork')
     expect(await code(encodeEvidence(log, [], network))).toBe('WrongNetwork')
     expect(await code(encodeEvidence(log, mint.root, fromHex(other.network)))).toBe('WrongNetwork')
+    // One fork has one file.
+    const [pair, swapped] = [log.first, log.second].sort((a, b) => (a.id < b.id ? -1 : 1))
+    const whole = [1, 0, network, mint.root.map(({ bytes }) => bytes), null]
+    if (pair === undefined || swapped === undefined) throw new Error('two are needed')
+    expect(await code(encode([...whole, pair.bytes, swapped.bytes]))).toBe('proved')
+    expect(await code(encode([...whole, swapped.bytes, pair.bytes]))).toBe('NotEvidence')
     const stranger = await runtime.generateKey()
     if (log.kind !== 'log' || chain.kind !== 'chain') throw new Error('not these')
     const foreign = await insteadOf(mint, log.first, stranger)
@@ -176,6 +184,21 @@ describe('a replica keeps it', () => {
     }
   })
 
+  test('with the commit that stands in the same place, whatever other branches there are', async () => {
+    const { mint, ada, a0 } = await started()
+    const commits = new Commits()
+    const stage = (commit: Commit): boolean => commits.stage(commit)
+    const short = await mint.commit(ada, path, { after: a0 })
+    const b1 = await mint.commit(ada, path, { after: a0 })
+    const b2 = await mint.commit(ada, path, { after: b1 })
+    const b3 = await mint.commit(ada, path, { after: b2 })
+    const c3 = await mint.commit(ada, path, { after: b2 })
+    expect([a0, short, b1, b2, b3, c3].map(stage)).toEqual([false, false, true, false, false, true])
+    expect(commits.rival(b1)?.id).toBe(short.id)
+    expect(commits.rival(c3)?.id).toBe(b3.id)
+    expect(commits.rival(b2)).toBeUndefined()
+  })
+
   test('not of what a stranger signed', async () => {
     const { mint, held } = await started()
     const { database, incidents, receive } = await replicaOf(mint)
@@ -204,6 +227,21 @@ describe('a replica keeps it', () => {
     const { refused } = await store.take([other.bytes], mint.key.publicKey, undefined)
     expect(refused?.code).toBe('LogForked')
     expect(met).toMatchObject([{ kind: 'log', held: { id: rules.id }, other: { id: other.id } }])
+
+    const told: string[] = []
+    const kept = new EvidenceStore(runtime, root, new Certificates(runtime, root), ({ code }) => told.push(code))
+    kept.open(memoryFiles())
+    // Nobody has looked at its signature yet.
+    const stranger = await runtime.generateKey()
+    const claimed = await insteadOf(mint, rules, stranger, mint.genesis.signer)
+    kept.keep({ kind: 'log', held: rules, other: claimed })
+    expect(await kept.list()).toEqual([])
+    for (const one of met) kept.keep(one)
+    const [file] = await kept.list()
+    expect(await proveFork(file?.bytes ?? new Uint8Array(0), runtime)).toMatchObject({
+      fork: { first: { log: rootPath } },
+    })
+    expect(told).toEqual(['EvidenceKept'])
   })
 
   test(`of at most ${limits.evidenceOfChains} sessions, so that there is room for the authority's`, async () => {

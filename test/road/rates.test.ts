@@ -1,7 +1,17 @@
 /** What one user and one address may have of the authority, on whole replicas under virtual time. */
-import { anonymous, type Channel, type Login, type Repository, type Transport } from '@weft-db/engine'
+import {
+  anonymous,
+  type Channel,
+  type Login,
+  logName,
+  type Repository,
+  read,
+  type Transport,
+  write,
+} from '@weft-db/engine'
 import { expect, test } from 'vitest'
 import { encode } from '../../packages/engine/src/bytes/cbor.ts'
+import { mostIdle } from '../../packages/engine/src/replica/guests.ts'
 import { memoryPair } from '../sim/memory-transport.ts'
 import { board, Card, Lab, type Replica } from './lab.ts'
 
@@ -273,4 +283,81 @@ test('one user founds so many repositories, and what waits is founded when the r
   expect(founded()).toBe(3)
   await lab.until(() => boards.every((one) => one.unacknowledged === 0), 600_000)
   expect(founded()).toBe(5)
+})
+
+const isThere = async (lab: Lab, path: string): Promise<boolean> =>
+  (await lab.device('authority').disk.files().list()).includes(logName(path, lab.runtime('reader')))
+
+test('what the rules refuse founds nothing: no file, no repository; what they allow does', async () => {
+  const lab = new Lab('founding')
+  const here = [read('/board/:id', () => true), write('/board/:id', ({ owner }) => owner === 'user:ada')]
+  const authority = await lab.authority({ logins: [named], rules: here })
+  // Eve's replica has been told otherwise.
+  const eve = await lab.join('eve', { rules: [read('/board/:id', () => true), write('/board/:id', () => true)] })
+  const hers = eve.database.repository('/board/hers')
+  await lab.until(() => hers.pipeline.isOpen)
+  hers.create(Card, { title: 'mine' })
+  await lab.until(() => codes(authority).has('NotAllowed'))
+  await lab.run(5_000)
+  expect(await isThere(lab, '/board/hers')).toBe(false)
+  const ada = await lab.join('ada', { rules: here })
+  const his = ada.database.repository('/board/his')
+  await lab.until(() => his.pipeline.isOpen)
+  his.create(Card, { title: 'mine' })
+  await lab.until(() => his.unacknowledged === 0)
+  expect(await isThere(lab, '/board/his')).toBe(true)
+})
+
+test('a repository that nobody asks for any more is let go, one that was never written to at once, and is there again', async () => {
+  const lab = new Lab('guests')
+  const authority = await lab.authority()
+  const open = () => [...authority.database.repositories].map(({ path }) => path)
+  const count = mostIdle + 20
+  const ada = await lab.join('ada', { captureRate: 1_000 })
+  const boards = Array.from({ length: count }, (_, at) => ada.database.repository(`/board/${at}`))
+  const empty = Array.from({ length: 50 }, (_, at) => ada.database.repository(`/board/empty-${at}`))
+  await lab.until(() => [...boards, ...empty].every(({ pipeline }) => pipeline.isOpen))
+  for (const [at, one] of boards.entries()) one.create(Card, { title: `${at}` }, { key: 'card' })
+  await lab.until(() => boards.every((one) => one.unacknowledged === 0))
+  await lab.until(() => open().length === count + 50)
+  // The app holds one of them.
+  const held = authority.database.repository('/board/0')
+  lab.disconnect('ada')
+  await lab.run(1_000)
+  expect(open().length).toBe(mostIdle + 1)
+  expect(open().some((path) => path.includes('empty'))).toBe(false)
+  expect(authority.database.repository('/board/0')).toBe(held)
+  expect(held.pipeline.isOpen).toBe(true)
+  for (const [at, one] of boards.entries()) one.create(Card, { title: `more ${at}` }, { key: 'card' })
+  lab.connect('ada')
+  await lab.until(() => boards.every((one) => one.unacknowledged === 0))
+  const bob = await lab.join('bob')
+  for (const at of [0, 1, 5, count - 1]) {
+    const board = bob.database.repository(`/board/${at}`)
+    await lab.until(() => board.item(Card, 'card')?.title === `more ${at}`)
+  }
+  expect([...codes(authority)]).toEqual([])
+})
+
+test('a repository asked for and given up again and again, while it is being closed, keeps what is written to it', async () => {
+  const lab = new Lab('to and fro')
+  const authority = await lab.authority()
+  const names = Array.from({ length: mostIdle + 8 }, (_, at) => `/board/${at}`)
+  const ada = await lab.join('ada', { captureRate: 1_000 })
+  const boards = names.map((path) => ada.database.repository(path))
+  await lab.until(() => boards.every(({ pipeline }) => pipeline.isOpen))
+  for (let round = 0; round < 30; round++) {
+    for (const one of boards.slice(0, 8)) one.create(Card, { title: `${round}` }, { key: 'card' })
+    lab.disconnect('ada')
+    if (round % 3 > 0) await lab.run(round % 5)
+    lab.connect('ada')
+    if (round % 4 > 0) await lab.run(round % 7)
+  }
+  await lab.until(() => boards.every((one) => one.unacknowledged === 0))
+  for (const one of boards.slice(0, 8)) {
+    const kept = authority.database.repository(one.path)
+    await kept.ready
+    expect(new Set(idsOf(kept))).toEqual(new Set(idsOf(one)))
+  }
+  expect([...codes(authority)]).toEqual([])
 })

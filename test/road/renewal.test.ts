@@ -81,6 +81,18 @@ describe('a certificate', () => {
     expect([savedState(card), logins.count, codes(ada)]).toEqual(['authority', 1, []])
   })
 
+  test('is renewed by the next channel when one closed before the answer', async () => {
+    const { lab, authority, ada } = await started('no answer')
+    const first = certificateOf(ada)
+    authority.faults.sign = () => new Promise(() => undefined)
+    await lab.run((2 * life) / 3)
+    lab.disconnect('ada')
+    authority.faults.sign = undefined
+    lab.connect('ada')
+    await lab.run(1_000)
+    expect(certificateOf(ada).issued).toBeGreaterThan(first.issued)
+  })
+
   test('survives a restart after it was renewed', async () => {
     const { lab, ada, card, logins } = await started('restart')
     await lab.run(life)
@@ -220,7 +232,10 @@ test('a channel outlives no certificate: who is not renewed is parted with', asy
     throw new Error('the key is away')
   }
   const first = certificateOf(ada)
-  await lab.run(2 * life)
+  await lab.run(life - 10_000)
+  // Refused so far, which is no trouble yet.
+  expect([codes(ada).includes('LoginRefused'), ada.database.status.problem]).toEqual([true, undefined])
+  await lab.run(life)
   authority.faults.sign = undefined
   expect(certificateOf(ada).id).toBe(first.id)
   expect(authority.database.connections).toBe(0)

@@ -312,3 +312,31 @@ describe('rule versions', () => {
     expect(item.title).toBe('one')
   })
 })
+
+describe('a clock that is far ahead', () => {
+  test('B7: what it stamped is voided and written again by its author; nothing is lost, nothing held for ever, no tie is won by it', async () => {
+    const of = await founded('clock')
+    const bob = await invited(of, 'bob', 'editor')
+    of.lab.disconnect('bob')
+    const item = bob.theirs.item(Card, keyOf(of.card))
+    if (item == null) throw new Error('not there')
+    of.lab.device('bob').clock.jump(86_400_000)
+    item.title = 'tomorrow'
+    item.notes.insert(0, 'written offline')
+    item.tags.add('late')
+    const made = bob.theirs.create(Card, { title: 'made' })
+    const outcome = outcomeOf(saved(item, 'authority'))
+    await of.lab.run(2_000)
+    of.lab.connect('bob')
+    await of.lab.run(5_000)
+    expect([of.card.title, of.card.notes.toString(), [...of.card.tags]]).toEqual(['tomorrow', 'written offline', ['late']])
+    expect([outcome.current, title(of.hers, made), bob.rejections]).toEqual(['resolved', 'made', []])
+    of.card.title = 'today'
+    await of.lab.run(2_000)
+    expect([of.card.title, item.title]).toEqual(['today', 'today'])
+    expect([of.hers.counting.waiting.size, bob.theirs.counting.waiting.size]).toEqual([0, 0])
+    const clocks = [...of.hers.pipeline.commits.heads()].map(({ id }) => (of.hers.pipeline.commits.get(id)?.clock ?? 0) / 256)
+    const now = of.authority.database.clock.now()
+    expect(clocks.filter((clock) => clock > now + 300_000).length).toBe(1)
+  })
+})

@@ -46,8 +46,10 @@ export const keyBeside = async (folder: string, report: AuditReport): Promise<st
   const id = keyId(publicKey)
   const authority = report.keys.find((key) => key.id === id)
   const whose =
-    authority === undefined
-      ? "a private key that is not the authority's: a session's, if an app stores here; a server would not start with it."
-      : `the authority's private key, ${id}${authority.retired === null ? '' : `, retired by entry ${authority.retired}`}. Keep a copy of it elsewhere.`
+    authority !== undefined
+      ? `the authority's private key, ${id}${authority.retired === null ? '' : `, retired by entry ${authority.retired}`}. Keep a copy of it elsewhere.`
+      : report.keys.length === 0
+        ? 'a private key; without a root log nobody can say whose.'
+        : "a private key that is not the authority's: a session's, if an app stores here; a server would not start with it."
   return `${file}: ${whose}${exposed}`
 }

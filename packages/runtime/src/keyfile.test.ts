@@ -1,10 +1,10 @@
 import { generateKeyPairSync } from 'node:crypto'
-import { chmod, mkdtemp, readdir, readFile, rm, stat, symlink, writeFile } from 'node:fs/promises'
+import { chmod, link, mkdtemp, readdir, readFile, rm, stat, symlink, writeFile } from 'node:fs/promises'
 import { tmpdir } from 'node:os'
 import { join } from 'node:path'
 import { WeftError } from '@weft-db/engine'
-import { afterEach, beforeEach, expect, test } from 'vitest'
-import { loadOrCreateKeyFile, nodeRuntime } from './node.ts'
+import { afterEach, beforeEach, describe, expect, test } from 'vitest'
+import { fileKeys, loadOrCreateKeyFile, nodeRuntime } from './node.ts'
 
 const folder = { path: '' }
 beforeEach(async () => {
@@ -83,4 +83,44 @@ test('what is no P-256 private key is refused, and never replaced', async () => 
 
 test('a folder that is not there is a disk error', async () => {
   expect((await refusedWith(join(folder.path, 'absent', 'authority.pem'))).code).toBe('DiskError')
+})
+
+describe('session keys', () => {
+  const keys = () => fileKeys((name) => join(folder.path, `${name}.key`))
+
+  test('are stored when they are saved and not before, for their owner alone', async () => {
+    expect(await keys().load('session')).toBeUndefined()
+    expect(await readdir(folder.path)).toEqual([])
+    const made = await nodeRuntime().generateKey()
+    await keys().save('session', made)
+    expect((await stat(join(folder.path, 'session.key'))).mode & 0o777).toBe(0o600)
+    const { ino } = await stat(join(folder.path, 'session.key'))
+    await keys().save('session', made)
+    expect((await stat(join(folder.path, 'session.key'))).ino, 'the same key is not written again').toBe(ino)
+    expect(await readdir(folder.path)).toEqual(['session.key'])
+    expect((await loadOrCreateKeyFile(join(folder.path, 'session.key'))).publicKey).toEqual(made.publicKey)
+  })
+
+  test('leave nothing when they are removed, not even in drafts or under other names of the file', async () => {
+    const path = join(folder.path, 'session.key')
+    await keys().save('session', await nodeRuntime().generateKey())
+    await keys().save('other', await nodeRuntime().generateKey())
+    const pem = await readFile(path, 'utf8')
+    await writeFile(`${path}.00000000-0000-4000-8000-000000000000`, pem)
+    await link(path, join(folder.path, 'linked'))
+    await keys().remove('session')
+    expect(await readdir(folder.path)).toEqual(['linked', 'other.key'])
+    expect(await readFile(join(folder.path, 'linked'), 'utf8')).toBe('')
+    expect(await keys().load('other')).toBeDefined()
+    await keys().remove('session')
+    await fileKeys((name) => join(folder.path, 'absent', name)).remove('session')
+  })
+
+  test('of another making are refused', async () => {
+    const error: unknown = await keys()
+      .save('session', { publicKey: new Uint8Array(65), sign: async () => new Uint8Array(64) })
+      .catch((reason: unknown) => reason)
+    expect(error instanceof WeftError && error.code).toBe('NoStorage')
+    expect(await readdir(folder.path)).toEqual([])
+  })
 })

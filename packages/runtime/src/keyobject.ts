@@ -10,8 +10,17 @@ const generatePair = promisify(generateKeyPair)
 export const generatePrivateKey = async (): Promise<KeyObject> =>
   (await generatePair('ec', { namedCurve: 'P-256' })).privateKey
 
+const objects = new WeakMap<SigningKey, KeyObject>()
+
+/** The key object behind a key that `objectKey` made; undefined for any other. */
+export const objectOf = (key: SigningKey): KeyObject | undefined => objects.get(key)
+
 /** The key that signs with `privateKey`, which is a P-256 private key. */
-export const objectKey = (privateKey: KeyObject): SigningKey => ({
-  publicKey: new Uint8Array(createPublicKey(privateKey).export({ type: 'spki', format: 'der' }).subarray(-65)),
-  sign: async (message) => lowS(sign('sha256', message, { key: privateKey, dsaEncoding: 'ieee-p1363' })),
-})
+export const objectKey = (privateKey: KeyObject): SigningKey => {
+  const key: SigningKey = {
+    publicKey: new Uint8Array(createPublicKey(privateKey).export({ type: 'spki', format: 'der' }).subarray(-65)),
+    sign: async (message) => lowS(sign('sha256', message, { key: privateKey, dsaEncoding: 'ieee-p1363' })),
+  }
+  objects.set(key, privateKey)
+  return key
+}

@@ -9,7 +9,7 @@ import { keyName, Recent, readyKeys } from './recent.ts'
 import { isWellFormed } from './signature.ts'
 import { timer } from './timer.ts'
 
-export { loadOrCreateKeyFile } from './keyfile.ts'
+export { fileKeys, loadOrCreateKeyFile } from './keyfile.ts'
 export { memoryKeys } from './memory.ts'
 
 /** All of SubjectPublicKeyInfo for P-256 before the point's 65 bytes (RFC 5480). */

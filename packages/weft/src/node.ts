@@ -1,6 +1,6 @@
 /** `open()` for Node: the same database on files of a directory. */
 import { Database, type Rules, type Schema, type Transport } from '@weft-db/engine'
-import { loadOrCreateKeyFile, nodeRuntime } from '@weft-db/runtime/node'
+import { fileKeys, nodeRuntime } from '@weft-db/runtime/node'
 import { socketIoTransport } from '@weft-db/socketio/client'
 import { nodeFiles } from '@weft-db/storage/node'
 
@@ -19,14 +19,13 @@ export interface NodeOptions {
 /** Opens a replica on this machine's disk. `opened` rejects with `AlreadyOpen` while another process has the directory. */
 export const open = (options: NodeOptions): Database => {
   const { url, schemas, rules, directory, network, captureRate } = options
-  const keyFile = `${directory}.key`
   return new Database({
     schemas,
     runtime: nodeRuntime(),
     storage: async () => ({
       files: nodeFiles(directory),
-      // The key file is made on first use and stays: a session outlives the process that logged in.
-      keys: { load: () => loadOrCreateKeyFile(keyFile), save: async () => undefined, remove: async () => undefined },
+      // Made at the first login and there until the logout: a session outlives the process that logged in.
+      keys: fileKeys((key) => `${directory}.${key === 'session' ? 'key' : `${key}.key`}`),
       mode: 'node',
       lasting: true,
     }),

@@ -67,7 +67,10 @@ export const clocks: Row = async ({ trials, seed }) => {
       const [chained, child] = [
         await founder.commit(person, { after: first, header: { clock: first.clock - back } }),
         await rewritten(
-          await founder.commit(person, { draft: { key: first.changes[0]?.key ?? '' }, header: { clock: first.clock - back } }),
+          await founder.commit(person, {
+            draft: { key: first.changes[0]?.key ?? '' },
+            header: { clock: first.clock - back },
+          }),
           person,
           { identity: (fields) => fields.with(1, [fromHex(first.id)]) },
         ),

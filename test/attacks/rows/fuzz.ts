@@ -54,9 +54,6 @@ export const canonical: Row = async ({ trials, seed }) => {
 /** D13: no input ends, stops or fills a decoder. */
 export const decoders: Row = async ({ trials, seed }) => ofBytes(bytesOf(trials, seed))
 
-/** C6: operations that say they are gigabytes, in `trials` poison commits. */
-export const bombs: Row = async ({ trials, seed }) => ofPoison(poisonOf(trials, seed))
-
 /** C8: whatever a commit holds, every item opens, and the same everywhere. */
 export const poisoned: Row = async ({ trials, seed }) => ofPoison(poisonOf(trials, seed))
 

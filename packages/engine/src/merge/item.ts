@@ -46,6 +46,8 @@ export class MergedItem {
   /** Voided nodes, ascending, and the last position of a verdict. */
   #voided: readonly number[] = []
   #lastVerdict = -1
+  /** How many changes count for nobody, or for nobody who knows the authority's log. */
+  #dead = 0
   /** Values given out since the last verdict. */
   #given = new WeakSet<ItemState>()
   #current = nothing
@@ -68,6 +70,7 @@ export class MergedItem {
     const judgement = this.#judge(before, node)
     const refused = judgement.refusal === undefined ? authorize(before, judgement.after) : undefined
     node.refused = refused !== undefined
+    if (isNever(node)) this.#dead++
     const after = node.refused ? before : judgement.after
     if (isCurrent && view === now) this.#current = { heads: [node.index], nodes: this.graph.nodes.length, state: after }
     else this.#remember([node.index], view, after)
@@ -112,6 +115,7 @@ export class MergedItem {
     this.graph.clear()
     this.#cache.clear()
     this.#voided = []
+    this.#dead = 0
     this.#lastVerdict = -1
     this.#given = new WeakSet()
     this.#current = nothing
@@ -126,6 +130,7 @@ export class MergedItem {
     const node = this.graph.node(index)
     if (node.voided !== undefined && node.voided <= position) return false
     let foreseen = false
+    if (node.voided === undefined && !isNever(node)) this.#dead++
     node.voided = position
     this.#lastVerdict = Math.max(this.#lastVerdict, position)
     if (!this.#voided.includes(index)) this.#voided = [...this.#voided, index].sort((a, b) => a - b)
@@ -156,6 +161,21 @@ export class MergedItem {
   /** The heads whose merge is the value. */
   get heads(): readonly number[] {
     return this.graph.heads
+  }
+
+  /** Changes that count and have no children that do: what the next change builds on. Dead ones would bind it to their clock for nothing. */
+  get liveHeads(): readonly number[] {
+    const { heads } = this.graph
+    if (this.#dead === 0) return heads
+    const found = new Set<number>()
+    const seen = new Set<number>(heads)
+    for (const index of seen) {
+      const node = this.graph.node(index)
+      if (!isNever(node) && node.voided === undefined) found.add(index)
+      else for (const parent of node.parents) seen.add(parent)
+    }
+    const covered = found.size < 2 ? found : this.graph.ancestorsAmong(found, found)
+    return found.size < 2 ? [...found] : [...found].filter((index) => !covered.has(index))
   }
 
   /** From an older value, at `heads`, to the one now. */

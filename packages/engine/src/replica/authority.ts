@@ -15,6 +15,7 @@ import {
   rootPath,
   type Statement,
 } from '../trust/entry.ts'
+import { clockRule } from '../trust/rules.ts'
 import { messageOf, sealBody } from '../trust/signed.ts'
 import type { Clock } from './clock.ts'
 import type { Judging } from './judging.ts'
@@ -125,7 +126,7 @@ export class Authority {
   /** One entry at a time: the next is signed when the one before is durable, so that no place in the log is signed twice. */
   #write(repository: Repository): void {
     if (this.#stopped || this.#writing.has(repository) || !repository.pipeline.isOpen) return
-    const statement = this.#founding(repository) ?? this.#due(repository) ?? this.#checkpoint(repository)
+    const statement = this.#ahead(repository) ?? this.#founding(repository) ?? this.#due(repository) ?? this.#checkpoint(repository)
     if (statement === undefined) return
     this.#writing.add(repository)
     this.#last.set(repository, this.#runtime.elapsed())
@@ -140,6 +141,15 @@ export class Authority {
         if (!this.#stopped) this.#schedule(repository, signingRetry)
       },
     )
+  }
+
+  /** A clock that is far ahead would win every tie until its time comes: it is voided, and an honest author writes the same again. */
+  #ahead({ counting, pipeline }: Repository): Statement | undefined {
+    for (const [commit, { why }] of counting.waiting) {
+      if (why.code !== 'ClockAhead' || pipeline.log.isVoid(commit) || !pipeline.commits.has(commit)) continue
+      return { kind: 'verdict', commit, key: null, code: 'ClockAhead', rule: clockRule, reason: 'ahead of the time' }
+    }
+    return undefined
   }
 
   /** A repository that somebody may found belongs to whoever came first. */

@@ -45,6 +45,8 @@ export interface Captured {
   readonly rate: number
   /** Whose commits they are; undefined while none can be made. */
   identity(): Identity | undefined
+  /** The clock of a commit that is counted here. */
+  clockOf(id: string): number
   /** Takes in what was counted. */
   refresh(): void
   incident(why: Refusal): void
@@ -130,6 +132,12 @@ export class Capture {
   /** A change of the item, just captured or not, does not count as it was meant. */
   refused(live: LiveItem): void {
     this.#refusedLive.add(live)
+  }
+
+  /** Begins another chain: what this one would go on from has a clock far ahead of the time. */
+  restartChain(): void {
+    this.#incarnation = undefined
+    this.#of.clock.restart()
   }
 
   /** Captures what is left and signs what can be signed. */
@@ -326,7 +334,7 @@ export class Capture {
   #draft(live: LiveItem, operations: readonly Operation[]): ChangeDraft {
     const { graph } = live.merged
     const { name, version } = live.schema
-    const parents = graph.heads.map((index) => graph.node(index).id).sort((a, b) => (a < b ? -1 : 1))
+    const parents = live.merged.liveHeads.map((index) => graph.node(index).id).sort((a, b) => (a < b ? -1 : 1))
     const salt = this.#of.runtime.random(12)
     return { key: live.key, parents, schema: { name, version, hash: live.schemaHash }, operations, salt }
   }
@@ -334,7 +342,7 @@ export class Capture {
   /** More heads than a change may name are joined by empty changes first. */
   #joinHeads(live: LiveItem): void {
     const identity = this.#of.identity()
-    while (identity !== undefined && live.merged.heads.length > limits.parents) {
+    while (identity !== undefined && live.merged.liveHeads.length > limits.parents) {
       const draft = this.#draft(live, [])
       this.#send(
         this.#compose([{ ...draft, parents: draft.parents.slice(0, limits.parents) }], false, identity.session),
@@ -353,6 +361,7 @@ export class Capture {
     }
     const { network, position } = root
     if (network === undefined || position === null) throw new Error('a commit is made after the network is known')
+    for (const { parents } of drafts) for (const id of parents) clock.see(this.#of.clockOf(id))
     const policy: Policy = { root: position, authority: pipeline.position }
     const header = {
       network,

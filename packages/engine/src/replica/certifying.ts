@@ -14,9 +14,9 @@ import type { Channel } from './ports.ts'
 import type { Quota } from './quota.ts'
 
 export interface CertifyingOptions {
-  readonly authority: Authority
-  readonly certificates: Certificates
-  readonly clock: Clock
+  readonly authority: Pick<Authority, 'certify'>
+  readonly certificates: Pick<Certificates, 'keep'>
+  readonly clock: Pick<Clock, 'now'>
   readonly quota: Quota | undefined
   readonly logins: readonly Login[]
   /** How long a certificate lasts, ms; as long as it may unless told. */

@@ -29,6 +29,11 @@ export class Clock {
     return this.#last
   }
 
+  /** What this replica wrote was too far ahead: the next clock is of the time again. */
+  restart(): void {
+    this.#last = 0
+  }
+
   /** A commit that counts has this clock. */
   see(clock: number): void {
     if (clock > this.#last) this.#last = clock

@@ -48,7 +48,7 @@ const rules = (changes: Partial<CountingRules> = {}): CountingRules => ({
   policyKnown: () => true,
   now: () => now,
   isOwn: () => false,
-  isCovered: () => false,
+  isDecided: () => false,
   full: () => undefined,
   undecided: () => undefined,
   authorize: () => undefined,
@@ -282,7 +282,7 @@ describe('what waits', () => {
     const own = new Counting(rules({ isOwn: () => true }), () => undefined)
     own.count(ahead)
     expect(own.waiting.size).toBe(0)
-    const covered = new Counting(rules({ isCovered: ({ id }) => id === ahead.id }), () => undefined)
+    const covered = new Counting(rules({ isDecided: ({ id }) => id === ahead.id }), () => undefined)
     covered.count(ahead)
     expect(covered.waiting.size).toBe(0)
   })

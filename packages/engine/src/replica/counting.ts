@@ -22,8 +22,8 @@ export interface CountingRules {
   now(): number
   /** Made by this replica's session: its own clock never holds it up. */
   isOwn(commit: Commit): boolean
-  /** Under a checkpoint: the authority found its clock good, whatever this device's says. */
-  isCovered(commit: Commit): boolean
+  /** The authority covered it, or voided it: whatever this device's clock says, there is nothing to wait for. */
+  isDecided(commit: Commit): boolean
   /** The pool is full: what comes now and cannot count yet counts when the repository is opened again. Told once until there is room. */
   full(): void
   /** Why nobody here can judge the commit yet, though its positions are known. */
@@ -169,7 +169,7 @@ export class Counting {
   #mustWait(commit: Commit, change: Change): Refusal | undefined {
     if (commit.extended) return refusal('UnknownFormat', 'a field of the header')
     const ahead = commit.clock > (this.#rules.now() + limits.clockAhead) * clockTicks
-    if (ahead && !this.#rules.isOwn(commit) && !this.#rules.isCovered(commit)) return refusal('ClockAhead', commit.id)
+    if (ahead && !this.#rules.isOwn(commit) && !this.#rules.isDecided(commit)) return refusal('ClockAhead', commit.id)
     if (!this.#rules.policyKnown(commit)) return refusal('BadEntry', 'a position that is not known yet')
     const undecided = this.#rules.undecided(commit)
     if (undecided !== undefined) return undecided

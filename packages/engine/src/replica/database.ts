@@ -20,7 +20,7 @@ import { EvidenceStore, type Met } from './evidence.ts'
 import { Guests } from './guests.ts'
 import { Judging } from './judging.ts'
 import { Listeners } from './listeners.ts'
-import { finishLogout, keptFrames, Logout, type Belongings } from './logout.ts'
+import { type Belongings, finishLogout, keptFrames, Logout } from './logout.ts'
 import type { Credentials, Login } from './login.ts'
 import type { Origin } from './pipeline.ts'
 import type { Files, KeyStore, Runtime, SigningKey, Transport } from './ports.ts'
@@ -449,15 +449,13 @@ export class Database {
     // Whatever goes wrong with one part, the others are forgotten too.
     const attempt = (part: Promise<void> | undefined): Promise<void> | undefined =>
       part?.catch((error: unknown) => this.incident(refusal('Fault', String(error))))
-    this.#pendingLogin?.reject(new WeftError('Superseded', 'login'))
-    this.#pendingLogin = undefined
+    this.#asking.stop(new WeftError('Superseded', 'login'))
     this.#certificate = undefined
     this.#loggedIn = false
     this.#peerProblem = undefined
     this.#renewal.check()
     for (const transport of this.#options.transports ?? []) await attempt(transport.stop())
     for (const connection of [...this.#connections]) connection.close(refusal('Closed', ''))
-    this.#asked = undefined
     const repositories = [...this.#repositories.values()]
     this.#repositories.clear()
     this.#held.clear()
@@ -841,7 +839,7 @@ export class Database {
       if (typeof answered === 'object') answered.reject(new WeftError('LogOutFirst', owner))
       // The server takes this channel for the other person's by now.
       for (const connection of [...this.#connections]) connection.close(refusal('LogOutFirst', ''))
-      return this.#offerLogins()
+      return this.#asking.offer()
     }
     this.#certificate = certificate
     const why = await this.#rootStore.keepCertificate(bytes)

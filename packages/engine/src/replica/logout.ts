@@ -179,6 +179,8 @@ export const finishLogout = async ({ files, keys, keyName, rootName }: Belonging
   const found = await files.open(marker, false)
   if (found === undefined) return
   await found.close()
+  // The process may have died before its name lasted.
+  await files.syncNames()
   await wipe(files, keys, keyName, rootName)
 }
 

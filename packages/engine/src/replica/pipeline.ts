@@ -37,6 +37,8 @@ export interface PipelineEvents {
   settled(commits: readonly { readonly commit: Commit; readonly origin: Origin }[]): void
   /** Entries of the authority log became durable. */
   entries(entries: readonly Entry[], origin: Origin): void
+  /** Why a commit may not be the first of all here, by rules; asked by the authority alone. */
+  refuseFounding(commit: Commit): Refusal | undefined
   /** What a channel brought was refused. */
   refused(origin: Origin, id: string, why: Refusal): void
   /** Something the app or an operator should know. */
@@ -248,12 +250,16 @@ export class Pipeline {
       founds = false
       read.push(commit)
     }
+    let mustFound = gate !== undefined && this.isBlank
     let bad = 0
     for (let from = 0; from < read.length; from += verifyWidth) {
       const batch = read.slice(from, from + verifyWidth)
       const good = await Promise.all(batch.map((commit) => this.#isSigned(commit)))
       for (const [index, commit] of batch.entries()) {
-        if (good[index] === true) {
+        const barred = good[index] === true && mustFound ? this.#events.refuseFounding(commit) : undefined
+        if (barred !== undefined) refuse(commit.id, barred)
+        else if (good[index] === true) {
+          mustFound = false
           gate?.signed(this.#ownerOf(commit), commit.bytes.length)
           this.#work.push({ kind: 'commit', commit, origin })
         } else {

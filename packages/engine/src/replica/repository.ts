@@ -15,15 +15,16 @@ import type { Initial, Item, Schema } from '../schema/schema.ts'
 import { fieldNamed } from '../schema/schema.ts'
 import type { Invitation } from '../trust/authoritylog.ts'
 import type { Entry } from '../trust/entry.ts'
-import type { Rule } from '../trust/rules.ts'
+import { clockRule, type Rule } from '../trust/rules.ts'
 import { Capture, type Identity } from './capture.ts'
 import type { Certificates } from './certificates.ts'
 import type { Clock } from './clock.ts'
-import { type Counted, Counting, fieldsOf } from './counting.ts'
+import { type Counted, Counting, type CountingRules, fieldsOf } from './counting.ts'
 import { Deaths } from './deaths.ts'
 import type { Met } from './evidence.ts'
 import { itemClass, liveOf } from './item.ts'
 import type { Edit, Judging, Person } from './judging.ts'
+import { refuseFounding } from './founding.ts'
 import { Listeners } from './listeners.ts'
 import { type LastChange, LiveItem, type SavedState } from './live.ts'
 import { type Origin, Pipeline } from './pipeline.ts'
@@ -31,6 +32,7 @@ import type { Files, Runtime } from './ports.ts'
 import { Query } from './query.ts'
 import { type Readable, reportRead } from './reads.ts'
 import { type Rejection, Rejections } from './rejections.ts'
+import { remake, shownBy } from './remake.ts'
 import type { Request } from './requests.ts'
 import type { RootLog } from './rootlog.ts'
 import { Saving } from './saving.ts'
@@ -118,19 +120,17 @@ export class Repository {
   constructor(path: string, host: Host) {
     this.path = path
     this.#host = host
-    this.counting = new Counting(
-      {
-        schema: (hash) => host.schema(hash),
-        policyKnown: (commit) => host.root.knows(commit.policy.root) && this.pipeline.knows(commit.policy.authority),
-        now: () => host.clock.now(),
-        isOwn: (commit) => commit.session === host.identity?.session,
-        isCovered: (commit) => this.covers(commit.id),
-        full: () => host.incident(refusal('TooMany', `${limits.heldChanges} commits that do not count yet`), path),
-        undecided: (commit) => host.judging.waits(commit, this.pipeline.log),
-        authorize: (commit, edit) => host.judging.write(commit, this.pipeline.log, edit),
-      },
-      (counted) => this.#counted(counted),
-    )
+    const rules: CountingRules = {
+      schema: (hash) => host.schema(hash),
+      policyKnown: (commit) => host.root.knows(commit.policy.root) && this.pipeline.knows(commit.policy.authority),
+      now: () => host.clock.now(),
+      isOwn: (commit) => commit.session === host.identity?.session,
+      isDecided: (commit) => this.covers(commit.id) || this.pipeline.log.isVoid(commit.id),
+      full: () => host.incident(refusal('TooMany', `${limits.heldChanges} commits that do not count yet`), path),
+      undecided: (commit) => host.judging.waits(commit, this.pipeline.log),
+      authorize: (commit, edit) => host.judging.write(commit, this.pipeline.log, edit),
+    }
+    this.counting = new Counting(rules, (counted) => this.#counted(counted))
     this.pipeline = new Pipeline({
       path,
       runtime: host.runtime,
@@ -141,6 +141,7 @@ export class Repository {
         count: (commit) => this.counting.count(commit),
         settled: (settled) => this.#settled(settled),
         entries: (entries, origin) => this.#entered(entries, origin),
+        refuseFounding: (commit) => refuseFounding(commit, rules),
         refused: (origin, id, why) => {
           if (origin !== 'local') host.refused(this, origin, id, why)
         },
@@ -172,6 +173,7 @@ export class Repository {
       saving: this.#saving,
       rate: host.captureRate,
       identity: () => this.#committer(),
+      clockOf: (id) => this.pipeline.commits.get(id)?.clock ?? 0,
       refresh: () => this.#refresh(),
       denies: (live, operations) => this.#denies(live, operations),
       dropped: (live, operations, why) => this.#dropped(live, operations, why),
@@ -332,7 +334,7 @@ export class Repository {
   #savedState(live: LiveItem): SavedState {
     reportRead(live)
     if (!live.draft.isEmpty) return 'draft'
-    const ids = live.merged.heads.map((index) => live.merged.graph.node(index).id)
+    const ids = live.merged.liveHeads.map((index) => live.merged.graph.node(index).id)
     if (ids.every((id) => this.#saving.covers(id))) return 'authority'
     return this.#host.lasting && ids.every((id) => this.pipeline.commits.has(id)) ? 'local' : 'draft'
   }
@@ -357,7 +359,7 @@ export class Repository {
     reportRead(live)
     if (this.#forgotten) return undefined
     let last: { id: string; clock: number } | undefined
-    for (const index of live.merged.heads) {
+    for (const index of live.merged.liveHeads) {
       const { id, clock } = live.merged.graph.node(index)
       if (last === undefined || clock > last.clock || (clock === last.clock && id > last.id)) last = { id, clock }
     }
@@ -567,12 +569,12 @@ export class Repository {
   }
 
   #counted({ item, commit, index, refusal: why }: Counted): void {
-    this.#host.clock.see(commit.clock)
     if (why !== undefined && !this.#recounting) this.#host.incident(why, this.path)
     // Of an atomic commit all changes count or none.
     const keys = commit.atomic ? commit.changes.map(({ key }) => key) : [item.key]
     const death = this.#deaths.of(commit, keys)
     if (death !== undefined && item.void(index, death.from)) this.#foreseen = true
+    if (commit.clock <= (this.#host.clock.now() + limits.clockAhead) * clockTicks) this.#host.clock.see(commit.clock)
     const ended = why ?? death?.why
     if (ended !== undefined) this.#reject(commit, item, index, ended)
     // The branch that a checkpoint covered came after the others of its chain.
@@ -586,7 +588,8 @@ export class Repository {
 
   /** Own work that does not count is named to the person who did it. */
   #reject(commit: Commit, item: MergedItem, index: number, why: Refusal): void {
-    if (commit.session !== this.#host.identity?.session) return
+    // What is written again is lost to nobody.
+    if (commit.session !== this.#host.identity?.session || why.rule === clockRule) return
     this.#saving.refuse(commit.id, why)
     const { key, schema } = item
     const time = Math.floor(commit.clock / clockTicks)
@@ -664,6 +667,7 @@ export class Repository {
 
   /** Own changes that do not count, with their content, oldest first. */
   get rejections(): readonly Rejection[] {
+    reportRead(this.#changes)
     return this.#rejections.all
   }
 
@@ -685,6 +689,26 @@ export class Repository {
       if (live !== undefined) this.#stale.add(live)
       this.#bump(change.schema.hash)
     }
+  }
+
+  /** The authority did not take the clock of an own commit: what it wrote is written again, under the time as it is known now. */
+  #writeAgain(commit: Commit): void {
+    const shown = commit.changes.flatMap(({ key, schema: { hash } }) => {
+      const schema = this.#host.schema(hash)
+      const live = schema === undefined ? undefined : this.#liveItem(key, schema)
+      return live === undefined ? [] : [{ live, shown: shownBy(live) }]
+    })
+    const counted = shown.some(({ live }) => {
+      const index = live.merged.graph.indexOf(commit.id)
+      return index !== undefined && live.merged.graph.node(index).voided === undefined
+    })
+    this.#bury(commit)
+    this.#refresh()
+    // Told of it once already, or opened with the entry: nothing of it is shown.
+    if (!counted) return
+    this.#capture.restartChain()
+    this.#saving.again(commit.id)
+    for (const one of shown) remake(one.live, one.shown)
   }
 
   #buryChains(isConcerned: (chain: string) => boolean): void {
@@ -744,7 +768,9 @@ export class Repository {
     const { certificates, judging } = this.#host
     if (statement.kind === 'verdict') {
       const commit = this.pipeline.commits.get(statement.commit)
-      if (commit !== undefined) this.#bury(commit)
+      const isOwn = commit?.session === this.#host.identity?.session
+      if (commit !== undefined && isOwn && statement.code === 'ClockAhead') this.#writeAgain(commit)
+      else if (commit !== undefined) this.#bury(commit)
       this.#host.incident(refusal('Voided', `${statement.rule}: ${statement.reason}`), this.path)
     } else if (statement.kind === 'grant' && (statement.fences || statement.founding)) {
       const { founding, owner } = statement

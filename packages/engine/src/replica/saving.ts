@@ -106,6 +106,11 @@ export class Saving {
     this.#refused.set(id, why)
   }
 
+  /** What the commit was meant to do is in a commit that is to come. */
+  again(id: string): void {
+    for (const waiter of this.#waiters) if (waiter.commits?.includes(id) === true) waiter.commits = undefined
+  }
+
   /** What was edited will be in no commit. */
   denied(live: LiveItem, why: Refusal): void {
     for (const waiter of this.#waiters) {
@@ -134,7 +139,7 @@ export class Saving {
       if (waiter.commits === undefined) {
         if (!waiter.live.draft.isEmpty) continue
         const { merged } = waiter.live
-        waiter.commits = merged.heads.map((index) => merged.graph.node(index).id)
+        waiter.commits = merged.liveHeads.map((index) => merged.graph.node(index).id)
       }
       const { level, commits } = waiter
       const refused = commits.map((id) => this.#refused.get(id)).find((why) => why !== undefined)

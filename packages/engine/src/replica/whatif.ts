@@ -44,7 +44,8 @@ const verdicts = (
     policyKnown: (commit) => of.root.knows(commit.policy.root) && pipeline.knows(commit.policy.authority),
     now: () => of.now(),
     isOwn: () => false,
-    isCovered: ({ chain, seq }) => pipeline.log.coveredAt(chain, seq) !== Number.POSITIVE_INFINITY,
+    isDecided: ({ id, chain, seq }) =>
+      pipeline.log.isVoid(id) || pipeline.log.coveredAt(chain, seq) !== Number.POSITIVE_INFINITY,
     full: () => undefined,
     undecided: (commit) => judging.waits(commit, pipeline.log),
     authorize: (commit, edit) => judging.write(commit, pipeline.log, edit),

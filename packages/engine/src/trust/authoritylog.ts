@@ -117,6 +117,11 @@ export class AuthorityLog {
     return this.#rootAfter(moved, hash)
   }
 
+  /** Whether a verdict voids all of the commit. */
+  isVoid(commit: string): boolean {
+    return this.#verdicts.get(commit)?.some(({ key }) => key === null) ?? false
+  }
+
   /** The first verdict that voids the commit's change of one of these items. */
   verdictOn(commit: string, keys: readonly string[]): Death | undefined {
     const verdict = this.#verdicts.get(commit)?.find(({ key }) => key === null || keys.includes(key))
@@ -214,7 +219,8 @@ export class AuthorityLog {
         }
         return
       case 'verdict': {
-        const why = refusal('Voided', `${statement.code} ${statement.rule}: ${statement.reason}`)
+        const { rule, reason } = statement
+        const why: Refusal = { ...refusal('Voided', `${rule}: ${reason}`), rule }
         const verdicts = this.#verdicts.get(statement.commit) ?? []
         this.#verdicts.set(statement.commit, [...verdicts, { n, key: statement.key, why }])
         return

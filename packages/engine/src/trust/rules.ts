@@ -6,6 +6,9 @@
 import { type Code, type Refusal, refusal, WeftError } from '../bytes/refusal.ts'
 import type { Values } from '../merge/values.ts'
 
+/** Names, where others name a rule, what voids a clock that is far ahead of the time. */
+export const clockRule = 'clock'
+
 /** Whom a rule judges. Everything but `params` is undefined for somebody who has no certificate. */
 export interface Who {
   readonly session: string | undefined
