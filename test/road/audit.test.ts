@@ -311,7 +311,7 @@ describe('files', () => {
       const report = await look(new Map([...files, [name, bytes.subarray(0, length)]]))
       expect(codes(report), `${length} bytes`).toContain('TornTail')
     }
-  })
+  }, 30_000)
 
   test('something appended', async () => {
     expect(codes(await damaged((bytes) => joined([bytes, new Uint8Array(1)])))).toEqual(['TornTail'])

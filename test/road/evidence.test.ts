@@ -69,7 +69,7 @@ describe('evidence', () => {
       }
       expect(passed).toEqual([])
     }
-  })
+  }, 30_000)
 
   test('does not come from one thing twice, two places, another network, another key, or without the root log', async () => {
     const { mint, ada, log, chain } = await fork()

@@ -5,16 +5,27 @@
 import { readdir, readFile } from 'node:fs/promises'
 import { join } from 'node:path'
 import { fileURLToPath } from 'node:url'
-import { defaultRates, limits } from '@weft-db/engine'
+import {
+  anonymous,
+  type Channel,
+  defaultRates,
+  type Login,
+  limits,
+  type Repository,
+  refusal,
+  type Transport,
+} from '@weft-db/engine'
 import { expect, test } from 'vitest'
 import { encode, type Plain } from '../../packages/engine/src/bytes/cbor.ts'
 import { guard } from '../../packages/engine/src/bytes/guard.ts'
+import { HeldCommits, Reconciler } from '../../packages/engine/src/replica/reconciler.ts'
 import { decodeFrame, encodeFrame, type Frame } from '../../packages/engine/src/replica/wire.ts'
 import { exactFilter, refuseFilter, saltBytes } from '../../packages/engine/src/sync/filter.ts'
 import { fingerprintBytes } from '../../packages/engine/src/sync/fingerprint.ts'
 import { messageOf } from '../../packages/engine/src/trust/signed.ts'
 import { hash, Target } from '../attacks/target.ts'
-import { board, gate, Lab } from './lab.ts'
+import { memoryPair } from '../sim/memory-transport.ts'
+import { board, Card, gate, Lab } from './lab.ts'
 
 test('nodes: one CBOR item more than a message may have', () => {
   const items = (count: number): Uint8Array => encode(Array.from({ length: count - 1 }, () => 0))
@@ -70,7 +81,7 @@ const bare = async (lab: Lab, proves = true) => {
     const signature = await key.sign(messageOf('proof', proof, hash))
     send({ kind: 'prove', publicKey: key.publicKey, certificate: null, signature, root: [] })
     send({ kind: 'login', method: 'anonymous', credentials: 'Eve' })
-    await lab.until(() => heard().some(({ kind }) => kind === 'certified'))
+    await lab.until(() => heard().some(({ kind }) => kind === 'certified' || kind === 'refused'))
   }
   return {
     send,
@@ -94,6 +105,27 @@ test('repositoriesPerChannel: one more than a channel may name', async () => {
   expect(eve.refused()).toEqual(['TooMany'])
 })
 
+test('offencesPerUser: an account is kept out by every new channel, for longer each time', async () => {
+  const lab = new Lab('offences')
+  const accounts: Login = { method: 'anonymous', check: async () => ({ owner: 'user:eve', name: 'Eve' }) }
+  await lab.authority({ logins: [accounts], rates: { offencesPerUser: { burst: 2, perSecond: 0.001 } } })
+  const waits: number[] = []
+  for (let time = 0; time < 5; time++) {
+    let eve = await bare(lab)
+    let waited = 0
+    for (; eve.refused().includes('LoginRefused'); waited += 500) {
+      await lab.run(500)
+      eve = await bare(lab)
+    }
+    waits.push(waited)
+    for (let offence = 0; offence < limits.offences; offence++) eve.send(eve.greet)
+    await lab.run(10)
+    expect(eve.state.closed).toBeDefined()
+  }
+  expect(waits.slice(0, 4)).toEqual([0, 0, 0, 1_000])
+  expect(waits[4]).toBeGreaterThan(1_000)
+})
+
 test('strangerQueue: bytes that wait from somebody who has proved nothing close the channel', async () => {
   for (const size of [limits.strangerQueue / 4, limits.strangerQueue / 2]) {
     const lab = new Lab(`stranger ${size}`)
@@ -110,34 +142,119 @@ test('strangerQueue: bytes that wait from somebody who has proved nothing close 
   }
 })
 
-test('channelQueue: commits that wait for the disk are refused beyond it, and the channel stays open', async () => {
+const syncTo = (eve: Awaited<ReturnType<typeof bare>>, message: Plain): void =>
+  void eve.send({ kind: 'sync', tag: 0, message })
+
+/** A card of so many bytes, in a commit of its own. */
+const large = (repository: Repository, bytes: number): void => {
+  repository.create(Card, { notes: 'x'.repeat(bytes) })
+  repository.flush()
+}
+
+const unhurried = { burst: 1e9, perSecond: 1e9 }
+
+test('channelQueue: commits that wait for the disk are refused beyond it, to be asked for again', async () => {
   const lab = new Lab('queue')
-  const { faults } = await lab.authority({
-    rates: { bytesPerUser: { burst: 1e9, perSecond: 1e9 }, framesPerUser: { burst: 1e9, perSecond: 1e9 } },
-  })
+  const authority = await lab.authority({ rates: { bytesPerUser: unhurried, framesPerUser: unhurried } })
+  const ada = await lab.join('ada', { captureRate: 1_000 })
+  const own = ada.database.repository(board)
+  await lab.until(() => own.pipeline.isOpen)
+  large(own, 200_000)
+  await lab.until(() => own.unacknowledged === 0)
   const eve = await bare(lab)
   eve.send({ kind: 'subscribe', tag: 0, path: board, held: 0 })
   await lab.run(10)
-  const sync = (message: Plain): void => void eve.send({ kind: 'sync', tag: 0, message })
-  sync([0, new Uint8Array(fingerprintBytes), 0, null, new Map()])
+  syncTo(eve, [0, new Uint8Array(fingerprintBytes), 0, null, new Map()])
   await lab.run(10)
-  const disk = gate()
-  faults.hold = disk.promise
   const told = (): number =>
-    eve.heard().filter(({ kind, ...frame }) => {
-      const message = 'message' in frame ? frame.message : undefined
-      return kind === 'sync' && Array.isArray(message) && message[0] === 7 && message[1] === 'TooMany'
+    eve.heard().filter((frame) => {
+      const message = frame.kind === 'sync' ? frame.message : undefined
+      return Array.isArray(message) && message[0] === 7 && message[1] === 'TooMany'
     }).length
-  const bytes = new Uint8Array(limits.commitBytes)
-  // Unreadable as they are, they wait in their order behind what is being stored.
-  const per = 3
-  const messages = Math.floor(limits.channelQueue / (per * bytes.length))
-  for (let at = 0; at < messages; at++) sync([5, 0, false, [], Array.from({ length: per }, () => bytes), []])
-  expect(told()).toBe(0)
+  const disk = gate()
+  authority.faults.hold = disk.promise
+  large(own, 100)
+  await lab.run(100)
+  // What the server holds already is good, and waits behind what is being stored like everything else.
+  const held = authority.database.repository(board).pipeline.commits.at(0)?.bytes ?? new Uint8Array(0)
+  const fit = Math.floor(limits.channelQueue / (4 * held.length))
+  for (let at = 0; at < fit; at++) syncTo(eve, [5, 0, false, [], [held, held, held, held], []])
+  syncTo(eve, [5, 0, false, [], [held, held, held, held], []])
+  await lab.run(10)
   disk.open()
+  authority.faults.hold = undefined
+  await lab.run(100)
+  expect(told()).toBe(1)
   expect(eve.state.closed).toBeUndefined()
 })
 
+test('channelHighWater: a peer that does not read has so many bytes waiting, and gets the rest when it reads', async () => {
+  const lab = new Lab('high water')
+  let served: Channel | undefined
+  const [line, other] = [memoryPair(), memoryPair()]
+  const transport: Transport = {
+    start: (onChannel) => {
+      line.b.start((channel) => {
+        served = channel
+        onChannel(channel)
+      })
+      other.b.start(onChannel)
+    },
+    stop: async () => undefined,
+  }
+  await lab.authority({ transports: [transport], rates: { bytesPerUser: unhurried } })
+  const boardOf = async (name: string, pair: typeof line): Promise<Repository> => {
+    const { database } = await lab.start(name, { transports: [pair.a], captureRate: 1_000 })
+    pair.connect()
+    database.login(anonymous(name)).catch(() => undefined)
+    const repository = database.repository(board)
+    await lab.until(() => repository.synced)
+    return repository
+  }
+  const [bob, ada] = [await boardOf('bob', line), await boardOf('ada', other)]
+  line.hold()
+  const count = 2 * Math.ceil(limits.channelHighWater / 200_000)
+  for (let at = 0; at < count; at++) large(ada, 200_000)
+  await lab.until(() => ada.unacknowledged === 0)
+  expect(served?.buffered).toBeGreaterThanOrEqual(limits.channelHighWater)
+  expect(served?.buffered).toBeLessThan(limits.channelHighWater + 2 * limits.frameBytes)
+  line.release()
+  await lab.until(() => bob.pipeline.commits.size === ada.pipeline.commits.size)
+  expect(bob.pipeline.commits.size).toBeGreaterThanOrEqual(count)
+})
+
+test('unsentMessages: one more than may wait for a peer that does not read closes its channel', async () => {
+  const target = await Target.open('unsent', { signatures: 'fast' })
+  const repository = target.repository()
+  const ends: string[] = []
+  const reconciler = new Reconciler({
+    repository,
+    held: new HeldCommits(repository, target.runtime),
+    runtime: target.runtime,
+    certificates: target.database.certificates,
+    leads: false,
+    link: {
+      gate: undefined,
+      send: () => undefined,
+      ready: () => false,
+      offence: () => undefined,
+      queue: () => true,
+      dequeue: () => undefined,
+      hangUp: ({ code }) => void ends.push(code),
+      refused: () => undefined,
+      level: () => undefined,
+    },
+  })
+  reconciler.open()
+  for (let message = 1; message < limits.unsentMessages; message++) reconciler.refused(refusal('BadHash'), [])
+  expect(ends).toEqual([])
+  reconciler.refused(refusal('BadHash'), [])
+  expect(ends).toEqual(['TooMany'])
+  await target.close()
+})
+
+/** These are of evidence, and met where it is tested. */
+const elsewhere = new Set(['evidenceFiles', 'evidenceBytes'])
 const root = fileURLToPath(new URL('../..', import.meta.url))
 
 const testsIn = async (folder: string): Promise<string[]> => {
@@ -151,6 +268,8 @@ test('no limit and no rate is without a test', async () => {
   const files = [...(await testsIn('packages')), ...(await testsIn('test'))]
   const texts = await Promise.all(files.map((file) => readFile(file, 'utf8')))
   const isNamed = (pattern: RegExp): boolean => texts.some((text) => pattern.test(text))
-  expect(Object.keys(limits).filter((name) => !isNamed(new RegExp(`\\blimits\\.${name}\\b`)))).toEqual([])
+  expect(
+    Object.keys(limits).filter((name) => !elsewhere.has(name) && !isNamed(new RegExp(`\\blimits\\.${name}\\b`))),
+  ).toEqual([])
   expect(Object.keys(defaultRates).filter((name) => !isNamed(new RegExp(`\\b${name}: \\{ burst`)))).toEqual([])
 })

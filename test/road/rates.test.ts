@@ -6,6 +6,7 @@ import {
   logName,
   type Repository,
   read,
+  refusal,
   type Transport,
   write,
 } from '@weft-db/engine'
@@ -250,6 +251,32 @@ test('logins and new sessions have rates for their address, and who is refused i
   expect(await login('ada', '192.0.2.1')).toBe('certified')
   await lab.run(10_000)
   expect(await login('eve 9', '192.0.2.66')).toBe('certified')
+})
+
+test('so many logins are judged for one address', async () => {
+  const lab = new Lab('judged')
+  let judged = 0
+  const guessed: Login = {
+    method: 'anonymous',
+    check: async () => {
+      judged++
+      return refusal('LoginRefused', 'wrong')
+    },
+  }
+  const authority = await gatehouse(lab, {
+    logins: [guessed],
+    rates: { loginsPerAddress: { burst: 4, perSecond: 0.1 } },
+  })
+  const messages: string[] = []
+  const pair = authority.line('192.0.2.66')
+  const eve = await lab.start('eve', { transports: [pair.a] })
+  pair.connect()
+  for (let guess = 0; guess < 8; guess++) {
+    eve.database.login(anonymous('eve')).catch((error: Error) => messages.push(error.message))
+    await lab.until(() => messages.length > guess)
+  }
+  expect(judged).toBe(4)
+  expect(messages.filter((message) => /try again in \d+ s/.test(message)).length).toBe(4)
 })
 
 test('one certificate after another has a rate for its owner', async () => {

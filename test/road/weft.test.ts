@@ -24,7 +24,7 @@ beforeAll(async () => {
     const { code, out } = await weft('audit', server, '--json')
     whileRunning = { code, report: JSON.parse(out) }
   })
-})
+}, 30_000)
 
 afterAll(() => store.remove())
 
@@ -240,7 +240,7 @@ describe('every byte counts', () => {
     const { trials, violations, missed } = await flippedBytes({ trials: 400, seed })
     expect([violations, missed], `seed ${seed}`).toEqual([0, undefined])
     expect(trials).toBe(400)
-  })
+  }, 30_000)
 
   test('a changed byte of the last frame, of the header, of a mark and of a checksum', async () => {
     const files = await filesOf(store.server)
@@ -254,7 +254,7 @@ describe('every byte counts', () => {
         expect(report.ok, `${name} ${at}`).toBe(false)
       }
     }
-  })
+  }, 30_000)
 })
 
 test('the lock tells who has a folder open', async () => {

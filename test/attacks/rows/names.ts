@@ -125,7 +125,7 @@ const hostile = (draws: Stream, trial: number): string => {
 
 const fileName = /^[0-9a-f]{64}\.log$/
 /** What the engine calls its own files. */
-const flatName = /^[0-9a-z._-]{1,80}$/
+const flatName = /^=?[0-9a-z._-]{1,80}$/
 
 /** Everything below a folder, with what it leads to. */
 const below = async (folder: string): Promise<Map<string, string>> => {

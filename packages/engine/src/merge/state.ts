@@ -12,6 +12,7 @@ import { isScalar, type Scalar } from '../schema/field.ts'
 import { fieldNamed, type Schema } from '../schema/schema.ts'
 import { Rope } from './rope.ts'
 import { applySplices, type Splice } from './splice.ts'
+import { Changing, VersionedMap } from './versioned.ts'
 
 export interface Register {
   readonly kind: 'register'
@@ -22,7 +23,7 @@ export interface Register {
 
 export interface Elements {
   readonly kind: 'elements'
-  readonly byTag: ReadonlyMap<Tag, Scalar>
+  readonly byTag: VersionedMap<Scalar>
   readonly size: number
 }
 
@@ -37,7 +38,7 @@ export interface Entry {
 export interface Entries {
   readonly kind: 'entries'
   /** Per key the puts that no later one replaced; the one with the latest stamp is the value. */
-  readonly byKey: ReadonlyMap<string, readonly Entry[]>
+  readonly byKey: VersionedMap<readonly Entry[]>
   readonly size: number
 }
 
@@ -206,8 +207,8 @@ export const splicedFields = (node: Node): ReadonlySet<string> =>
 /** A state that is being made: fields are copied when first written. */
 class Making {
   readonly fields: Map<string, FieldState>
-  readonly #elements = new Map<string, { byTag: Map<Tag, Scalar>; size: number }>()
-  readonly #entries = new Map<string, { byKey: Map<string, readonly Entry[]>; size: number }>()
+  readonly #elements = new Map<string, { readonly byTag: Changing<Scalar>; size: number }>()
+  readonly #entries = new Map<string, { readonly byKey: Changing<readonly Entry[]>; size: number }>()
 
   constructor(state: ItemState) {
     this.fields = new Map(state.fields)
@@ -230,7 +231,7 @@ class Making {
     const elements = this.#elementsOf(field)
     const value = elements.byTag.get(tag)
     if (value === undefined) return
-    elements.byTag.delete(tag)
+    elements.byTag.set(tag, undefined)
     elements.size -= overhead + unitsOf(value)
   }
 
@@ -244,8 +245,7 @@ class Making {
       kept.push(entry)
       entries.size += entrySize(key, entry)
     }
-    if (kept.length === 0) entries.byKey.delete(key)
-    else entries.byKey.set(key, kept)
+    entries.byKey.set(key, kept.length === 0 ? undefined : kept)
   }
 
   /** Nodes of the entries under a key. */
@@ -258,8 +258,10 @@ class Making {
   }
 
   finish(presence: readonly number[]): ItemState {
-    for (const [field, { byTag, size }] of this.#elements) this.fields.set(field, { kind: 'elements', byTag, size })
-    for (const [field, { byKey, size }] of this.#entries) this.fields.set(field, { kind: 'entries', byKey, size })
+    for (const [field, { byTag, size }] of this.#elements)
+      this.fields.set(field, { kind: 'elements', byTag: byTag.finish(), size })
+    for (const [field, { byKey, size }] of this.#entries)
+      this.fields.set(field, { kind: 'entries', byKey: byKey.finish(), size })
     return { presence, fields: this.fields }
   }
 
@@ -269,8 +271,8 @@ class Making {
     const held = this.fields.get(field)
     const copy =
       held?.kind === 'elements'
-        ? { byTag: new Map(held.byTag), size: held.size }
-        : { byTag: new Map<Tag, Scalar>(), size: 0 }
+        ? { byTag: new Changing(held.byTag), size: held.size }
+        : { byTag: new Changing(VersionedMap.empty<Scalar>()), size: 0 }
     this.#elements.set(field, copy)
     return copy
   }
@@ -281,8 +283,8 @@ class Making {
     const held = this.fields.get(field)
     const copy =
       held?.kind === 'entries'
-        ? { byKey: new Map(held.byKey), size: held.size }
-        : { byKey: new Map<string, readonly Entry[]>(), size: 0 }
+        ? { byKey: new Changing(held.byKey), size: held.size }
+        : { byKey: new Changing(VersionedMap.empty<readonly Entry[]>()), size: 0 }
     this.#entries.set(field, copy)
     return copy
   }

@@ -15,7 +15,7 @@ import { isRefusal, type Refusal, refusal, StorageError, WeftError } from '../by
 import { type Commit, format, type Position, readCommit, signedBytes } from '../commit/commit.ts'
 import { Commits } from '../graph/commits.ts'
 import { AuthorityLog } from '../trust/authoritylog.ts'
-import { readCertificate } from '../trust/certificate.ts'
+import { type Certificate, readCertificate } from '../trust/certificate.ts'
 import { type Entry, readEntry } from '../trust/entry.ts'
 import { messageOf } from '../trust/signed.ts'
 import type { Certificates } from './certificates.ts'
@@ -344,6 +344,12 @@ export class Pipeline {
     const entries: { entry: Entry; origin: Origin }[] = []
     const certified: string[] = []
     const marks: (() => void)[] = []
+    const certify = (certificate: Certificate | undefined): void => {
+      if (certificate === undefined || this.#certified.has(certificate.session)) return
+      this.#certified.add(certificate.session)
+      certified.push(certificate.session)
+      frames.push({ kind: frameKinds.certificate, payload: certificate.bytes })
+    }
     for (const work of taken) {
       if (work.kind === 'mark') {
         marks.push(work.through)
@@ -352,18 +358,15 @@ export class Pipeline {
       if (work.kind === 'entry') {
         if (this.#stageEntry(work.entry, work.origin)) {
           entries.push(work)
+          const { statement } = work.entry
+          if (statement.kind === 'grant') certify(this.#certificates.ofOwner(statement.owner))
           frames.push({ kind: frameKinds.entry, payload: work.entry.bytes })
         }
         continue
       }
       for (const ready of this.#stage(work)) {
         const { commit } = ready
-        const certificate = this.#certificates.get(commit.session)
-        if (certificate !== undefined && !this.#certified.has(commit.session)) {
-          this.#certified.add(commit.session)
-          certified.push(commit.session)
-          frames.push({ kind: frameKinds.certificate, payload: certificate.bytes })
-        }
+        certify(this.#certificates.get(commit.session))
         frames.push({ kind: frameKinds.commit, payload: commit.bytes })
         staged.push(ready)
       }

@@ -8,7 +8,7 @@ import type { Plain } from '../bytes/plain.ts'
 import { isRefusal, type Refusal, refusal } from '../bytes/refusal.ts'
 import { fingerprint } from '../sync/fingerprint.ts'
 import type { Held } from '../sync/held.ts'
-import { decodeMessage, encodeMessage } from '../sync/message.ts'
+import { decodeMessage, type Entries, encodeMessage } from '../sync/message.ts'
 import type { Effect, Event, Session } from '../sync/session.ts'
 import { start, step } from '../sync/step.ts'
 import type { Certificates } from './certificates.ts'
@@ -271,9 +271,32 @@ export class Reconciler {
   #flush(): void {
     while (this.#outbox.length > 0 && this.#link.ready()) {
       const effect = this.#outbox.shift()
-      if (effect?.kind === 'send') this.#link.send(encodeMessage(effect.message))
-      else if (effect?.kind === 'push') this.#push(effect)
+      if (effect?.kind === 'send') {
+        if (effect.message.kind === 'entries') this.#introduceMembers(effect.message)
+        this.#link.send(encodeMessage(effect.message))
+      } else if (effect?.kind === 'push') this.#push(effect)
     }
+  }
+
+  /** Who was given a role has a name to the others before writing anything: the certificates go ahead of the entries. */
+  #introduceMembers({ from, entries }: Entries): void {
+    let certificates: Uint8Array[] = []
+    let bytes = 0
+    const send = (): void => {
+      if (certificates.length === 0) return
+      this.#link.send(encodeMessage({ kind: 'push', round: 0, last: false, unknown: [], commits: [], certificates }))
+      certificates = []
+      bytes = 0
+    }
+    for (const { statement } of this.repository.pipeline.log.entries.slice(from, from + entries.length)) {
+      const certificate = statement.kind === 'grant' ? this.#certificates.ofOwner(statement.owner) : undefined
+      if (certificate === undefined || this.#introduced.has(certificate.session)) continue
+      if (bytes + certificate.bytes.length + 8 > pushBytes) send()
+      bytes += certificate.bytes.length + 8
+      this.#introduced.add(certificate.session)
+      certificates.push(certificate.bytes)
+    }
+    send()
   }
 
   /** The commits of one effect, with the certificates this peer lacks: one message, or more where certificates make it too long. */
