@@ -4,7 +4,8 @@ import { recall, remember } from './preference.ts'
 
 const most = 8
 
-const recalled = (): string[] => (recall('boards') ?? '').split(' ').filter((board) => board && board === boardOf(board))
+const recalled = (): string[] =>
+  (recall('boards') ?? '').split(' ').filter((board) => board && board === boardOf(board))
 
 class Boards {
   list = $state.raw<readonly string[]>(recalled())

@@ -4,8 +4,8 @@ import { placeBetween } from '@weft-db/weft'
 import { announcements } from './announcements.svelte.ts'
 import { placeAt, placeAtEnd } from './arrange.ts'
 import type { Board, CardItem, ColumnItem } from './database.ts'
-import { Card, Column } from './shared.ts'
 import { attempt } from './rejected.ts'
+import { Card, Column } from './shared.ts'
 import { toasts } from './toasts.svelte.ts'
 
 export const seedColumns = (board: Board): void => {

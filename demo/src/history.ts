@@ -63,7 +63,11 @@ const said = (board: Board, change: ActivityChange): string => {
 }
 
 /** One for each item; alike refusals are told once, at the first. */
-export const deedsOf = (board: Board, { changes, waits }: Activity, reasonOf: (change: ActivityChange) => string): readonly Deed[] =>
+export const deedsOf = (
+  board: Board,
+  { changes, waits }: Activity,
+  reasonOf: (change: ActivityChange) => string,
+): readonly Deed[] =>
   changes.map((change) => ({
     text: said(board, change),
     refused: change.why === undefined || waits ? undefined : reasonOf(change),

@@ -72,7 +72,11 @@ export const judgeMutants = async ({
       const file = join(folder, `${name}.patch`)
       const named = read(file).rows
       if (rows !== undefined && !named.some((row) => rows.includes(row))) continue
-      const results = await runMutant(file, { rows: named, full: false, seed: '1' })
+      const results = await runMutant(file, { rows: named, full: false, seed: '1' }).catch(
+        (error: unknown): Record<string, Result> => ({
+          [named[0] ?? '']: { trials: 0, violations: 1, harness: file, error: String(error) },
+        }),
+      )
       // A row that cannot be carried out has found nothing: the mutant must let the attack through.
       const killed = named.length > 0 && Object.values(results).every((one) => one.violations > 0 && one.trials > 0)
       kills[name] = { rows: named, killed, results }

@@ -10,6 +10,9 @@ export type Result =
   /** The row could not be carried out. */
   | { readonly trials: 0; readonly violations: 1; readonly harness: string; readonly error: string }
 
+/** How long the rows of one harness may take, ms. */
+const patience = { sample: 120_000, full: 2_700_000 }
+
 export interface RunOptions {
   readonly rows: readonly string[]
   readonly full: boolean
@@ -50,22 +53,27 @@ export const runRows = async ({ rows, full, seed, report, root }: RunOptions): P
   }
   const waiting = [...byHarness]
   const cwd = root ?? fileURLToPath(new URL('../../', import.meta.url))
+  const done = (row: string, result: Result): void => {
+    results.set(row, result)
+    report?.(describe(row, result))
+  }
   const lane = async (): Promise<void> => {
     for (let next = waiting.shift(); next !== undefined; next = waiting.shift()) {
       const [harness, mine] = next
       const flags = ['--import', 'tsx', '--conditions=weft-source', '--expose-gc', 'test/attacks/main.ts', '--here']
       const options = ['--rows', mine.join(), '--seed', seed, ...(full ? ['--full'] : [])]
-      const child = spawn(process.execPath, [...flags, ...options], { cwd, stdio: ['ignore', 'pipe', 'pipe'] })
-      const ended = await listen(child, (row, result) => {
-        results.set(row, result)
-        report?.(describe(row, result))
+      const child = spawn(process.execPath, [...flags, ...options], {
+        cwd,
+        stdio: ['ignore', 'pipe', 'pipe'],
+        timeout: full ? patience.full : patience.sample,
+        killSignal: 'SIGKILL',
       })
-      for (const row of mine) {
-        if (results.has(row)) continue
-        const result: Result = { trials: 0, violations: 1, harness, error: `the process ended: ${ended}` }
-        results.set(row, result)
-        report?.(describe(row, result))
-      }
+      const ended = await listen(child, done)
+      const [broken, ...left] = mine.filter((row) => !results.has(row))
+      if (broken === undefined) continue
+      done(broken, { trials: 0, violations: 1, harness, error: `the process ended: ${ended}` })
+      // What was to come after it has a process of its own.
+      if (left.length > 0) waiting.push([harness, left])
     }
   }
   await Promise.all([lane(), lane()])

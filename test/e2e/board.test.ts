@@ -4,6 +4,7 @@ import { tmpdir } from 'node:os'
 import { join } from 'node:path'
 import type { Browser, Page } from 'playwright-core'
 import { afterAll, afterEach, beforeAll, beforeEach, describe, expect, test } from 'vitest'
+import { joinByLink, linkFrom } from './board-page.ts'
 import { joinBoard, openBrowser, openProfile, TestServer, watchErrors } from './stage.ts'
 
 let browser: Browser
@@ -24,11 +25,21 @@ afterEach(async () => {
   expect(errors.flat()).toEqual([])
 })
 
-const person = async (name: string): Promise<Page> => {
+/** Somebody in a browser of their own, on a new board or, with a link, on the one it leads to. */
+const person = async (name: string, link?: string): Promise<Page> => {
   const page = await (await browser.newContext()).newPage()
   errors.push(watchErrors(page))
-  await joinBoard(page, server.url, name)
+  if (link === undefined) await joinBoard(page, server.url, name)
+  else await joinByLink(page, link, name)
   return page
+}
+
+/** The first makes the board and shares it, the second comes by the link. */
+const pair = async (): Promise<[ada: Page, bob: Page, link: string]> => {
+  const ada = await person('Ada')
+  await seed(ada)
+  const link = await linkFrom(ada)
+  return [ada, await person('Bob', link), link]
 }
 
 const seed = async (page: Page): Promise<void> => {
@@ -72,8 +83,7 @@ const notes = (page: Page): Promise<string> =>
 
 describe('two people, one board', () => {
   test('what one adds the other sees, with the name and where it is saved', async () => {
-    const [ada, bob] = [await person('Ada'), await person('Bob')]
-    await seed(ada)
+    const [ada, bob] = await pair()
     await addCard(ada, 'Ship it')
     await until(bob, ['Ship it'])
     await line(ada, /Saved on the server/)
@@ -84,8 +94,7 @@ describe('two people, one board', () => {
   })
 
   test('both type into the notes of one card at once and end with the same text, each run whole', async () => {
-    const [ada, bob] = [await person('Ada'), await person('Bob')]
-    await seed(ada)
+    const [ada, bob] = await pair()
     await addCard(ada, 'Write together')
     await until(bob, ['Write together'])
     await Promise.all([openNotes(ada), openNotes(bob)])
@@ -108,8 +117,7 @@ describe('two people, one board', () => {
   })
 
   test('the caret stays where it was while the other types before it', async () => {
-    const [ada, bob] = [await person('Ada'), await person('Bob')]
-    await seed(ada)
+    const [ada, bob] = await pair()
     await addCard(ada, 'Caret')
     await until(bob, ['Caret'])
     await openNotes(ada)
@@ -126,8 +134,7 @@ describe('two people, one board', () => {
 
 describe('without the server', () => {
   test('killed while both edit, and started again: all edits are there', async () => {
-    const [ada, bob] = [await person('Ada'), await person('Bob')]
-    await seed(ada)
+    const [ada, bob, link] = await pair()
     await addCard(ada, 'Before')
     await until(bob, ['Before'])
     await Promise.all([addCard(ada, 'During A'), addCard(bob, 'During B'), server.end('SIGKILL')])
@@ -139,7 +146,7 @@ describe('without the server', () => {
     const all = ['Before', 'During A', 'During B', 'After A', 'After B']
     await Promise.all([until(ada, all), until(bob, all)])
     await Promise.all([line(ada, /Saved on the server/), line(bob, /Saved on the server/)])
-    const carol = await person('Carol')
+    const carol = await person('Carol', link)
     await until(carol, all)
   })
 
@@ -164,7 +171,7 @@ describe('without the server', () => {
       await until(page, ['Online', 'Offline'])
       await server.start()
       await line(page, /Saved on the server/)
-      await until(await person('Bob'), ['Online', 'Offline'])
+      await until(await person('Bob', await linkFrom(page)), ['Online', 'Offline'])
     } finally {
       await profile.close()
       await rm(directory, { recursive: true, force: true })
@@ -181,12 +188,8 @@ describe('one device', () => {
       await joinBoard(one, server.url, 'Ada')
       await seed(one)
       await addCard(one, 'From one')
+      // The name and the board are remembered for the device. The second page is a session of its own, which the first lets in.
       await two.goto(server.url)
-      // The name is remembered for the device; the second page is a session of its own.
-      if (await two.getByTestId('name-input').isVisible()) {
-        await two.getByTestId('name-input').fill('Ada too')
-        await two.getByTestId('join').click()
-      }
       await until(two, ['From one'])
       await addCard(two, 'From two')
       await until(one, ['From one', 'From two'])
@@ -220,7 +223,7 @@ describe('one device', () => {
     await seed(page)
     await addCard(page, 'In memory')
     await line(page, /Saved on the server/)
-    await until(await person('Bob'), ['In memory'])
+    await until(await person('Bob', await linkFrom(page)), ['In memory'])
   })
 })
 

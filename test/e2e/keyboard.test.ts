@@ -5,8 +5,10 @@ import {
   addCards,
   cardNamed,
   joinAt,
+  linkFrom,
   openBoard,
   openCard,
+  openLink,
   type Shown,
   seedColumns,
   shown,
@@ -21,11 +23,12 @@ let bob: Page
 const errors: string[][] = []
 let boards = 0
 let board = ''
+let link = ''
 
 const person = async (name: string, options: Parameters<Browser['newContext']>[0] = {}): Promise<Page> => {
   const page = await (await browser.newContext({ reducedMotion: 'reduce', ...options })).newPage()
   errors.push(watchErrors(page))
-  await joinAt(page, server.url, board || 'lobby', name)
+  await joinAt(page, server.url, `lobby-of-${name.toLowerCase()}`, name)
   return page
 }
 
@@ -39,8 +42,10 @@ afterAll(async () => {
 })
 beforeEach(async () => {
   board = `board-${++boards}`
-  await Promise.all([openBoard(ada, server.url, board), openBoard(bob, server.url, board)])
+  await openBoard(ada, server.url, board)
   await seedColumns(ada)
+  link = await linkFrom(ada)
+  await openLink(bob, link)
 })
 // Each page's list goes on filling, so it is emptied and kept.
 afterEach(() => expect(errors.flatMap((list) => list.splice(0))).toEqual([]))
@@ -244,7 +249,7 @@ describe('by finger', () => {
   beforeEach(async () => {
     carol ??= await person('Carol', { hasTouch: true, isMobile: true, viewport: { width: 1000, height: 800 } })
     touch ??= await carol.context().newCDPSession(carol)
-    await openBoard(carol, server.url, board)
+    await openLink(carol, link)
     await fill()
     await untilShown([carol], three(['One', 'Two', 'Three']))
   })
@@ -410,7 +415,7 @@ describe('the page', () => {
     await ada.getByTestId('empty').waitFor()
     await seedColumns(ada)
     await addCards(ada, 2, 'Elsewhere')
-    await openBoard(bob, server.url, `zweites-brett-${board}`)
+    await openLink(bob, await linkFrom(ada))
     await both(three([], [], ['Elsewhere']))
     await ada.goBack()
     await untilShown([ada], three(['One', 'Two', 'Three']))
@@ -419,11 +424,12 @@ describe('the page', () => {
     await both(three(['One', 'Two', 'Three']))
   })
 
-  test('what names no board leads to the first one; a card that is not there says so', async () => {
+  test('what names no board leads to the one that was open last; a card that is not there says so', async () => {
+    const home = board.replace('board-', 'Board ')
     for (const [hash, title] of [
-      ['#/..', 'Roadmap'],
-      ['#///', 'Roadmap'],
-      ['#/!!!/x', 'Roadmap'],
+      ['#/..', home],
+      ['#///', home],
+      ['#/!!!/x', home],
       ['#board', 'Board'],
       ['#/%E0%A4%A', 'E0 a4 a'],
     ] as const) {

@@ -48,7 +48,7 @@ afterAll(async () => {
 })
 
 test('no store of the origin holds anything of the person, and the next one starts with a key of its own', async () => {
-  const page = await browser.newPage()
+  const page = await (await browser.newContext()).newPage()
   const errors = watchErrors(page)
   const reload = async (): Promise<void> => {
     await page.goto(server.url.replace('127.0.0.1', 'localhost'))
@@ -63,6 +63,21 @@ test('no store of the origin holds anything of the person, and the next one star
   const before = await page.evaluate(() => globalThis.page.look())
   expect(secrets.map((secret) => before.stored.includes(secret))).toEqual(secrets.map(() => true))
   expect(before.signers).toBe(1)
+
+  // A tab that was closed leaves a store, with a session of its own.
+  const tab = await page.context().newPage()
+  await tab.goto(page.url())
+  await tab.waitForFunction(() => globalThis.page !== undefined)
+  await tab.evaluate(() => globalThis.page.login('Of The Second Tab'))
+  await tab.evaluate(() => globalThis.page.write('by the second tab'))
+  await tab.close()
+  await page.waitForFunction(async () => (await navigator.locks.query()).held?.length === 1)
+  const both = await page.evaluate(() => globalThis.page.look())
+  secrets.push('Of The Second Tab', 'by the second tab')
+  expect([both.signers, ...secrets.map((secret) => both.stored.includes(secret))]).toEqual([
+    2,
+    ...secrets.map(() => true),
+  ])
 
   await page.evaluate(() => globalThis.page.logout())
   const after = await page.evaluate(() => globalThis.page.look())
@@ -80,6 +95,6 @@ test('no store of the origin holds anything of the person, and the next one star
   const next = await page.evaluate(() => globalThis.page.person())
   expect([next.name, next.id === person.id, next.network]).toEqual(['Bea', false, person.network])
   const held = await page.evaluate(() => globalThis.page.notes())
-  expect(held?.sort()).toEqual(['by Bea', 'what nobody else may read'])
+  expect(held?.sort()).toEqual(['by Bea', 'by the second tab', 'what nobody else may read'])
   expect(errors).toEqual([])
 })

@@ -1,10 +1,45 @@
 /** What can be measured of how a page looks and is told to a screen reader. */
+import { mkdir } from 'node:fs/promises'
+import { fileURLToPath } from 'node:url'
 import type { Page } from 'playwright-core'
+import { expect } from 'vitest'
+
+/** Where the pictures are, for whoever wants to see them. */
+const output = fileURLToPath(new URL('output/', import.meta.url))
 
 declare global {
   var violations: string[]
   /** What Tab has come to. */
   var visited: Set<Element>
+}
+
+/** Takes the picture, and holds the page to what every state promises. */
+export const look = async (page: Page, state: string, readable: readonly string[]): Promise<void> => {
+  await mkdir(output, { recursive: true })
+  await page.screenshot({ path: `${output}${state}.png`, animations: 'disabled' })
+  expect(await overflowOf(page), state).toEqual({ pixels: 0, elements: [] })
+  expect(await violationsOf(page), state).toEqual([])
+  const { nameless, looked } = await namelessOf(page)
+  expect(nameless, state).toEqual([])
+  expect(looked, state).toBeGreaterThan(0)
+  for (const selector of readable)
+    expect(await contrastOf(page, selector), `${state} ${selector}`).toBeGreaterThanOrEqual(4.5)
+}
+
+const sizes = { wide: { width: 1280, height: 800 }, phone: { width: 390, height: 844 } } as const
+
+/** The same on a screen and on a phone, light and dark; the page ends as it began. */
+export const lookAllWays = async (page: Page, state: string, readable: readonly string[]): Promise<void> => {
+  const before = page.viewportSize()
+  for (const [size, viewport] of Object.entries(sizes)) {
+    await page.setViewportSize(viewport)
+    for (const colorScheme of ['light', 'dark'] as const) {
+      await page.emulateMedia({ colorScheme, reducedMotion: 'reduce' })
+      await look(page, `${size}-${colorScheme}-${state}`, readable)
+    }
+  }
+  await page.emulateMedia({ colorScheme: 'light', reducedMotion: 'reduce' })
+  if (before !== null) await page.setViewportSize(before)
 }
 
 /** Call before the page's first address: from then on it remembers what its Content-Security-Policy refused. */

@@ -10,6 +10,8 @@ import {
   type Login,
   lastChange,
   logName,
+  onRead,
+  type Readable,
   type SigningKey,
   StorageError,
   saved,
@@ -456,6 +458,62 @@ describe('work that is not at the server', () => {
   })
 })
 
+describe('stores that closed tabs left', () => {
+  const closedTab = async (seed: string, offline: boolean) => {
+    const lab = new Lab(seed)
+    const authority = await lab.authority()
+    const tab = await lab.join('tab')
+    const card = tab.database.repository(second).create(Card, { title: 'in the other tab' })
+    await lab.run(2_000)
+    if (offline) {
+      lab.disconnect('tab')
+      card.title = 'offline in the other tab'
+      await lab.run(2_000)
+    }
+    await closed(lab, tab)
+    const device = lab.device('tab')
+    const files = device.disk.files()
+    const others = async function* () {
+      yield { files, keys: device.boot().keys, release: await files.lock() }
+    }
+    const own = meddled(lab, plainly)
+    const storage = async () => ({ ...own, others, mode: 'test', lasting: true })
+    const ada = await lab.join('ada', { storage })
+    ada.database.repository(board).create(Card, { title })
+    await lab.run(2_000)
+    expect(bytesOf(device.disk).includes('in the other tab')).toBe(true)
+    return { lab, authority, ada, device }
+  }
+
+  test('are wiped with the one that is open', async () => {
+    const { lab, ada, device } = await closedTab('tab', false)
+    await ada.database.logout()
+    for (const disk of [device.disk, lab.device('ada').disk]) {
+      for (const secret of [title, 'in the other tab', 'anonymous:']) expect(bytesOf(disk).includes(secret)).toBe(false)
+      expect(disk.names()).toEqual([logName(rootPath, lab.runtime('ada'))])
+    }
+    expect(device.keys.size).toBe(0)
+    const tab = await lab.client('tab')
+    await lab.run(100)
+    expect([tab.database.session, tab.database.network]).toEqual([undefined, ada.database.network])
+  })
+
+  test('and stop the logout, with nothing changed anywhere, when they hold work that was never sent', async () => {
+    const { lab, authority, ada, device } = await closedTab('tab offline', true)
+    await expect(ada.database.logout()).rejects.toMatchObject({ code: 'Unsynced', about: second })
+    expect(ada.database.session?.name).toBe('ada')
+    const tab = await lab.client('tab')
+    tab.database.repository(second)
+    await lab.run(2_000)
+    const [sent] = authority.database.repository(second).query(Card).current ?? []
+    expect(sent?.title).toBe('offline in the other tab')
+    await closed(lab, tab)
+    await ada.database.logout()
+    expect([ada.database.session, device.keys.size]).toEqual([undefined, 0])
+    expect(bytesOf(device.disk).includes('in the other tab')).toBe(false)
+  })
+})
+
 describe('what an app still holds', () => {
   test("shows nothing, and refuses edits; what it asks for anew is the next person's", async () => {
     const lab = new Lab('held')
@@ -515,6 +573,24 @@ describe('what an app still holds', () => {
     expect(authority.database.repository(board).query(Card).current?.length).toBe(2)
     expect(ada.incidents.map(({ code }) => code)).toEqual([])
     expect(authority.incidents.map(({ code }) => code)).toEqual([])
+  })
+
+  test('is asked for anew by a view that read which repository it was', async () => {
+    const lab = new Lab('view')
+    await lab.authority()
+    const ada = await lab.join('ada')
+    const read: Readable[] = []
+    const end = onRead((one) => read.push(one))
+    const repository = ada.database.repository(board)
+    end()
+    let fresh = repository
+    for (const one of read)
+      one.subscribe(() => {
+        fresh = ada.database.repository(board)
+      })
+    await ada.database.logout()
+    expect(fresh).not.toBe(repository)
+    expect(fresh).toBe(ada.database.repository(board))
   })
 
   test('cannot be edited from the moment the logout is decided, and can again when it is refused', async () => {

@@ -99,6 +99,9 @@ export class Chronicle {
     const made = new Chronicle(seed, temper)
     await made.#open()
     for (let step = 0; step < temper.steps; step++) await made.#step()
+    // The authority leaves nothing undecided.
+    const last = made.root.at(-1)
+    if (last !== undefined && (made.log.at(-1)?.root?.n ?? -1) < last.n) await made.#checkpoint(positionOf(last))
     return made
   }
 
@@ -165,12 +168,13 @@ export class Chronicle {
     return must(readEntry(sealBody(body, signature, sha256).bytes, sha256))
   }
 
-  async #write(statement: Statement): Promise<void> {
+  async #write(statement: Statement, knows?: Position): Promise<void> {
     const least = this.log.at(-1)?.root?.n ?? 0
     const at = this.#stream.chance(0.7) ? this.root.length - 1 : least + this.#stream.int(this.root.length - least)
     const root = this.root[at]
     if (root === undefined) throw new Error('there is no genesis')
-    this.log.push(await this.#entry({ log: boardPath, network: this.#network, root: positionOf(root) }, statement))
+    const where = { log: boardPath, network: this.#network, root: knows ?? positionOf(root) }
+    this.log.push(await this.#entry(where, statement))
   }
 
   async #writeRoot(statement: Statement): Promise<void> {
@@ -235,7 +239,7 @@ export class Chronicle {
     return at?.id === id
   }
 
-  async #checkpoint(): Promise<void> {
+  async #checkpoint(knows?: Position): Promise<void> {
     const share = this.#stream.pick([0.3, 0.7, 1])
     const moved: Head[] = []
     for (const chain of new Set(this.commits.map((one) => one.chain))) {
@@ -252,12 +256,8 @@ export class Chronicle {
       moved.push({ chain, seq, id })
     }
     for (const head of moved) this.#covered.set(head.chain, head)
-    await this.#write({
-      kind: 'checkpoint',
-      headsRoot: toHex(sha256Root(this.#covered.values())),
-      stateRoot: null,
-      moved,
-    })
+    const root = headsRoot(this.#covered.values(), sha256)
+    await this.#write({ kind: 'checkpoint', headsRoot: root, stateRoot: null, moved }, knows)
   }
 
   async #commit(): Promise<void> {
@@ -356,5 +356,3 @@ export class Chronicle {
     return Array.from({ length: stream.pick([1, 1, 2]) }, one)
   }
 }
-
-const sha256Root = (heads: Iterable<Head>): Uint8Array => Buffer.from(headsRoot(heads, sha256), 'hex')

@@ -43,10 +43,52 @@ export const sights = [
   'save refused with a reason',
 ] as const
 
-export type Sight = (typeof sights)[number]
+/** The same for the worlds with traitors. */
+export const byzantineSights = [
+  'traitor: mutate',
+  'traitor: honest',
+  'traitor: old policy',
+  'traitor: back-date',
+  'traitor: equivocate',
+  'traitor: evil merge',
+  'traitor: mixed',
+  'traitor: mine',
+  'traitor: ahead',
+  'traitor: unknown policy',
+  'traitor: replay elsewhere',
+  'traitor: forge',
+  'traitor: withhold',
+  'change refused by the rules',
+  'change that cannot be applied',
+  'fence voided something',
+  'revocation voided something',
+  'revocation raced',
+  'branch lost',
+  'third branch',
+  'founding raced',
+  'verdict given',
+  'rules changed',
+  'key rotated',
+  'member demoted while offline',
+  'member removed while offline',
+  'joined by invitation',
+  'edit denied to its own author',
+  'own work rejected',
+  'a fork reported',
+  'peers synced without the authority',
+  'saved by the authority',
+] as const
+
+export type Sight = (typeof sights)[number] | (typeof byzantineSights)[number]
 
 export class Coverage {
-  readonly counts = new Map<Sight, number>(sights.map((sight) => [sight, 0]))
+  readonly #expected: readonly Sight[]
+  readonly counts: Map<Sight, number>
+
+  constructor(expected: readonly Sight[] = sights) {
+    this.#expected = expected
+    this.counts = new Map(expected.map((sight) => [sight, 0]))
+  }
 
   saw(sight: Sight, times = 1): void {
     this.counts.set(sight, (this.counts.get(sight) ?? 0) + times)
@@ -58,7 +100,7 @@ export class Coverage {
 
   /** What was never seen. */
   get missing(): Sight[] {
-    return sights.filter((sight) => this.counts.get(sight) === 0)
+    return this.#expected.filter((sight) => this.counts.get(sight) === 0)
   }
 
   toJSON(): Record<string, number> {

@@ -26,15 +26,35 @@ export interface OpenOptions {
 /** Tabs of one profile that find a store of their own. */
 const mostTabs = 32
 
+const storesOf = (name: string): string[] =>
+  Array.from({ length: mostTabs }, (_, tab) => (tab === 0 ? name : `${name}-${tab}`))
+
+/** Stores that tabs left behind: all but this tab's and those which other tabs have open. */
+async function* closedStores(name: string, own: string): ReturnType<NonNullable<Storage['others']>> {
+  const held = await indexedDB.databases().then(
+    (databases) => new Set(databases.map((database) => database.name)),
+    () => undefined,
+  )
+  for (const database of storesOf(name)) {
+    if (database === own || held?.has(database) === false) continue
+    const files = await indexedDbFiles(database)
+    const release = await files.lock().catch((error: unknown) => {
+      if (error instanceof StorageError && error.code === 'AlreadyOpen') return undefined
+      throw error
+    })
+    if (release !== undefined) yield { files, keys: indexedDbKeys(`${database}-keys`), release }
+  }
+}
+
 /** The first store of this app that no other tab has open; memory, with the reason, when the browser gives none. */
 const findStore = async (name: string): Promise<Storage> => {
   try {
-    for (let tab = 0; tab < mostTabs; tab++) {
-      const database = tab === 0 ? name : `${name}-${tab}`
+    for (const database of storesOf(name)) {
       const files = await indexedDbFiles(database)
       try {
         const release = await files.lock()
-        return { files, keys: indexedDbKeys(`${database}-keys`), release, mode: 'indexeddb', lasting: true }
+        const keys = indexedDbKeys(`${database}-keys`)
+        return { files, keys, release, others: () => closedStores(name, database), mode: 'indexeddb', lasting: true }
       } catch (error) {
         if (!(error instanceof StorageError) || error.code !== 'AlreadyOpen') throw error
       }

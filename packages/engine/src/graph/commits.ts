@@ -78,12 +78,13 @@ export class Commits {
 
   /**
    * Whether a commit may be admitted: chain, parents, clock and policy. Its bytes and signature were checked before. A parent is a change
-   * of the same item, of whatever schema: another version's value may take it in, which is for counting to know.
+   * of the same item, of whatever schema: another version's value may take it in, which is for counting to know. `isErased`: whether the
+   * authority erased the change of that item.
    */
-  check(commit: Commit): Refusal | undefined {
+  check(commit: Commit, isErased: (commit: string, key: string) => boolean = () => false): Refusal | undefined {
     if (this.#held.has(commit.id)) return refusal('BrokenChain', `${commit.id} is here already`)
-    // Anybody can leave a content out, and who has it would never send it again: only the authority erases, and it does not yet.
-    const erased = commit.changes.find((change) => change.erased)
+    // Anybody can leave a content out, and who has it would never send it again: only the authority erases.
+    const erased = commit.changes.find((change) => change.erased && !isErased(commit.id, change.key))
     if (erased !== undefined) return refusal('NotErased', `${commit.id} ${erased.key}`)
     const missing = this.missing(commit)
     if (missing !== undefined) return refusal('MissingParents', missing)
@@ -129,6 +130,14 @@ export class Commits {
     this.#held.set(commit.id, { commit, index: this.#order.length })
     this.#order.push(commit)
     return advance(this.#staged, commit)
+  }
+
+  /** Puts the same commit without its content in its place. */
+  replace(stripped: Commit): void {
+    const held = this.#held.get(stripped.id)
+    if (held === undefined) return
+    this.#held.set(stripped.id, { ...held, commit: stripped })
+    this.#order[held.index] = stripped
   }
 
   /** Everything staged is durable. Returns it, in order. */

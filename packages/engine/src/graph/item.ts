@@ -13,6 +13,10 @@ export interface Node {
   readonly operations: readonly Operation[]
   /** The author's position in the repository's authority log, -1 for none: what the author could have seen as void. */
   readonly seen: number
+  /** Position of the authority's entry that erased the content: what it inserted is deleted from there on. Undefined while it is here. */
+  readonly erased?: number | undefined
+  /** That it counts was settled while all content of the item was there: only what makes no sense at all is still refused. */
+  readonly settled?: boolean | undefined
   /** Dead for everyone and always: the rules refuse it, or another change of its atomic commit. */
   refused: boolean
   /** The change cannot be applied to the value it names, by the rules of its format: dead for everyone and always. */

@@ -127,7 +127,7 @@ const someOperations = (random: Random, oracle: Oracle, before: Plainly): Operat
         length: inserted.length,
         insert: erased ? undefined : inserted,
       })
-      texts[field] = now.slice(0, at) + (erased ? '\ufffd'.repeat(inserted.length) : inserted) + now.slice(end)
+      texts[field] = now.slice(0, at) + (erased ? '\ud800'.repeat(inserted.length) : inserted) + now.slice(end)
     }
     if (kind === 12) operations.push(random(2) === 0 ? { kind: 'delete' } : { kind: 'touch' })
   }

@@ -14,6 +14,7 @@ import { type TextHistory, transform } from './walker.ts'
 /** As of when the authority's verdicts apply: now, or a position in its log that an author had seen. */
 type View = number
 const now: View = Number.POSITIVE_INFINITY
+const nothingSeen: View = -1
 
 const cachedVersions = 32
 
@@ -43,9 +44,10 @@ export class MergedItem {
   readonly graph = new ItemGraph()
   readonly #textFields: readonly string[]
   readonly #cache = new Map<string, ItemState>()
-  /** Voided nodes, ascending, and the last position of a verdict. */
+  /** Voided nodes, ascending; erased ones likewise; and the positions of the entries that did either. */
   #voided: readonly number[] = []
-  #lastVerdict = -1
+  #erased: readonly number[] = []
+  #positions: readonly number[] = []
   /** How many changes count for nobody, or for nobody who knows the authority's log. */
   #dead = 0
   /** Values given out since the last verdict. */
@@ -63,7 +65,11 @@ export class MergedItem {
    * refuses, is dead from the start; the refusal says why.
    */
   count(change: NewNode, authorize: Authorize = allow): { node: Node; refusal: Refusal | undefined } {
-    const isCurrent = this.#current.nodes === this.graph.nodes.length && sameSet(change.parents, this.graph.heads)
+    if (change.erased !== undefined) this.#knows(change.erased)
+    const isCurrent =
+      change.erased === undefined &&
+      this.#current.nodes === this.graph.nodes.length &&
+      sameSet(change.parents, this.graph.heads)
     const view = this.#viewOf(change.seen)
     const before = isCurrent && view === now ? this.#current.state : this.#stateAt(change.parents, view)
     const node = this.graph.add(change)
@@ -71,9 +77,10 @@ export class MergedItem {
     const refused = judgement.refusal === undefined ? authorize(before, judgement.after) : undefined
     node.refused = refused !== undefined
     if (isNever(node)) this.#dead++
+    if (node.erased !== undefined) this.#erased = [...this.#erased, node.index]
     const after = node.refused ? before : judgement.after
     if (isCurrent && view === now) this.#current = { heads: [node.index], nodes: this.graph.nodes.length, state: after }
-    else this.#remember([node.index], view, after)
+    else if (node.erased === undefined || node.erased > view) this.#remember([node.index], view, after)
     return { node, refusal: judgement.refusal ?? refused }
   }
 
@@ -115,8 +122,9 @@ export class MergedItem {
     this.graph.clear()
     this.#cache.clear()
     this.#voided = []
+    this.#erased = []
+    this.#positions = []
     this.#dead = 0
-    this.#lastVerdict = -1
     this.#given = new WeakSet()
     this.#current = nothing
   }
@@ -132,7 +140,7 @@ export class MergedItem {
     let foreseen = false
     if (node.voided === undefined && !isNever(node)) this.#dead++
     node.voided = position
-    this.#lastVerdict = Math.max(this.#lastVerdict, position)
+    this.#knows(position)
     if (!this.#voided.includes(index)) this.#voided = [...this.#voided, index].sort((a, b) => a - b)
     this.#cache.clear()
     this.#given = new WeakSet()
@@ -216,9 +224,14 @@ export class MergedItem {
     return this.#current
   }
 
-  /** Verdicts an author had not seen are as if not made; with none in question all views are the same one. */
+  /** What the authority wrote and an author had not seen is as if not written: so many views there are, and no more. */
   #viewOf(seen: number): View {
-    return this.#lastVerdict <= seen ? now : seen
+    const next = this.#positions.findIndex((position) => position > seen)
+    return next < 0 ? now : (this.#positions[next - 1] ?? nothingSeen)
+  }
+
+  #knows(position: number): void {
+    if (!this.#positions.includes(position)) this.#positions = [...this.#positions, position].sort((a, b) => a - b)
   }
 
   #stateAt(heads: readonly number[], view: View): ItemState {
@@ -268,10 +281,13 @@ export class MergedItem {
     return merged
   }
 
-  /** What never counted for anybody is an event without splices; what was voided is dead to those who know. */
+  /** What never counted for anybody is an event without splices; what was voided or erased is so to those who know. */
   #history(field: string, view: View): TextHistory {
     const { graph } = this
     const isDead = (node: Node): boolean => !isNever(node) && isVoided(node, view)
+    const isErased = (node: Node): boolean => !isNever(node) && isErasedTo(node, view)
+    const dead = this.#voided.filter((index) => isDead(graph.node(index)))
+    const erased = this.#erased.filter((index) => isErased(graph.node(index)))
     return {
       parents: (event) => graph.node(event).parents,
       splices: (event) => {
@@ -281,7 +297,9 @@ export class MergedItem {
       tieBreak: (event) => graph.node(event).id,
       dead: (event) => isDead(graph.node(event)),
       deadTo: (event, author) => isVoided(graph.node(event), graph.node(author).seen),
-      deadEvents: this.#voided.filter((index) => isDead(graph.node(index))),
+      erased: (event) => isErased(graph.node(event)),
+      erasedTo: (event, author) => isErasedTo(graph.node(event), graph.node(author).seen),
+      deadEvents: erased.length === 0 ? dead : [...new Set([...dead, ...erased])].sort((a, b) => a - b),
     }
   }
 }
@@ -289,6 +307,8 @@ export class MergedItem {
 const isNever = (node: Node): boolean => node.refused || node.inapplicable
 
 const isVoided = (node: Node, view: View): boolean => node.voided !== undefined && node.voided <= view
+
+const isErasedTo = (node: Node, view: View): boolean => node.erased !== undefined && node.erased <= view
 
 const nameOf = (heads: readonly number[], view: View): string =>
   `${view}|${heads.length === 1 ? heads[0] : heads.toSorted((a, b) => a - b).join()}`

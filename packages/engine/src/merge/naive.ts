@@ -31,9 +31,11 @@ export function naiveText(history: TextHistory, version: readonly number[]): str
     const inPast = (other: number): boolean => other === event || past.has(other)
     const counts = (other: number): boolean =>
       other === event || (past.has(other) && !(history.dead(other) && history.deadTo(other, event)))
+    const shows = (other: number): boolean =>
+      counts(other) && !(other !== event && history.erased?.(other) && history.erasedTo?.(other, event))
     for (const { at, remove, insert } of history.splices(event)) {
       const visible = sequence.filter(
-        (character) => counts(character.event) && !character.removedBy.some((other) => counts(other)),
+        (character) => shows(character.event) && !character.removedBy.some((other) => counts(other)),
       )
       for (const character of visible.slice(at, at + remove)) character.removedBy.push(event)
       let left = visible.slice(0, at).at(-1)
@@ -44,7 +46,8 @@ export function naiveText(history: TextHistory, version: readonly number[]): str
     }
   }
   return sequence
-    .filter(({ event, removedBy }) => !history.dead(event) && removedBy.every((other) => history.dead(other)))
+    .filter(({ event }) => !history.dead(event) && !history.erased?.(event))
+    .filter(({ removedBy }) => removedBy.every((other) => history.dead(other)))
     .map(({ unit }) => unit)
     .join('')
 }

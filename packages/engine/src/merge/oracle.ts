@@ -14,6 +14,10 @@ export interface Written {
   readonly operations: readonly Operation[]
   readonly seen: number
   readonly refused: boolean
+  /** Position of the entry that erased what it wrote. */
+  readonly erased?: number | undefined
+  /** It counts, by a verdict from when all content was there, unless its splices fit nowhere. */
+  readonly settled?: boolean | undefined
 }
 
 /** A value in one form, whatever made it: sorted, and without fields that hold nothing. */
@@ -98,7 +102,7 @@ export class Oracle {
       const isInside = (place: number) => /^[\ud800-\udbff][\udc00-\udfff]$/.test(text.slice(place - 1, place + 1))
       if (isInside(at) || isInside(at + remove)) return false
       texts[operation.field] =
-        text.slice(0, at) + (operation.insert ?? '\ufffd'.repeat(operation.length)) + text.slice(at + remove)
+        text.slice(0, at) + (operation.insert ?? '\ud800'.repeat(operation.length)) + text.slice(at + remove)
     }
     return true
   }
@@ -190,7 +194,7 @@ export class Oracle {
                       {
                         at: operation.at,
                         remove: operation.remove,
-                        insert: operation.insert ?? '\ufffd'.repeat(operation.length),
+                        insert: operation.insert ?? '\ud800'.repeat(operation.length),
                       },
                     ]
                   : [],
@@ -198,6 +202,8 @@ export class Oracle {
         tieBreak: (event) => at(event).id,
         dead: (event) => this.#isVoided(at(event).id, view),
         deadTo: (event, author) => this.#isVoided(at(event).id, at(author).seen),
+        erased: (event) => (at(event).erased ?? Number.POSITIVE_INFINITY) <= view && at(event).erased !== undefined,
+        erasedTo: (event, author) => (at(event).erased ?? Number.POSITIVE_INFINITY) <= at(author).seen,
       },
       heads.map((head) => places.get(head) ?? -1),
     )

@@ -17,7 +17,7 @@ import { type Piece, type Run, Weave } from './weave.ts'
  * are ordered among themselves only.
  *
  * An event that a later author saw as dead keeps its place in the tree, where it counts as deleted. Order thus depends on
- * causality only, whoever is dead to whom.
+ * causality only, whoever is dead to whom. Of an erased event so do the inserts, while its removals count.
  */
 const startOfText = -1
 const endOfText = Number.POSITIVE_INFINITY
@@ -33,6 +33,7 @@ interface Step {
   /** Steps, by their place in the replay; what is older than the replay is left out. */
   readonly parents: readonly number[]
   readonly dead: boolean
+  readonly erased: boolean
   /** Whether the author of the prepared version saw this event as dead. */
   hidden: boolean
   applied: boolean
@@ -68,11 +69,10 @@ export class Replay {
    */
   step(event: number, parents: readonly number[], silent: boolean): void {
     this.#prepare(parents)
-    for (const step of this.#deadSteps) {
-      if (step.applied) this.#hide(step, this.#history.deadTo(step.event, event))
-    }
+    for (const step of this.#deadSteps) if (step.applied) this.#show(step, event)
     const dead = this.#history.dead(event)
-    const step: Step = { event, parents, dead, hidden: false, applied: true, runs: [], removed: [] }
+    const erased = this.#history.erased?.(event) ?? false
+    const step: Step = { event, parents, dead, erased, hidden: false, applied: true, runs: [], removed: [] }
     const tieBreak = this.#history.tieBreak(event)
     for (const { at, remove, insert } of this.#history.splices(event)) {
       const place = Math.min(at, this.#weave.preparedLength)
@@ -81,7 +81,7 @@ export class Replay {
     }
     this.#version = [this.#steps.length]
     this.#steps.push(step)
-    if (dead) this.#deadSteps.push(step)
+    if (dead || erased) this.#deadSteps.push(step)
   }
 
   #remove(step: Step, at: number, units: number, silent: boolean): void {
@@ -115,9 +115,10 @@ export class Replay {
       hidden: false,
     }
     this.#nextCharacter += text.length
-    const piece = this.#weave.insertAfter(this.#integrate(run, left, right), run, step.dead)
+    const gone = step.dead || step.erased
+    const piece = this.#weave.insertAfter(this.#integrate(run, left, right), run, gone)
     step.runs.push(run)
-    if (!silent && !step.dead) this.#emit(this.#weave.effectivePosition(piece), 0, text)
+    if (!silent && !gone) this.#emit(this.#weave.effectivePosition(piece), 0, text)
   }
 
   /** Enters a run in the tree and gives the piece after which it belongs. */
@@ -214,10 +215,13 @@ export class Replay {
     if (!step.hidden) this.#count(step.removed, applied ? 1 : -1)
   }
 
-  #hide(step: Step, hidden: boolean): void {
+  /** Shows a dead or erased step as its author saw it. */
+  #show(step: Step, author: number): void {
+    const hidden = step.dead && this.#history.deadTo(step.event, author)
+    const gone = hidden || (step.erased && this.#history.erasedTo?.(step.event, author) === true)
+    for (const run of step.runs) if (run.hidden !== gone) this.#weave.show(run, run.exists, gone)
     if (step.hidden === hidden) return
     step.hidden = hidden
-    for (const run of step.runs) this.#weave.show(run, run.exists, hidden)
     this.#count(step.removed, hidden ? -1 : 1)
   }
 

@@ -16,13 +16,14 @@ const loneSurrogate = /\p{Surrogate}/u
 
 /**
  * The text after the splices; undefined when one of them is out of range, splits a surrogate pair or inserts half of one. A text
- * that starts well formed therefore stays well formed, in every encoding.
+ * that starts well formed therefore stays well formed, in every encoding. `isRead`: they come from a commit that was read, whose
+ * texts are well formed; what was erased of them is not.
  */
-export const applySplices = (text: Rope, splices: readonly Splice[]): Rope | undefined => {
+export const applySplices = (text: Rope, splices: readonly Splice[], isRead = false): Rope | undefined => {
   let result = text
   for (const { at, remove, insert } of splices) {
     if (!(Number.isSafeInteger(at) && Number.isSafeInteger(remove) && at >= 0 && remove >= 0)) return undefined
-    if (at + remove > result.length || loneSurrogate.test(insert)) return undefined
+    if (at + remove > result.length || (!isRead && loneSurrogate.test(insert))) return undefined
     if (splitsPair(result, at) || (remove > 0 && splitsPair(result, at + remove))) return undefined
     result = result.splice(at, remove, insert)
   }

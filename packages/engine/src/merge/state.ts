@@ -75,13 +75,19 @@ export const ropeOf = (state: ItemState, field: string): Rope => {
   return text?.kind === 'text' ? text.rope : Rope.empty
 }
 
+/** What stands for a unit of erased text where somebody saw it: half a pair, which no text holds by itself. */
+export const erasedUnit = '\ud800'
+
+/** The text without what was erased. With the flag `u`, a pair is one character. */
+export const withoutErased = (text: string): string => text.replace(/\ud800/gu, '')
+
 /** The splices of a node in a text field, in sequence. Erased text replays at its length. */
 export const splicesOf = (node: Node, field: string): Splice[] => {
   const splices: Splice[] = []
   for (const operation of node.operations) {
     if (operation.kind !== 'splice' || operation.field !== field) continue
     const { at, remove, length } = operation
-    splices.push({ at, remove, insert: operation.insert ?? '\ufffd'.repeat(length) })
+    splices.push({ at, remove, insert: operation.insert ?? erasedUnit.repeat(length) })
   }
   return splices
 }
@@ -192,11 +198,11 @@ export const judge = (before: ItemState, node: Node, graph: ItemGraph, schema: S
   const ignored = ignoredTags(before, node, graph)
   let after = applyAlone(before, { ...node, ignored }, graph)
   for (const field of splicedFields(node)) {
-    const rope = applySplices(ropeOf(before, field), splicesOf(node, field))
+    const rope = applySplices(ropeOf(before, field), splicesOf(node, field), true)
     if (rope === undefined) return no(refusal('Inapplicable', field))
     after = { presence: after.presence, fields: new Map(after.fields).set(field, { kind: 'text', rope }) }
   }
-  if (isTooLarge(before, after)) return no(refusal('Inapplicable', 'more than a field holds'))
+  if (node.settled !== true && isTooLarge(before, after)) return no(refusal('Inapplicable', 'more than a field holds'))
   return { refusal: undefined, ignored, after }
 }
 
@@ -398,7 +404,7 @@ const mergedPresence = (
 
 export const withText = (state: ItemState, field: string, splices: readonly Splice[]): ItemState => {
   if (splices.length === 0) return state
-  const rope = applySplices(ropeOf(state, field), splices)
+  const rope = applySplices(ropeOf(state, field), splices, true)
   // The walker's splices fit by construction; a text that would not fit keeps its last value rather than losing the item.
   if (rope === undefined) return state
   return { presence: state.presence, fields: new Map(state.fields).set(field, { kind: 'text', rope }) }

@@ -16,8 +16,12 @@ export interface TextHistory {
    * without it). Only asked for events with dead(event) true and in the causal past of author.
    */
   deadTo(event: number, author: number): boolean
+  /** Erased now: inserts replay as text already deleted, removals stand. A dead event may be erased as well. */
+  erased?(event: number): boolean
+  /** Whether the author of `author` saw the inserts of `event` as deleted. Only asked for events with erased(event) true, as `deadTo`. */
+  erasedTo?(event: number, author: number): boolean
   /**
-   * All dead events, ascending. Without it, every call of `transform` asks `dead` about every event up to the newest head, so a long
+   * All dead and erased events, ascending. Without it, every call of `transform` asks about every event up to the newest head, so a long
    * history should have it: usually it is an empty array.
    */
   readonly deadEvents?: readonly number[]

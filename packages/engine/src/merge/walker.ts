@@ -11,7 +11,8 @@ export type { TextHistory } from './text-history.ts'
  * concurrency, and thrown away at the first version that everything before leads to and everything after builds on.
  *
  * Dead events move such borders: an author who did not know that an event is dead counted positions with its text, so the replay
- * of that author's event has to start before the dead one.
+ * of that author's event has to start before the dead one. So do erased events, whose removals stand; where it is said of events that they
+ * are dead, these are among them.
  */
 
 /** The events to replay, ascending, over the text of a version. */
@@ -42,9 +43,15 @@ export function transform(history: TextHistory, from: readonly number[], to: rea
 
 const scanDead = (history: TextHistory, newest: number): number[] => {
   const dead: number[] = []
-  for (let event = 0; event <= newest; event++) if (history.dead(event)) dead.push(event)
+  for (let event = 0; event <= newest; event++) {
+    if (history.dead(event) || history.erased?.(event) === true) dead.push(event)
+  }
   return dead
 }
+
+/** Whether the author saw a dead or erased event as it is now. */
+const sawAsNow = (history: TextHistory, event: number, author: number): boolean =>
+  history.dead(event) ? history.deadTo(event, author) : (history.erasedTo?.(event, author) ?? true)
 
 /**
  * The region down to a version that `from` holds, none of it after `newest`, and that all of the region descends from. Walking back in
@@ -94,7 +101,7 @@ const oldestContested = (history: TextHistory, region: Region, dead: readonly nu
   if (region.below.length === 0) return undefined
   const reached = reachedDead(history, dead, Math.max(...region.below))
   const below = new Set(region.below.flatMap((event) => [...(reached[event] ?? [])]))
-  return dead.find((event) => below.has(event) && region.events.some((author) => !history.deadTo(event, author)))
+  return dead.find((event) => below.has(event) && region.events.some((author) => !sawAsNow(history, event, author)))
 }
 
 /** For each event up to `newest`: itself and its ancestors, as far as they are dead. Most share one set. */
@@ -146,7 +153,7 @@ const cutsOf = (history: TextHistory, { events }: Region, dead: readonly number[
     const cut = place === undefined ? -1 : cuts.indexOf(true, place)
     if (place === undefined || cut < 0) continue
     let author = events.length - 1
-    while (author > cut && history.deadTo(event, events[author] as number)) author--
+    while (author > cut && sawAsNow(history, event, events[author] as number)) author--
     if (author > cut) cuts.fill(false, place, author)
   }
   return cuts
@@ -171,8 +178,9 @@ const replayRegion = (history: TextHistory, region: Region, dead: readonly numbe
     let end = cuts.indexOf(true, start) + 1
     if (end === 0) end = events.length
     const only = events[start] as number
-    if (end === start + 1) {
-      if (!held.has(only) && !isDead.has(only)) splices.push(...history.splices(only))
+    const isGone = isDead.has(only) && (history.dead(only) || held.has(only))
+    if (end === start + 1 && (isGone || !isDead.has(only))) {
+      if (!held.has(only) && !isGone) splices.push(...history.splices(only))
     } else {
       const segment = events.slice(start, end)
       const replay = new Replay(history, overText, emit)

@@ -4,6 +4,7 @@
  */
 import type { Plain } from '../bytes/plain.ts'
 import { isRefusal, type Refusal, refusal } from '../bytes/refusal.ts'
+import { sessionId } from '../commit/commit.ts'
 import type { Certificate } from '../trust/certificate.ts'
 import type { Authority } from './authority.ts'
 import type { Certificates } from './certificates.ts'
@@ -15,13 +16,13 @@ import type { Quota } from './quota.ts'
 
 export interface CertifyingOptions {
   readonly authority: Pick<Authority, 'certify'>
-  readonly certificates: Pick<Certificates, 'keep'>
+  readonly certificates: Pick<Certificates, 'keep' | 'hash'>
   readonly clock: Pick<Clock, 'now'>
   readonly quota: Quota | undefined
   readonly logins: readonly Login[]
   /** How long a certificate lasts, ms; as long as it may unless told. */
   readonly life: number | undefined
-  isRevoked(certificate: Certificate): boolean
+  isRevoked(person: { readonly session: string; readonly owner: string }): boolean
 }
 
 export class Certifying {
@@ -52,13 +53,15 @@ export class Certifying {
     const { certificate } = peer
     const now = this.#of.clock.now()
     if (certificate === undefined || certificate.expires <= now) return refusal('LoginRefused', 'nothing to renew')
-    if (this.#of.isRevoked(certificate)) return refusal('LoginRefused', 'the session is revoked')
-    if (now < certificate.issued + (certificate.expires - certificate.issued) / 2) return certificate
+    if (!this.#of.isRevoked(certificate) && now < certificate.issued + (certificate.expires - certificate.issued) / 2)
+      return certificate
     return this.#certify(peer, certificate, channel)
   }
 
   async #certify(peer: Peer, { owner, name }: Person, { address }: Channel): Promise<Certificate | Refusal> {
     const { authority, certificates, quota, life } = this.#of
+    const session = sessionId(peer.publicKey, owner, certificates.hash)
+    if (this.#of.isRevoked({ session, owner })) return refusal('LoginRefused', 'the access of this account was ended')
     const tooFast = quota?.certifies(owner, address, peer.certificate === undefined)
     if (tooFast !== undefined) return tooFast
     const certificate = await authority.certify(peer.publicKey, owner, name, life)

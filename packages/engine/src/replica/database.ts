@@ -20,7 +20,7 @@ import { EvidenceStore, type Met } from './evidence.ts'
 import { Guests } from './guests.ts'
 import { Judging } from './judging.ts'
 import { Listeners } from './listeners.ts'
-import { type Belongings, finishLogout, keptFrames, Logout } from './logout.ts'
+import { Logout } from './logout.ts'
 import type { Credentials, Login } from './login.ts'
 import type { Origin } from './pipeline.ts'
 import type { Files, KeyStore, Runtime, SigningKey, Transport } from './ports.ts'
@@ -36,6 +36,7 @@ import type { Request } from './requests.ts'
 import { RootLog } from './rootlog.ts'
 import { RootStore } from './rootstore.ts'
 import type { Incident, Status } from './status.ts'
+import { type Belongings, finishLogout, keptBytes } from './wipe.ts'
 
 /** Where a replica keeps its logs, as it turned out. */
 export interface Storage {
@@ -50,6 +51,8 @@ export interface Storage {
   readonly lasting: boolean
   /** Why it is not the one that was wanted. */
   readonly reason?: string
+  /** The app's other stores on this device that nobody has open, locked one at a time: whoever logs out is logged out of them too. */
+  readonly others?: () => AsyncIterable<Pick<Storage, 'files' | 'keys'> & { readonly release: () => Promise<void> }>
 }
 
 export interface DatabaseOptions {
@@ -181,19 +184,18 @@ export class Database {
     this.#logout = new Logout({
       runtime: options.runtime,
       belongings: () => this.#belongings,
-      session: () => this.#certificate?.session,
+      others: () => this.#otherStores(),
       unacknowledged: () => {
         for (const { path, unsaved, unacknowledged } of this.#repositories.values())
           if (unsaved + unacknowledged > 0) return path
         return undefined
       },
       isOpen: (name) =>
-        name === logName(rootPath, this.runtime) ||
         [...this.#repositories.values()].some(
           ({ path, pipeline }) => pipeline.isOpen && name === logName(path, this.runtime),
         ),
       send: (path) => void this.repository(path),
-      keeping: (use) => this.#rootStore.hold((header) => use(keptFrames(header, this.root.after(0)))),
+      keeping: (use) => this.#rootStore.hold((header) => use(keptBytes(header, this.root.after(0)))),
       part: () => this.#part(),
       anew: () => this.#anew(),
       storage: (why) => {
@@ -228,7 +230,7 @@ export class Database {
         quota: this.#quota,
         logins: options.logins ?? [],
         life: options.certificateLife,
-        isRevoked: (certificate) => this.#isRevoked(certificate),
+        isRevoked: (person) => this.root.revokedAt(person) !== undefined,
       })
       this.#registrar = new Registrar({
         runtime: options.runtime,
@@ -442,6 +444,11 @@ export class Database {
     const storage = this.#storage
     if (storage === undefined) throw new Error('nobody logs out before the store is open')
     return { ...storage, keyName: sessionKey, rootName: logName(rootPath, this.runtime) }
+  }
+
+  async *#otherStores(): AsyncGenerator<Belongings & { release(): Promise<void> }, void, undefined> {
+    const { keyName, rootName } = this.#belongings
+    for await (const other of this.#storage?.others?.() ?? []) yield { ...other, keyName, rootName }
   }
 
   /** Ends and forgets what is in memory of the person who logs out. */
@@ -815,10 +822,6 @@ export class Database {
     if (!this.#maySubscribe(connection)) return
     for (const repository of this.#repositories.values())
       if (repository.pipeline.isOpen) connection.subscribe(repository)
-  }
-
-  #isRevoked(_certificate: Certificate): boolean {
-    return false
   }
 
   async #certified(bytes: Uint8Array): Promise<void> {

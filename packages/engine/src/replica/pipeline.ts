@@ -289,9 +289,11 @@ export class Pipeline {
     if (foreign !== undefined) return foreign
     const certificate = this.#certificates.get(commit.session)
     if (certificate === undefined) return refusal('UnknownSession', commit.session)
-    if (this.#now !== undefined && certificate.expires < this.#now())
-      return refusal('CertificateExpired', commit.session)
-    return undefined
+    if (this.#now === undefined) return undefined
+    const now = this.#now()
+    if (certificate.expires < now) return refusal('CertificateExpired', commit.session)
+    // From before the authority's clock was set back.
+    return certificate.issued > now + limits.clockAhead ? refusal('ClockAhead', commit.session) : undefined
   }
 
   #ownerOf(commit: Commit): string {

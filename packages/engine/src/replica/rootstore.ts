@@ -63,8 +63,19 @@ export class RootStore {
     if (found === undefined || this.#root.network !== undefined) return
     if (damage.length > 0 || frames.length > 0) throw new WeftError('LogCorrupt', rootPath)
     const genesis = await found()
+    if (await this.#hadNetwork(files, name, genesis.bytes.length)) throw new WeftError('LogCorrupt', rootPath)
     await journal.append([{ kind: frameKinds.entry, payload: genesis.bytes }])
     this.#root.append(genesis)
+  }
+
+  /** Whether a network was founded here whose first entry cannot be read: there are logs of it, or that entry was whole once. */
+  async #hadNetwork(files: Files, name: string, bytes: number): Promise<boolean> {
+    const names = await files.list()
+    if (names.some((other) => other.endsWith('.log') && other !== name)) return true
+    const aside = await files.open(`${name}.torn`, false)
+    const size = await aside?.size()
+    await aside?.close()
+    return size !== undefined && size >= bytes
   }
 
   /**

@@ -138,6 +138,9 @@ const bytesList = (value: Plain | undefined): Uint8Array[] | undefined => {
   return list
 }
 
+/** Fields of each kind, number and kind included. */
+const fieldCounts: readonly number[] = [7, 6, 4, 3, 4, 2, 5, 4, 3, 3, 5, 6, 4, 3]
+
 /** Reads a frame; `number` is the one expected. */
 export const decodeFrame = (bytes: Uint8Array, number: number): Frame | Refusal => {
   if (bytes.length > limits.frameBytes) return refusal('TooLarge', 'frame')
@@ -147,7 +150,10 @@ export const decodeFrame = (bytes: Uint8Array, number: number): Frame | Refusal 
   if (!Array.isArray(plain)) return malformed
   const [sent, kind, a, b, c, d, e, ...rest] = plain as readonly Plain[]
   if (!isCount(sent, Number.MAX_SAFE_INTEGER) || rest.length > 0) return malformed
+  const fields = typeof kind === 'number' ? fieldCounts[kind] : undefined
   if (sent !== number) return refusal('Gap', `frame ${sent} instead of ${number}`)
+  // A later protocol may greet at greater length: that it is later is the answer.
+  if (fields !== undefined && plain.length !== fields && kind !== 0) return malformed
   switch (kind) {
     case 0:
       if (a !== protocolVersion) return refusal('UnknownFormat', 'the protocol')
@@ -194,6 +200,6 @@ export const decodeFrame = (bytes: Uint8Array, number: number): Frame | Refusal 
     case 13:
       return isText(a) ? { kind: 'welcome', path: a } : malformed
     default:
-      return refusal('UnknownMessage', String(kind))
+      return refusal('UnknownMessage', typeof kind === 'number' ? String(kind) : '')
   }
 }

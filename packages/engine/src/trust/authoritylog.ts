@@ -7,6 +7,7 @@ import { type Refusal, refusal } from '../bytes/refusal.ts'
 import type { Commit, Hash, Position } from '../commit/commit.ts'
 import type { Head } from '../graph/commits.ts'
 import type { Entry, Statement } from './entry.ts'
+import { Erasures } from './erasure.ts'
 
 const headBytes = (head: Head): Uint8Array => {
   const seq = new Uint8Array(4)
@@ -49,6 +50,7 @@ export class AuthorityLog {
   /** Owner to what was given and taken, ascending. */
   readonly #grants = new Map<string, Placed<Grant>[]>()
   readonly #invitations = new Map<string, Placed<Invitation>>()
+  readonly erasures = new Erasures()
 
   constructor(path: string) {
     this.path = path
@@ -231,6 +233,9 @@ export class AuthorityLog {
       case 'invitation':
         this.#invitations.set(statement.secret, { n: this.invitation(statement.secret)?.n ?? n, statement })
         return
+      case 'erasure':
+        this.erasures.append(n, statement)
+        return
       default:
     }
   }
@@ -244,6 +249,7 @@ export class AuthorityLog {
     this.#verdicts.clear()
     this.#grants.clear()
     this.#invitations.clear()
+    this.erasures.clear()
     for (const entry of kept.slice(0, n)) this.append(entry)
   }
 }

@@ -9,7 +9,7 @@
  *     3 grant      = [owner, role | null, by | null, flags]        gives a role or takes it away; flags: 1 fences, 2 founding
  *     4 revocation = [0 session | 1 owner, session id (32 bytes) | owner, reason]    in the root log
  *     5 invitation = [SHA-256 of the secret, role, expires, uses, by]               uses 0: withdrawn
- *     6 erasure    = [[[commit id, item key], ...], by, reason]
+ *     6 erasure    = [[[commit id, item key], ...], [[commit id, item key], ...], by, reason]    what is erased, and what did not count of the same items
  *     7 key        = [public key (65 bytes)]                       in the root log: one more key of the authority is in force from here on
  *     8 retirement = [key id (32 bytes)]                           in the root log: it signs nothing that comes after
  *     9 rules      = [version]                                     in the root log: what commits that cite this position are judged by
@@ -72,7 +72,10 @@ export type Statement =
     }
   | {
       readonly kind: 'erasure'
-      readonly changes: readonly { readonly commit: string; readonly key: string }[]
+      /** Whose content is gone. */
+      readonly changes: readonly NamedChange[]
+      /** Changes of items with erased content that checkpoints before this entry cover and that did not count when it was written. */
+      readonly dead: readonly NamedChange[]
       readonly by: string
       readonly reason: string
     }
@@ -81,6 +84,12 @@ export type Statement =
   | { readonly kind: 'rules'; readonly version: number }
   /** A statement of a later version: its place in the log counts, what it says is not known here. */
   | { readonly kind: 'unknown' }
+
+/** What a commit does to one item. */
+export interface NamedChange {
+  readonly commit: string
+  readonly key: string
+}
 
 /** Whose access ends: one session, or an owner with all sessions. */
 export type Subject = { readonly session: string } | { readonly owner: string }
@@ -118,6 +127,9 @@ const kinds = {
 const rootKinds: readonly Statement['kind'][] = ['genesis', 'revocation', 'key', 'retirement', 'rules']
 const fencesFlag = 1
 const foundingFlag = 2
+
+const encodeChanges = (changes: readonly NamedChange[]): Plain =>
+  changes.map(({ commit, key }) => [fromHex(commit), key])
 
 const encodeStatement = (statement: Statement): [kind: number, body: Plain] => {
   switch (statement.kind) {
@@ -161,7 +173,7 @@ const encodeStatement = (statement: Statement): [kind: number, body: Plain] => {
     case 'erasure':
       return [
         kinds.erasure,
-        [statement.changes.map(({ commit, key }) => [fromHex(commit), key]), statement.by, statement.reason],
+        [encodeChanges(statement.changes), encodeChanges(statement.dead), statement.by, statement.reason],
       ]
     case 'key':
       return [kinds.key, [statement.publicKey]]
@@ -226,6 +238,18 @@ const isTime = (value: Plain | undefined): value is number =>
 const isPublicKey = (value: Plain | undefined): value is Uint8Array =>
   value instanceof Uint8Array && value.length === 65 && value[0] === 4
 
+const readChanges = (plain: Plain | undefined): NamedChange[] | undefined => {
+  if (!Array.isArray(plain) || plain.length > limits.changes) return undefined
+  const changes: NamedChange[] = []
+  for (const one of plain as readonly Plain[]) {
+    if (!Array.isArray(one) || one.length !== 2) return undefined
+    const [commit, key] = one as readonly Plain[]
+    if (!isHash(commit) || !isName(key)) return undefined
+    changes.push({ commit: toHex(commit), key })
+  }
+  return changes
+}
+
 /** By kind: the statement, or undefined when the body is not of its shape. */
 const readers: Readonly<Record<number, (list: readonly Plain[]) => Statement | undefined>> = {
   [kinds.genesis]: ([publicKey, name, ...rest]) =>
@@ -263,17 +287,11 @@ const readers: Readonly<Record<number, (list: readonly Plain[]) => Statement | u
     isHash(secret) && isName(role) && isTime(expires) && isCount(uses) && isName(by) && rest.length === 0
       ? { kind: 'invitation', secret: toHex(secret), role, expires, uses, by }
       : undefined,
-  [kinds.erasure]: ([named, by, reason, ...rest]) => {
-    if (!Array.isArray(named) || named.length === 0 || named.length > limits.changes) return undefined
+  [kinds.erasure]: ([named, listed, by, reason, ...rest]) => {
+    const [changes, dead] = [readChanges(named), readChanges(listed)]
+    if (changes === undefined || dead === undefined || changes.length + dead.length === 0) return undefined
     if (!isName(by) || !isText(reason) || rest.length > 0) return undefined
-    const changes: { commit: string; key: string }[] = []
-    for (const one of named as readonly Plain[]) {
-      if (!Array.isArray(one) || one.length !== 2) return undefined
-      const [commit, key] = one as readonly Plain[]
-      if (!isHash(commit) || !isName(key)) return undefined
-      changes.push({ commit: toHex(commit), key })
-    }
-    return { kind: 'erasure', changes, by, reason }
+    return { kind: 'erasure', changes, dead, by, reason }
   },
   [kinds.key]: ([publicKey, ...rest]) =>
     isPublicKey(publicKey) && rest.length === 0 ? { kind: 'key', publicKey } : undefined,

@@ -164,6 +164,8 @@ class Audit {
     } else if (kind === 'torn')
       this.#notes.push(`${name}: what a crash left of a write that was never acknowledged. It may be deleted.`)
     else if (kind === 'copy') this.#notes.push(`${name}: a copy that was not finished. The next start replaces it.`)
+    else if (kind === 'logout')
+      this.#notes.push(`${name}: a logout that was under way. The next start ends it, and removes what is here.`)
     else if (kind === 'stray') tell('StrayFile', null, name)
   }
 
@@ -181,7 +183,9 @@ const kindOf = (name: string): AuditedFile['kind'] => {
   if (isEvidenceName(name)) return 'evidence'
   if (/^=(lock|draft)\./.test(name)) return 'lock'
   if (logPattern.test(name.replace(/\.torn$/, '')) && name.endsWith('.torn')) return 'torn'
-  if (name === 'evidence.new' || (name.endsWith('.new') && logPattern.test(name.slice(0, -4)))) return 'copy'
+  if (name === 'logout') return 'logout'
+  if (name === 'evidence.new' || name === 'logout.new' || (name.endsWith('.new') && logPattern.test(name.slice(0, -4))))
+    return 'copy'
   return 'stray'
 }
 

@@ -1,0 +1,137 @@
+/** One replica of a world with roles, from boot to boot: the authority, an honest member, or a traitor's own, which is the same engine. */
+import { Database, type Incident, type Login, type Repository, refusal, type SigningKey } from '@weft-db/engine'
+import type { Credentials } from '../../../packages/engine/src/replica/login.ts'
+import type { Rejection } from '../../../packages/engine/src/replica/rejections.ts'
+import type { Device, Process } from '../device.ts'
+import type { Network } from '../network.ts'
+import { boardPath, Card } from './card.ts'
+import { charter } from './charter.ts'
+
+export interface CitizenEvents {
+  incident(citizen: Citizen, incident: Incident): void
+  rejected(citizen: Citizen, rejection: Rejection): void
+  failed(citizen: Citizen, error: unknown): void
+}
+
+const tryAgain = 1_000
+
+/** Whoever comes is whom they say: who may do what is the roles' matter. */
+export const byName = (owner?: string): Login & Credentials => ({
+  method: 'name',
+  credentials: owner ?? null,
+  ...(owner !== undefined && { name: owner }),
+  check: async (credentials) =>
+    typeof credentials === 'string' ? { owner: credentials, name: credentials } : refusal('LoginRefused', 'a name'),
+})
+
+export class Citizen {
+  readonly device: Device
+  readonly owner: string
+  readonly isTraitor: boolean
+  readonly #network: Network
+  readonly #neighbours: readonly { readonly name: string; readonly dials: boolean }[]
+  readonly #events: CitizenEvents
+  #process: Process | undefined
+  database: Database | undefined
+  /** Counts processes. */
+  run = 0
+  /** The authority's: the newest rules it serves with, and which of its keys it has. */
+  rules = 0
+  #keys: SigningKey[] = []
+  keyAt = 0
+
+  constructor(
+    device: Device,
+    network: Network,
+    person: { readonly owner: string; readonly isTraitor: boolean },
+    neighbours: readonly { readonly name: string; readonly dials: boolean }[],
+    events: CitizenEvents,
+  ) {
+    this.device = device
+    this.owner = person.owner
+    this.isTraitor = person.isTraitor
+    this.#network = network
+    this.#neighbours = neighbours
+    this.#events = events
+  }
+
+  get name(): string {
+    return this.device.name
+  }
+
+  get isAuthority(): boolean {
+    return this.name === 'server'
+  }
+
+  get board(): Repository | undefined {
+    return this.database?.repository(boardPath)
+  }
+
+  /** The session's key, as somebody who breaks the rules uses it. */
+  get key(): SigningKey | undefined {
+    return this.device.keys.get('session')
+  }
+
+  boot(): void {
+    const process = this.device.boot()
+    this.#process = process
+    this.run++
+    process.life.onEnd(() => {
+      if (this.#process !== process) return
+      this.#process = undefined
+      this.database = undefined
+    })
+    void this.#start(process)
+  }
+
+  /** The process ends as if the power failed, and another begins. */
+  restart(): void {
+    if (this.device.on) this.device.crash({ cache: 'lost', lock: 'released' })
+    this.boot()
+  }
+
+  async #authorityKey(at: number, { runtime }: Process): Promise<SigningKey> {
+    while (this.#keys.length <= at) this.#keys.push(await runtime.generateKey())
+    const key = this.#keys[at]
+    if (key === undefined) throw new Error('there is such a key')
+    return key
+  }
+
+  async #start(process: Process): Promise<void> {
+    const { runtime, keys, files } = process
+    const authority = this.isAuthority ? await this.#authorityKey(this.keyAt, process) : undefined
+    const previousAuthority =
+      this.isAuthority && this.keyAt > 0 ? await this.#authorityKey(this.keyAt - 1, process) : undefined
+    const database = new Database({
+      schemas: [Card],
+      rules: charter(this.isAuthority ? this.rules : 1),
+      runtime,
+      storage: async () => ({ files, keys, mode: 'simulated', lasting: true }),
+      transports: [
+        ...(this.isAuthority ? [] : [this.#network.dialer(process.life, 'server')]),
+        ...(this.isAuthority || this.#neighbours.some(({ dials }) => !dials) ? [this.#network.acceptor(process.life)] : []),
+        ...this.#neighbours.filter(({ dials }) => dials).map(({ name }) => this.#network.dialer(process.life, name)),
+      ],
+      captureRate: 20,
+      // What a simulated crowd does is no flood.
+      rates: {},
+      ...(authority === undefined ? {} : { authority, logins: [byName()] }),
+      ...(previousAuthority === undefined ? {} : { previousAuthority }),
+    })
+    this.database = database
+    database.onIncident((incident) => this.#events.incident(this, incident))
+    database.onRejected((rejection) => this.#events.rejected(this, rejection))
+    const board = database.repository(boardPath)
+    try {
+      await database.opened
+      if (!this.isAuthority && database.session === undefined) database.login(byName(this.owner)).catch(() => undefined)
+      await board.ready
+    } catch (error) {
+      this.#events.failed(this, error)
+      process.life.at(tryAgain, `${this.name} starts again`, () => {
+        process.life.end()
+        this.boot()
+      })
+    }
+  }
+}
