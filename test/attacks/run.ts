@@ -7,8 +7,8 @@ import type { Outcome } from './row.ts'
 
 export type Result =
   | (Outcome & { readonly harness: string; readonly seconds: number })
-  /** The row could not be carried out. */
-  | { readonly trials: 0; readonly violations: 1; readonly harness: string; readonly error: string }
+  /** The row could not be carried out; with one trial, the attack ended the process or kept it busy for ever. */
+  | { readonly trials: 0 | 1; readonly violations: 1; readonly harness: string; readonly error: string }
 
 /** How long the rows of one harness may take, ms. */
 const patience = { sample: 120_000, full: 2_700_000 }
@@ -71,7 +71,7 @@ export const runRows = async ({ rows, full, seed, report, root }: RunOptions): P
       const ended = await listen(child, done)
       const [broken, ...left] = mine.filter((row) => !results.has(row))
       if (broken === undefined) continue
-      done(broken, { trials: 0, violations: 1, harness, error: `the process ended: ${ended}` })
+      done(broken, { trials: 1, violations: 1, harness, error: `the process ended: ${ended}` })
       // What was to come after it has a process of its own.
       if (left.length > 0) waiting.push([harness, left])
     }
@@ -101,5 +101,5 @@ const listen = async (child: ChildProcess, onResult: (row: string, result: Resul
 
 const describe = (row: string, result: Result): string =>
   'error' in result
-    ? `${row}: could not be carried out\n${result.error}`
+    ? `${row}: ${result.trials === 0 ? 'could not be carried out' : 'ended its process'}\n${result.error}`
     : `${row}: ${result.violations} of ${result.trials} got through (${result.seconds} s)`

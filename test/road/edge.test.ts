@@ -5,7 +5,7 @@ import * as rows from '../attacks/rows/edge.ts'
 const samples: { readonly [Name in keyof typeof rows]: number } = {
   D7: 2_000,
   D8: 30,
-  D9: 120,
+  D9: 300,
   D10: 1_500,
   F1: 1_000,
   F2: 1,

@@ -14,7 +14,7 @@ import { expect, test } from 'vitest'
 import { encode } from '../../packages/engine/src/bytes/cbor.ts'
 import { mostIdle } from '../../packages/engine/src/replica/guests.ts'
 import { memoryPair } from '../sim/memory-transport.ts'
-import { board, Card, Lab, type Replica } from './lab.ts'
+import { board, Card, gate, Lab, type Replica } from './lab.ts'
 
 /** Accounts by name: each name is one owner, with however many sessions. */
 const named: Login = {
@@ -386,5 +386,36 @@ test('a repository asked for and given up again and again, while it is being clo
     await kept.ready
     expect(new Set(idsOf(kept))).toEqual(new Set(idsOf(one)))
   }
+  expect([...codes(authority)]).toEqual([])
+})
+
+test('a repository that is let go while it stores is opened again only when that is done', async () => {
+  const lab = new Lab('storing')
+  const authority = await lab.authority()
+  const ada = await lab.join('ada', { captureRate: 1_000 })
+  const boards = Array.from({ length: mostIdle + 4 }, (_, at) => ada.database.repository(`/board/${at}`))
+  await lab.until(() => boards.every(({ pipeline }) => pipeline.isOpen))
+  for (const one of boards) one.create(Card, { title: 'first' }, { key: 'card' })
+  await lab.until(() => boards.every((one) => one.unacknowledged === 0))
+  const [first] = boards
+  if (first === undefined) throw new Error('there are boards')
+  const disk = gate()
+  authority.faults.hold = disk.promise
+  first.create(Card, { title: 'while it stores' }, { key: 'card' })
+  await lab.run(500)
+  const isOpen = (): boolean =>
+    [...authority.database.repositories].some(({ path, pipeline }) => path === first.path && pipeline.isOpen)
+  expect(isOpen()).toBe(true)
+  lab.disconnect('ada')
+  await lab.run(10)
+  expect([...authority.database.repositories].length).toBe(mostIdle)
+  // Only what is under way goes on waiting.
+  authority.faults.hold = undefined
+  lab.connect('ada')
+  await lab.run(1_000)
+  expect(isOpen()).toBe(false)
+  disk.open()
+  await lab.until(() => first.unacknowledged === 0 && first.synced)
+  expect(new Set(idsOf(authority.database.repository(first.path)))).toEqual(new Set(idsOf(first)))
   expect([...codes(authority)]).toEqual([])
 })

@@ -1,11 +1,12 @@
 /** Runs seeds: regressions first, then numbered ones; shrinks what fails; counts what was met on the way. */
 import { existsSync, mkdirSync, readdirSync, readFileSync, writeFileSync } from 'node:fs'
 import { fileURLToPath } from 'node:url'
-import { Coverage } from './coverage.ts'
+import { byzantineSights, Coverage } from './coverage.ts'
 import { shrink } from './shrink.ts'
 import { Failure, type WorldOptions } from './world.ts'
+import { playByzantine } from './worlds/byzantine.ts'
 import { type Played, play } from './worlds/play.ts'
-import { type Script, scriptOf, seedName, worldOf } from './worlds/script.ts'
+import { byzantineWorld, type Script, scriptOf, seedName, worldOf } from './worlds/script.ts'
 
 const regressionFolder = fileURLToPath(new URL('regressions/', import.meta.url))
 
@@ -55,11 +56,11 @@ const nameOf = (message: string): string =>
     .slice(0, 160)
 
 /** As `nameOf`, and without who it happened to. */
-const lawOf = (failed: Failed): string => failed.what.replace(/\b(server|ada|bob|cai|dee|n#)\b/g, '*').slice(0, 60)
+const lawOf = (failed: Failed): string => failed.what.replace(/\b(server|ada|ann|bob|cai|dee|eli|flo|mal|max|mia|n#)\b/g, '*').slice(0, 60)
 
 export const tryScript = async (script: Script, options?: WorldOptions): Promise<Played | Failed> => {
   try {
-    return await play(script, options)
+    return await (script.intrigue === undefined ? play : playByzantine)(script, options)
   } catch (error) {
     const message = error instanceof Error ? error.message : String(error)
     const lines = error instanceof Failure ? error.lines : [String(error instanceof Error ? error.stack : error)]
@@ -79,6 +80,22 @@ export const regressions = (): readonly { readonly name: string; readonly script
     .map((name) => ({ name, script: JSON.parse(readFileSync(`${regressionFolder}${name}`, 'utf8')) as Script }))
 }
 
+/** Leaves out acts, by halves and then fewer, while it still fails. */
+const withFewerActs = async (script: Script, fails: (candidate: Script) => Promise<boolean>): Promise<Script> => {
+  let best = script
+  for (let size = Math.ceil((best.intrigue?.acts.length ?? 0) / 2); size >= 1; size = Math.floor(size / 2)) {
+    for (let from = 0; from < (best.intrigue?.acts.length ?? 0); ) {
+      const { intrigue } = best
+      if (intrigue === undefined) return best
+      const acts = intrigue.acts.filter((_, index) => index < from || index >= from + size)
+      const candidate: Script = { ...best, intrigue: { ...intrigue, acts } }
+      if (await fails(candidate)) best = candidate
+      else from += size
+    }
+  }
+  return best
+}
+
 /** Shrinks a script that fails and writes it to the regressions. Undefined when it does not fail a second time. */
 const keep = async (script: Script, failed: Failed): Promise<string | undefined> => {
   const law = lawOf(failed)
@@ -92,6 +109,7 @@ const keep = async (script: Script, failed: Failed): Promise<string | undefined>
     const candidate: Script = { ...best, ...milder }
     if (await fails(candidate)) best = candidate
   }
+  if (best.intrigue !== undefined) best = await withFewerActs(best, fails)
   const plan = await shrink(best.plan, (candidate) => fails({ ...best, plan: candidate }), 150)
   mkdirSync(regressionFolder, { recursive: true })
   const path = `${regressionFolder}${script.world}-${script.plan.seed}.json`
@@ -102,7 +120,7 @@ const keep = async (script: Script, failed: Failed): Promise<string | undefined>
 export const campaign = async (options: CampaignOptions): Promise<Outcome> => {
   const began = performance.now()
   const report = options.report ?? (() => undefined)
-  const coverage = new Coverage()
+  const coverage = new Coverage(options.world === byzantineWorld ? byzantineSights : undefined)
   const failed: Failed[] = []
   let events = 0
   let seeds = 0
@@ -128,7 +146,7 @@ export const campaign = async (options: CampaignOptions): Promise<Outcome> => {
   if (options.regressions !== false) {
     for (const { name, script } of regressions()) {
       if (options.first === true && failed.length > 0) break
-      await run(script, name, false)
+      if ((script.intrigue !== undefined) === (options.world === byzantineWorld)) await run(script, name, false)
     }
   }
   for (let number = options.from; number < options.from + options.seeds; number++) {

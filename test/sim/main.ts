@@ -1,5 +1,5 @@
 /**
- * npm run sim -- [--seeds 100] [--from 0] [--world name] [--json] [--mutants | --no-mutants] [--no-shrink] [--first]
+ * npm run sim -- [--seeds 100] [--from 0] [--world name | --byzantine] [--json] [--mutants | --no-mutants] [--no-shrink] [--first]
  * npm run sim -- --seed 0x1f [--world name] [--until step] [--log]
  *
  * Plays numbered seeds in the simulated worlds, after the regressions. With `--json` one object on standard output, and the mutants are
@@ -8,7 +8,7 @@
 import { parseArgs } from 'node:util'
 import { judgeMutants, type Kill } from '../mutants/run.ts'
 import { campaign, tryScript } from './campaign.ts'
-import { scriptOf, worldNames, worldOf } from './worlds/script.ts'
+import { byzantineWorld, scriptOf, worldNames, worldOf } from './worlds/script.ts'
 
 const { values } = parseArgs({
   options: {
@@ -16,6 +16,7 @@ const { values } = parseArgs({
     from: { type: 'string', default: '0' },
     seed: { type: 'string' },
     world: { type: 'string' },
+    byzantine: { type: 'boolean', default: false },
     until: { type: 'string' },
     log: { type: 'boolean', default: false },
     json: { type: 'boolean', default: false },
@@ -29,6 +30,7 @@ const { values } = parseArgs({
 const say = (line: string): void => void process.stderr.write(`${line}\n`)
 const print = (value: unknown): void => void process.stdout.write(`${JSON.stringify(value)}\n`)
 
+if (values.byzantine) values.world = byzantineWorld
 if (values.world !== undefined && !worldNames.includes(values.world)) {
   say(`there is no world ${values.world}: ${worldNames.join(', ')}`)
   process.exit(2)
@@ -65,13 +67,16 @@ const run = async (): Promise<number> => {
     report: say,
   })
   const { seeds, events, failed, coverage, traceStable, seconds } = outcome
-  const judged = values.mutants || (values.json && !values['no-mutants'])
+  const judged = values.mutants || (values.json && !values['no-mutants'] && !values.byzantine)
   const mutants: Record<string, Kill> = judged ? await judgeMutants({ report: say }) : {}
   const survivors = Object.values(mutants).filter(({ killedBy }) => killedBy === null).length
   const uncovered = coverage.missing
+  const lawless = (what: string): number => failed.filter((one) => one.what.includes(`${what}:`)).length
   if (values.json) {
     print({
       seeds,
+      divergences: lawless('divergence'),
+      unauthorised: lawless('unauthorised'),
       failures: failed.length,
       events,
       traceStable,

@@ -8,9 +8,10 @@ import { memoryKeys, nodeRuntime } from '@weft-db/runtime/node'
 import { socketIoTransport } from '@weft-db/socketio/client'
 import { memoryFiles } from '@weft-db/storage/memory'
 import type { BrowserContext, Page } from 'playwright-core'
+import { invitationHashOf } from '../../../demo/src/address.ts'
 import { Card, Column, rules, schemas } from '../../../demo/src/shared.ts'
-import { addCards } from '../../e2e/board-page.ts'
-import { joinBoard, openBrowser, TestServer } from '../../e2e/stage.ts'
+import { addCards, joinByLink } from '../../e2e/board-page.ts'
+import { openBrowser, TestServer } from '../../e2e/stage.ts'
 import { stream } from '../../sim/random.ts'
 import { hostileTexts } from '../hostile-texts.ts'
 import { mustHold, type Row } from '../row.ts'
@@ -84,8 +85,8 @@ const { random } = nodeRuntime()
 const namesAtOnce = 8
 const isName = (text: string): boolean => text.trim() === text && Buffer.byteLength(text) <= limits.displayName
 
-/** Writes texts into every field that a board shows, under names that are texts too. */
-const fill = async (url: string, board: string, texts: readonly string[]): Promise<void> => {
+/** Writes texts into every field that a board shows, under names that are texts too; gives the way onto it. */
+const fill = async (url: string, board: string, texts: readonly string[]): Promise<string> => {
   const people: Database[] = []
   for (const name of texts.filter(isName).slice(0, namesAtOnce)) people.push(await author(url, name))
   const [first] = people
@@ -98,11 +99,16 @@ const fill = async (url: string, board: string, texts: readonly string[]): Promi
     return repository.create(Column, { title, place }, { key: index === 0 ? 'first' : title.slice(0, 60) })
   })
   for (const column of columns) await saved(column, 'authority')
+  // The first owns the board; the others come by an invitation, and the page after them.
+  const code = await repository.invite('editor', { uses: people.length + 2 })
+  for (const person of people.slice(1)) {
+    await person.join(`/board/${board}`, code)
+    await isIn(person, `/board/${board}`)
+  }
   for (const [index, title] of texts.entries()) {
     const own = people[index % people.length] ?? first
     place = placeBetween(place || undefined, undefined, random)
     const mine = own.repository(`/board/${board}`)
-    await mine.ready
     const card = mine.create(
       Card,
       { title, column: 'first', tags: [title.slice(0, 200)], notes: title, place },
@@ -111,6 +117,21 @@ const fill = async (url: string, board: string, texts: readonly string[]): Promi
     await saved(card, 'authority')
   }
   for (const person of people) await person.close()
+  return `${url}/${invitationHashOf(board, code)}`
+}
+
+/** Resolves when the replica has what the server wrote of its person. */
+const isIn = (person: Database, path: string): Promise<void> => {
+  const repository = person.repository(path)
+  return new Promise((resolve) => {
+    const look = (): void => {
+      if (!repository.members.some(({ owner }) => owner === person.person?.owner)) return
+      stop()
+      resolve()
+    }
+    const stop = repository.onChange(look)
+    look()
+  })
 }
 
 const paste = (page: Page, testId: string, html: string): Promise<void> =>
@@ -123,9 +144,9 @@ const paste = (page: Page, testId: string, html: string): Promise<void> =>
   }, html)
 
 /** Looks at a board and works on it as a person does; gives how many of the texts stand there as titles. */
-const visit = async (page: Page, url: string, board: string, some: readonly string[]): Promise<number> => {
+const visit = async (page: Page, url: string, link: string, some: readonly string[]): Promise<number> => {
   const own = some.find(isName) ?? 'Ada'
-  await joinBoard(page, `${url}/#/${board}`, own)
+  await joinByLink(page, link, own)
   await page
     .getByTestId('card')
     .nth(some.length - 1)
@@ -143,12 +164,19 @@ const visit = async (page: Page, url: string, board: string, some: readonly stri
     await page.keyboard.press('Escape')
   }
   await addCards(page, 0, ...some.slice(0, 4).map((text) => text.replaceAll('\n', ' ')))
+  // The names of the people, in their list and in the history.
+  await page.getByTestId('people').click()
+  await page.getByTestId('member').nth(1).waitFor()
+  await page.getByTestId('close-people').click()
+  await page.getByTestId('me').click()
+  await page.getByTestId('open-history').click()
+  await page.getByTestId('history-row').first().waitFor()
   for (const text of some.slice(0, 3)) {
     await page.goto(`${url}/#/${encodeURIComponent(text)}`)
     await page.evaluate((hash) => {
       location.hash = `#/${hash}`
     }, text)
-    await page.getByTestId('status-line').waitFor()
+    await page.getByTestId('board').waitFor()
   }
   return shown
 }
@@ -165,11 +193,11 @@ export const hostileBoard: Row = async ({ trials: wanted, seed }) => {
     for (let from = 0; from < texts.length; from += 16) {
       const some = texts.slice(from, from + 16)
       const board = `hostile-${from}`
-      await fill(server.url, board, some)
+      const link = await fill(server.url, board, some)
       const context = await browser.newContext()
       const page = await watch(context, seen)
       try {
-        shown += await visit(page, server.url, board, some)
+        shown += await visit(page, server.url, link, some)
       } catch (error) {
         // A page that something ran in need not work any more.
         if (seen.length === 0) throw error

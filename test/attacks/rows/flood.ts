@@ -125,6 +125,7 @@ const sessionOf = ({ certificate }: Stranger): string => {
   return read.session
 }
 
+const commitsPerMessage = 400
 /** Channels that one account may lose before it is kept out. */
 const lossesPerAccount = defaultRates.offencesPerUser.burst + 1
 
@@ -171,11 +172,11 @@ export const floods: Row = async ({ trials }) => {
       const before = flooded.verified
       if (channels % 2 === 1) {
         const batch = await Promise.all(
-          Array.from({ length: 50 }, () =>
+          Array.from({ length: commitsPerMessage }, () =>
             enters.commit(path, cardName, { header: { session: sessionOf(enters) }, signer: forger }),
           ),
         )
-        for (let message = 0; message < 20 && sent < trials; message++, sent += batch.length) enters.push(...batch)
+        for (let message = 0; message < 3 && sent < trials; message++, sent += batch.length) enters.push(...batch)
         await enters.closed
         const verified = flooded.verified - before
         mostVerified = Math.max(mostVerified, verified)

@@ -19,7 +19,7 @@ const once = <Report extends BytesReport | PoisonReport>(name: string, play: () 
 }
 
 const bytesOf = (inputs: number, seed: string): BytesReport =>
-  once(`bytes ${inputs} ${seed}`, () => fuzzBytes({ inputs, seed }))
+  once(`bytes ${inputs} ${seed}`, () => fuzzBytes({ inputs, seed, brief: inputs < 100_000 }))
 
 const poisonOf = (commits: number, seed: string): PoisonReport =>
   once(`poison ${commits} ${seed}`, () => poison({ commits, seed }))

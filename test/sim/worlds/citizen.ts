@@ -35,9 +35,8 @@ export class Citizen {
   database: Database | undefined
   /** Counts processes. */
   run = 0
-  /** The authority's: the newest rules it serves with, and which of its keys it has. */
+  /** The authority's: the newest rules it serves with, and the number of its key. */
   rules = 0
-  #keys: SigningKey[] = []
   keyAt = 0
 
   constructor(
@@ -72,6 +71,15 @@ export class Citizen {
     return this.device.keys.get('session')
   }
 
+  /** The authority's: whether the log knows the key that it has now, and not the one before. */
+  get isInForce(): boolean {
+    const root = this.database?.root
+    const { keys } = this.device
+    const [key, previous] = [keys.get(`authority${this.keyAt}`), keys.get(`authority${this.keyAt - 1}`)]
+    if (root === undefined || root.position === null || key === undefined) return false
+    return root.isAuthority(key.publicKey) && (previous === undefined || !root.isAuthority(previous.publicKey))
+  }
+
   boot(): void {
     const process = this.device.boot()
     this.#process = process
@@ -90,10 +98,11 @@ export class Citizen {
     this.boot()
   }
 
-  async #authorityKey(at: number, { runtime }: Process): Promise<SigningKey> {
-    while (this.#keys.length <= at) this.#keys.push(await runtime.generateKey())
-    const key = this.#keys[at]
-    if (key === undefined) throw new Error('there is such a key')
+  async #authorityKey(at: number, { runtime, keys }: Process): Promise<SigningKey> {
+    const kept = await keys.load(`authority${at}`)
+    if (kept !== undefined) return kept
+    const key = await runtime.generateKey()
+    await keys.save(`authority${at}`, key)
     return key
   }
 

@@ -5,6 +5,7 @@
 import { type Plan, type PlanEvent, type PlanSizes, planOf } from '../plan.ts'
 import { Stream } from '../random.ts'
 import { drawOfKind, titleEdit } from './draw.ts'
+import { type Intrigue, intrigueOf } from './intrigue.ts'
 
 /** What somebody on the way between two nodes does to messages, each with the same chance. */
 export const attacks = ['flip', 'alter', 'forge', 'withhold', 'replay', 'entry', 'unknown'] as const
@@ -29,7 +30,12 @@ export interface Script {
   readonly direct: readonly [string, string] | null
   /** Commits a second and repository. */
   readonly captureRate: number
+  /** Of the world with traitors alone. */
+  readonly intrigue?: Intrigue
 }
+
+/** The world with roles and traitors. */
+export const byzantineWorld = 'byzantine'
 
 interface Shape {
   readonly browsers: readonly string[]
@@ -83,7 +89,7 @@ const shapes: Readonly<Record<string, Shape>> = {
   },
 }
 
-export const worldNames = Object.keys(shapes)
+export const worldNames = [...Object.keys(shapes), byzantineWorld]
 
 /** The world that a numbered seed plays when none is asked for: mostly the first two in turn. */
 export const worldOf = (number: number): string => {
@@ -123,6 +129,8 @@ const apart = (browsers: readonly string[], duration: number): PlanEvent[] => [
 ]
 
 export const scriptOf = (seed: string, world: string): Script => {
+  if (world === byzantineWorld)
+    return { world, guests: [], hostilities: [], direct: null, captureRate: 20, ...intrigueOf(seed) }
   const shape = shapes[world]
   if (shape === undefined) throw new Error(`there is no world ${world}: ${worldNames.join(', ')}`)
   const { browsers, sizes } = shape

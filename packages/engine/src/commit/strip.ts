@@ -2,6 +2,7 @@
  * A commit without the content of some of its changes: the hash of a content stands where it stood. Header, id and signature stay as they
  * are, so everything that was checked of the commit still holds.
  */
+import { toHex } from '../bytes/bytes.ts'
 import { decode, encode, type Plain } from '../bytes/cbor.ts'
 import { isRefusal } from '../bytes/refusal.ts'
 import { type Commit, type Hash, readCommit } from './commit.ts'
@@ -22,4 +23,11 @@ export const stripCommit = (commit: Commit, drops: (key: string) => boolean, has
   const read = readCommit(encode([header, signature, stripped]), hash)
   if (isRefusal(read)) throw new TypeError(`the commit ${commit.id} is ${read.code} without its content`)
   return read
+}
+
+/** The id of the commit in a record that was read before; undefined when it is none. */
+export const idOfRecord = (bytes: Uint8Array, hash: Hash): string | undefined => {
+  const record = decode(bytes)
+  const header = Array.isArray(record) ? (record as readonly Plain[])[0] : undefined
+  return header instanceof Uint8Array ? toHex(hash(header)) : undefined
 }

@@ -117,7 +117,6 @@ const someOperations = (random: Random, oracle: Oracle, before: Plainly): Operat
       const whole = (at: number) => (/^[\udc00-\udfff]/.test(now.slice(at)) ? at - 1 : at)
       const at = hostile ? random(now.length + 3) : whole(random(now.length + 1))
       const end = hostile ? at + random(3) : Math.max(at, whole(Math.min(now.length, at + random(4))))
-      const erased = random(10) === 0
       const inserted = random(3) === 0 && end > at ? '' : pick(random, words)
       operations.push({
         kind: 'splice',
@@ -125,9 +124,9 @@ const someOperations = (random: Random, oracle: Oracle, before: Plainly): Operat
         at,
         remove: end - at,
         length: inserted.length,
-        insert: erased ? undefined : inserted,
+        insert: inserted,
       })
-      texts[field] = now.slice(0, at) + (erased ? '\ud800'.repeat(inserted.length) : inserted) + now.slice(end)
+      texts[field] = now.slice(0, at) + inserted + now.slice(end)
     }
     if (kind === 12) operations.push(random(2) === 0 ? { kind: 'delete' } : { kind: 'touch' })
   }
@@ -135,10 +134,16 @@ const someOperations = (random: Random, oracle: Oracle, before: Plainly): Operat
 }
 
 /** Authors edit what they see, take in what others have, and learn of some verdicts. */
-const someHistory = (seed: number, count: number, withDead: boolean): { oracle: Oracle; random: Random } => {
+const someHistory = (
+  seed: number,
+  count: number,
+  withDead: boolean,
+  withErased = false,
+): { oracle: Oracle; random: Random; whole: Map<string, Written> } => {
   const random = seeded(seed)
   const oracle = new Oracle(Thing)
   const authors = Array.from({ length: 2 + random(3) }, () => ({ heads: [] as readonly string[], seen: -1 }))
+  const whole = new Map<string, Written>()
   let verdicts = 0
   while (oracle.changes.length < count) {
     const author = pick(random, authors)
@@ -158,6 +163,10 @@ const someHistory = (seed: number, count: number, withDead: boolean): { oracle: 
       if (!oracle.verdicts.has(id)) oracle.void(id, verdicts++)
       if (random(3) > 0) author.seen = verdicts - 1
     }
+    if (withErased && oracle.changes.length > 0 && random(4) === 0) {
+      oracle.erase(pick(random, oracle.changes).id, verdicts++)
+      if (random(2) > 0) author.seen = verdicts - 1
+    }
     const clocks = oracle.changes.filter(({ id }) => author.heads.includes(id)).map(({ clock }) => clock)
     const before = oracle.value(author.heads, author.seen)
     const change: Written = {
@@ -169,9 +178,10 @@ const someHistory = (seed: number, count: number, withDead: boolean): { oracle: 
       refused: withDead && random(15) === 0,
     }
     oracle.add(change)
+    whole.set(change.id, change)
     author.heads = [change.id]
   }
-  return { oracle, random }
+  return { oracle, random, whole }
 }
 
 const deny = () => refusal('NotAllowed')
@@ -202,8 +212,8 @@ const reordered = (random: Random, changes: readonly Written[]): Written[] => {
   return ordered
 }
 
-const compare = (seed: number, count: number, withDead: boolean): void => {
-  const { oracle, random } = someHistory(seed, count, withDead)
+const compare = (seed: number, count: number, withDead: boolean, withErased = false): void => {
+  const { oracle, random } = someHistory(seed, count, withDead, withErased)
   const whole = visible(oracle.value(oracle.heads()))
   for (let round = 0; round < 3; round++) {
     const message = `seed ${seed}, round ${round}`
@@ -264,9 +274,40 @@ describe('the value of an item', () => {
     for (let seed = 1; seed <= 250; seed++) compare(seed, 3 + (seed % 12), true)
   })
 
+  test('is so with erased changes, whoever had seen them and whatever they removed', () => {
+    for (let seed = 1; seed <= 500; seed++) compare(seed, 3 + (seed % 14), seed % 2 === 0, true)
+  })
+
+  test('is what it was, without what was erased: the same as with the content held and marked as deleted', () => {
+    let compared = 0
+    for (let seed = 1; seed <= 1_000; seed++) {
+      const { oracle, whole } = someHistory(seed, 3 + (seed % 14), seed % 2 === 0, true)
+      const held = new Oracle(Thing)
+      for (const { id, refused, erased } of oracle.changes) {
+        const change = whole.get(id)
+        if (change !== undefined) held.add({ ...change, refused, erased })
+      }
+      for (const [id, position] of oracle.verdicts) held.void(id, position)
+      const settled = oracle.changes.filter((change) => change.settled === true && !change.refused)
+      for (const { id } of settled) expect(oracle.isApplicable(id), `seed ${seed}: settled`).toBe(true)
+      // An unsettled change may be judged otherwise by whoever holds the content.
+      if (oracle.changes.some(({ id }) => oracle.isNever(id) !== held.isNever(id))) continue
+      const item = new MergedItem('key', Thing)
+      countAll(item, oracle.changes)
+      for (const [id, position] of oracle.verdicts) item.void(item.graph.indexOf(id) ?? -1, position)
+      for (const field of ['notes', 'more']) {
+        const text = ropeOf(item.value(), field).toString()
+        expect(text, `seed ${seed}`).toBe(held.value(held.heads()).texts[field])
+        expect(text, `seed ${seed}`).not.toMatch(/\p{Surrogate}/u)
+        if (oracle.changes.some(({ erased }) => erased !== undefined)) compared++
+      }
+    }
+    expect(compared).toBeGreaterThan(1_000)
+  })
+
   test('is the same in every order of admission there is', () => {
     for (let seed = 1; seed <= 25; seed++) {
-      const { oracle } = someHistory(seed, 4 + (seed % 3), true)
+      const { oracle } = someHistory(seed, 4 + (seed % 3), true, seed % 2 === 0)
       const whole = visible(oracle.value(oracle.heads()))
       const walk = (ordered: readonly Written[], left: readonly Written[]): void => {
         if (left.length === 0) {

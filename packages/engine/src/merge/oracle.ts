@@ -43,6 +43,17 @@ export class Oracle {
     this.#schema = schema
   }
 
+  /** What was written is gone, and what counted and what did not so far stays so. */
+  erase(id: string, position: number): void {
+    for (const [index, change] of this.changes.entries()) {
+      const settled = { ...change, settled: true, refused: this.isNever(change.id) }
+      const operations = change.operations.map(withoutContent)
+      this.changes[index] = change.id === id ? { ...settled, operations, erased: change.erased ?? position } : settled
+    }
+    for (const change of this.changes) this.#byId.set(change.id, change)
+    this.#befores.clear()
+  }
+
   add(change: Written): void {
     this.changes.push(change)
     this.#byId.set(change.id, change)
@@ -218,6 +229,12 @@ export class Oracle {
     if (change === undefined) throw new Error(`no change ${id}`)
     return change
   }
+}
+
+const withoutContent = (operation: Operation): Operation => {
+  if (operation.kind === 'splice') return { ...operation, insert: operation.length === 0 ? '' : undefined }
+  if (operation.kind === 'put') return { ...operation, entry: undefined }
+  return operation.kind === 'assign' || operation.kind === 'add' ? { ...operation, value: undefined } : operation
 }
 
 const byFirst = (a: readonly unknown[], b: readonly unknown[]): number =>

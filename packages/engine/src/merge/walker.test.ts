@@ -23,9 +23,18 @@ interface Event {
   readonly tieBreak: string
   /** The events its author knew to be dead. */
   readonly knownDead: ReadonlySet<number>
+  /** And those whose inserts were erased. */
+  readonly knownErased?: ReadonlySet<number>
 }
 
-const historyOf = (events: readonly Event[], dead: ReadonlySet<number> = new Set(), listed = true): TextHistory => {
+const nothing: ReadonlySet<number> = new Set()
+
+const historyOf = (
+  events: readonly Event[],
+  dead: ReadonlySet<number> = nothing,
+  listed = true,
+  erased: ReadonlySet<number> = nothing,
+): TextHistory => {
   const at = (event: number): Event => {
     const found = events[event]
     if (!found) throw new Error(`no event ${event}`)
@@ -46,7 +55,12 @@ const historyOf = (events: readonly Event[], dead: ReadonlySet<number> = new Set
       if (!dead.has(event) || !past(author).has(event)) throw new Error(`asked for ${event} of ${author}`)
       return at(author).knownDead.has(event)
     },
-    ...(listed ? { deadEvents: [...dead].sort((a, b) => a - b) } : {}),
+    erased: (event) => erased.has(event),
+    erasedTo: (event, author) => {
+      if (!erased.has(event) || !past(author).has(event)) throw new Error(`asked for ${event} of ${author}`)
+      return at(author).knownErased?.has(event) === true
+    },
+    ...(listed ? { deadEvents: [...new Set([...dead, ...erased])].sort((a, b) => a - b) } : {}),
   }
 }
 
@@ -100,13 +114,19 @@ const splicesFor = (random: Random, before: string, caret: number): { splices: S
 }
 
 /** Authors edit what they see, take in each other's versions, and now and then learn that an event is dead. */
-const randomEvents = (random: Random, withDead: boolean): { events: Event[]; dead: ReadonlySet<number> } => {
+const randomEvents = (
+  random: Random,
+  withDead: boolean,
+  withErased = false,
+): { events: Event[]; dead: ReadonlySet<number>; erased: ReadonlySet<number> } => {
   const events: Event[] = []
   const dead = new Set<number>()
+  const erased = new Set<number>()
   const authors = Array.from({ length: 2 + random(3) }, () => ({
     heads: [] as readonly number[],
     caret: 0,
     knownDead: new Set<number>(),
+    knownErased: new Set<number>(),
   }))
   const reduce = (heads: readonly number[]): number[] => {
     const below = new Set<number>()
@@ -127,6 +147,7 @@ const randomEvents = (random: Random, withDead: boolean): { events: Event[]; dea
     if (random(3) === 0) {
       author.heads = reduce([...author.heads, ...other.heads])
       for (const event of other.knownDead) author.knownDead.add(event)
+      for (const event of other.knownErased) author.knownErased.add(event)
       continue
     }
     if (withDead && events.length > 0 && random(4) === 0) {
@@ -134,18 +155,28 @@ const randomEvents = (random: Random, withDead: boolean): { events: Event[]; dea
       dead.add(event)
       if (random(3) > 0) author.knownDead.add(event)
     }
-    const before = naiveText(historyOf(events, author.knownDead), author.heads)
+    if (withErased && events.length > 0 && random(4) === 0) {
+      const event = random(events.length)
+      erased.add(event)
+      if (random(3) > 0) author.knownErased.add(event)
+    }
+    const before = naiveText(historyOf(events, author.knownDead, true, author.knownErased), author.heads)
     const { splices, caret } = splicesFor(random, before, author.caret)
-    const knownDead = new Set(author.knownDead)
-    events.push({ parents: author.heads, splices, tieBreak: String(random(1e9)), knownDead })
+    const [knownDead, knownErased] = [new Set(author.knownDead), new Set(author.knownErased)]
+    events.push({ parents: author.heads, splices, tieBreak: String(random(1e9)), knownDead, knownErased })
     author.heads = [events.length - 1]
     author.caret = caret
   }
-  return { events, dead }
+  return { events, dead, erased }
 }
 
 /** The same events in another order of admission. */
-const readmitted = (random: Random, events: readonly Event[], dead: ReadonlySet<number>) => {
+const readmitted = (
+  random: Random,
+  events: readonly Event[],
+  dead: ReadonlySet<number>,
+  erased: ReadonlySet<number>,
+) => {
   const places = new Map<number, number>()
   const open = new Set(events.keys())
   while (open.size > 0) {
@@ -159,16 +190,17 @@ const readmitted = (random: Random, events: readonly Event[], dead: ReadonlySet<
   for (const [event, place] of places) {
     const known = events[event]
     if (!known) continue
-    const { parents, knownDead, ...rest } = known
-    moved[place] = { ...rest, parents: move(parents).sort((a, b) => a - b), knownDead: new Set(move(knownDead)) }
+    const { parents, knownDead, knownErased = nothing, ...rest } = known
+    const [dead, erased] = [new Set(move(knownDead)), new Set(move(knownErased))]
+    moved[place] = { ...rest, parents: move(parents).sort((a, b) => a - b), knownDead: dead, knownErased: erased }
   }
-  return { history: historyOf(moved, new Set(move(dead))), move }
+  return { history: historyOf(moved, new Set(move(dead)), true, new Set(move(erased))), move }
 }
 
-const compareWithOracle = (seed: number, withDead: boolean): void => {
+const compareWithOracle = (seed: number, withDead: boolean, withErased = false): void => {
   const random = seeded(seed)
-  const { events, dead } = randomEvents(random, withDead)
-  const history = historyOf(events, dead, random(2) === 0)
+  const { events, dead, erased } = randomEvents(random, withDead, withErased)
+  const history = historyOf(events, dead, random(2) === 0, erased)
   const heads = headsOf(events)
   const whole = naiveText(history, heads)
   const message = `seed ${seed}`
@@ -181,13 +213,13 @@ const compareWithOracle = (seed: number, withDead: boolean): void => {
     expect(replayed(history, from, to, naiveText(history, from)), `${message}: ${from} to ${to}`).toBe(text)
   }
   for (const [index, event] of events.entries()) {
-    const seen = historyOf(events, event.knownDead)
+    const seen = historyOf(events, event.knownDead, true, event.knownErased)
     const before = naiveText(seen, event.parents)
     const after = applySplices(Rope.from(before), event.splices)?.toString()
     expect(replayed(seen, event.parents, [index], before), `${message}: event ${index}`).toBe(after)
   }
   for (let round = 0; round < 3; round++) {
-    const { history: other, move } = readmitted(random, events, dead)
+    const { history: other, move } = readmitted(random, events, dead, erased)
     expect(replayed(other, [], move(heads)), `${message}, readmitted`).toBe(whole)
     const from = [random(events.length)]
     expect(replayed(other, move(from), move(heads), naiveText(history, from)), `${message}, readmitted`).toBe(whole)
@@ -201,6 +233,10 @@ describe('transform', () => {
 
   test('gives what the oracle gives with dead events that some authors saw as dead and others did not', () => {
     for (let seed = 1; seed <= 1000; seed++) compareWithOracle(seed, true)
+  })
+
+  test('gives what the oracle gives with erased events, dead or not, that some authors saw whole and others did not', () => {
+    for (let seed = 1; seed <= 2000; seed++) compareWithOracle(seed, seed % 2 === 0, true)
   })
 
   /** Two authors type at one place at the same time; the order of admission mixes them. */

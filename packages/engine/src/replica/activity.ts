@@ -56,24 +56,27 @@ export interface ActivityOptions {
   readonly limit?: number
 }
 
+type Placed = Pick<Commit, 'clock' | 'id'>
+
 interface Ordered {
   taken: number
-  readonly commits: Commit[]
+  /** The commits themselves may lose content. */
+  readonly commits: Placed[]
 }
 
 /** By clock, then by id: the same order on every replica that holds the same commits. */
-const compare = (a: Commit, b: Commit): number => a.clock - b.clock || (a.id < b.id ? -1 : a.id > b.id ? 1 : 0)
+const compare = (a: Placed, b: Placed): number => a.clock - b.clock || (a.id < b.id ? -1 : a.id > b.id ? 1 : 0)
 
 /** What was sorted stays sorted: only what came since is put in. */
 const orders = new WeakMap<Commits, Ordered>()
 
-const orderOf = (commits: Commits): readonly Commit[] => {
+const orderOf = (commits: Commits): readonly Placed[] => {
   const known = orders.get(commits) ?? { taken: 0, commits: [] }
   orders.set(commits, known)
   const added = commits.size - known.taken
   for (; known.taken < commits.size; known.taken++) {
     const commit = commits.at(known.taken)
-    if (commit !== undefined) known.commits.push(commit)
+    if (commit !== undefined) known.commits.push({ clock: commit.clock, id: commit.id })
   }
   // What is in order already is gone through once.
   if (added > 0) known.commits.sort(compare)
@@ -81,7 +84,7 @@ const orderOf = (commits: Commits): readonly Commit[] => {
 }
 
 /** How many commits stand before this one, from the earliest on. */
-const placeOf = (order: readonly Commit[], commit: Commit): number => {
+const placeOf = (order: readonly Placed[], commit: Placed): number => {
   let [low, high] = [0, order.length]
   while (low < high) {
     const middle = (low + high) >> 1
@@ -105,7 +108,7 @@ export const activity = (repository: Repository, options: ActivityOptions = {}):
   const end = (from === undefined ? order.length : placeOf(order, from)) - skip
   const told: Activity[] = []
   for (let at = end - 1; at >= 0 && told.length < limit; at--) {
-    const commit = order[at]
+    const commit = commits.get(order[at]?.id ?? '')
     if (commit !== undefined) told.push(toldOf(repository, commit))
   }
   return told

@@ -164,7 +164,7 @@ export class Authority {
     }
   }
 
-  /** The next of what was asked for. What fences comes behind a checkpoint over all that is here: that still counts. */
+  /** The next of what was asked for. What fences or erases comes behind a checkpoint over all that is here: that still counts. */
   #due(repository: Repository): Statement | undefined {
     const queued = this.#queued.get(repository) ?? []
     for (let next = queued[0]; next !== undefined; next = queued[0]) {
@@ -176,7 +176,7 @@ export class Authority {
         continue
       }
       const due = typeof statement === 'function' ? statement() : statement
-      if (due.kind === 'grant' && due.fences && !next.isJudged) {
+      if (((due.kind === 'grant' && due.fences) || due.kind === 'erasure') && !next.isJudged) {
         next.isJudged = true
         const checkpoint = this.#checkpoint(repository)
         if (checkpoint !== undefined) return checkpoint

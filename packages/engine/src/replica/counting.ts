@@ -11,6 +11,7 @@ import type { Operation } from '../commit/operation.ts'
 import type { NewNode } from '../graph/item.ts'
 import { type Authorize, MergedItem } from '../merge/item.ts'
 import type { Schema } from '../schema/schema.ts'
+import type { Erased } from './erasing.ts'
 import type { Edit } from './judging.ts'
 
 export interface CountingRules {
@@ -28,6 +29,8 @@ export interface CountingRules {
   full(): void
   /** Why nobody here can judge the commit yet, though its positions are known. */
   undecided(commit: Commit): Refusal | undefined
+  /** What erasures make of the commit's change of that item. */
+  erasure?(commit: Commit, key: string): Erased | undefined
   /** Why the rules refuse the change, if they do: a pure function of the commit, its past and the logs it cites. */
   authorize(commit: Commit, edit: Edit): Refusal | undefined
 }
@@ -50,6 +53,10 @@ interface Waiting {
 export const fieldsOf = (operations: readonly Operation[]): readonly string[] => [
   ...new Set(operations.flatMap((operation) => ('field' in operation ? [operation.field] : []))),
 ]
+
+const notErased: Erased = { erased: undefined, counts: undefined }
+const allow: Authorize = () => undefined
+const unlike: Authorize = () => refusal('NotAllowed', 'it did not count when content of its item was erased')
 
 export class Counting {
   readonly #rules: CountingRules
@@ -96,6 +103,11 @@ export class Counting {
     this.#told.push(commit)
     this.#count(commit, commit.changes)
     this.#countChildren()
+  }
+
+  /** The same commits, as they are held now: some lost content. They have to be counted again. */
+  renew(held: (id: string) => Commit | undefined): void {
+    for (const [index, commit] of this.#told.entries()) this.#told[index] = held(commit.id) ?? commit
   }
 
   /** Counts everything again: what was known later than it should have been is known now. */
@@ -190,8 +202,11 @@ export class Counting {
       if (schema === undefined) return []
       const item = this.open(change.key, change.schema.hash, schema)
       const parents = change.parents.flatMap((parent) => item.graph.indexOf(parent) ?? [])
-      const node = { id: commit.id, clock: commit.clock, parents, operations: change.operations, seen }
-      return [{ item, node, authorize: this.#authorize(commit, item, node) }]
+      const { erased, counts } = this.#rules.erasure?.(commit, change.key) ?? notErased
+      const settled = counts !== undefined
+      const node = { id: commit.id, clock: commit.clock, parents, operations: change.operations, seen, erased, settled }
+      const authorize = settled ? (counts ? allow : unlike) : this.#authorize(commit, item, node)
+      return [{ item, node, authorize }]
     })
     // A change without siblings is checked when it counts.
     const broken =
@@ -199,7 +214,7 @@ export class Counting {
         ? prepared.map(({ item, node, authorize }) => item.check(node, authorize)).find((one) => one !== undefined)
         : undefined
     for (const { item, node, authorize } of prepared) {
-      const { node: counted, refusal } = item.count(node, broken === undefined ? authorize : () => broken)
+      const { node: counted, refusal } = item.count(node, broken === undefined || node.settled ? authorize : () => broken)
       this.#onCounted({ item, commit, index: counted.index, refusal })
     }
   }

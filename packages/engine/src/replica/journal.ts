@@ -7,6 +7,8 @@
  * 3. Appends are stored in the order of the calls. When one fails, all that wait behind it fail with it, because they may build on it.
  *
  * While one batch is being written, the next gathers: one write and one sync for all of it.
+ * 4. What `rewrite` drops is in no file of this log any more once it has resolved, whatever the crash; until then the old file or the new
+ *    one is there, whole.
  *
  * After a failed sync the system may count pages as clean that never reached the disk, so that the next sync succeeds over a hole
  * (Rebello et al., "Can Applications Recover from fsync Failures?", 2020). Hence no handle is used again after a failure: the file is
@@ -60,6 +62,8 @@ export class Journal {
   #checksum = 0
   /** Whether what lies behind `#size` is a tail that a crash left, to be kept aside before it is cut. */
   #torn = false
+  /** Whether the name may still be that of a file before a rewrite: nothing behind it lasts until it is written anew. */
+  #isNameDoubtful = false
   #waiting: Append[] = []
   #pump: Promise<void> | undefined
   #closed = false
@@ -155,6 +159,7 @@ export class Journal {
     while (this.#waiting.length > 0) {
       const batch = this.#takeBatch()
       try {
+        if (this.#isNameDoubtful) await this.#replace(samePayload)
         await this.#store(batch.flatMap(({ parts }) => parts))
         for (const { resolve } of batch) resolve()
       } catch (error) {
@@ -338,6 +343,72 @@ export class Journal {
     }
   }
 
+  /**
+   * Writes the log into a new file that takes its name, each frame with the payload that `payloadOf` gives. What is damaged in the middle
+   * goes, and so does what an earlier crash left aside: nobody can tell what is in it. Rejects with a `StorageError`, and then may be tried
+   * again; appends go on either way.
+   */
+  async rewrite(payloadOf: (frame: Frame) => Uint8Array): Promise<void> {
+    if (this.#closed) throw new WeftError('Closed', this.#name)
+    while (this.#pump !== undefined) await this.#pump
+    if (this.#header !== undefined) return
+    const rewritten = this.#replace(payloadOf).then(() => this.discardAside())
+    this.#pump = rewritten.catch(ignore).then(() => {
+      this.#pump = undefined
+      if (this.#waiting.length === 0) return undefined
+      this.#pump = this.#run()
+      return this.#pump
+    })
+    return rewritten
+  }
+
+  /** Removes what a crash left beside the log. */
+  async discardAside(): Promise<void> {
+    try {
+      await this.#files.remove(`${this.#name}.torn`)
+      await this.#files.remove(`${this.#name}.new`)
+      await this.#files.syncNames()
+    } catch (error) {
+      throw storageError(error, this.#name)
+    }
+  }
+
+  async #replace(payloadOf: (frame: Frame) => Uint8Array): Promise<void> {
+    const renewed = `${this.#name}.new`
+    try {
+      const from = await this.#handle()
+      await this.#files.remove(renewed)
+      const to = await this.#files.open(renewed, true)
+      if (to === undefined) throw new StorageError('DiskError', renewed)
+      let [size, checksum] = [0, 0]
+      try {
+        const scanner = new Scanner()
+        const write = async (frames: readonly Frame[]): Promise<void> => {
+          const bytes = concatBytes(...frames.map((frame) => encodeFrame(frame.kind, payloadOf(frame))))
+          if (bytes.length === 0) return
+          await writeAll(to, size, bytes)
+          checksum = crc32c(bytes, checksum)
+          size += bytes.length
+        }
+        for await (const piece of pieces(from, 0, this.#size)) await write(scanner.push(piece))
+        await write(scanner.end())
+        await to.sync()
+      } finally {
+        await to.close().catch(ignore)
+      }
+      await this.#drop()
+      await this.#files.rename(renewed, this.#name)
+      this.#size = size
+      this.#checksum = checksum
+      this.#isNameDoubtful = true
+      await this.#files.syncNames()
+      this.#isNameDoubtful = false
+    } catch (error) {
+      await this.#drop()
+      throw storageError(error, this.#name)
+    }
+  }
+
   /** A handle that failed is closed and not used again; what closing says changes nothing. */
   async #drop(): Promise<void> {
     const file = this.#file
@@ -351,6 +422,8 @@ export class Journal {
 }
 
 const ignore = (): void => undefined
+
+const samePayload = ({ payload }: Frame): Uint8Array => payload
 
 const storageError = (error: unknown, name: string): StorageError =>
   error instanceof StorageError ? error : new StorageError('DiskError', name, { cause: error })

@@ -6,6 +6,9 @@
  *
  * A commit is durable here before any peer sees it, and nothing that could not be stored leaves a trace. One append is under way at a
  * time; what arrives meanwhile goes out with the next.
+ *
+ * What the authority's log erases is taken out of what is held and of what comes, before anybody sees it, and the log's file is then
+ * written anew without it; until that worked it is tried again.
  */
 
 import { fromHex } from '../bytes/bytes.ts'
@@ -13,6 +16,7 @@ import { encode } from '../bytes/cbor.ts'
 import { limits } from '../bytes/limits.ts'
 import { isRefusal, type Refusal, refusal, StorageError, WeftError } from '../bytes/refusal.ts'
 import { type Commit, format, type Position, readCommit, signedBytes } from '../commit/commit.ts'
+import { idOfRecord, stripCommit } from '../commit/strip.ts'
 import { Commits } from '../graph/commits.ts'
 import { AuthorityLog } from '../trust/authoritylog.ts'
 import { type Certificate, readCertificate } from '../trust/certificate.ts'
@@ -93,6 +97,10 @@ export class Pipeline {
   #closed = false
   #retry = firstRetry
   #cancelRetry: (() => void) | undefined
+  /** Whether the file still holds what is erased. */
+  #isFull = false
+  #cancelRewrite: (() => void) | undefined
+  readonly #cleaners: (() => void)[] = []
 
   constructor(options: {
     path: string
@@ -138,13 +146,27 @@ export class Pipeline {
     if (network === undefined) throw new Error('a repository is opened after its network is known')
     const header = encode([format, fromHex(network), this.path, this.#runtime.random(16)])
     const onIncident = (why: Refusal): void => this.#events.incident(why)
-    const { journal, frames } = await Journal.open(files, name, { header, onIncident })
+    const { journal, frames, damage } = await Journal.open(files, name, { header, onIncident })
     if (this.#closing) {
       await journal.close()
       throw new WeftError('Closed', this.path)
     }
     const { hash } = this.#runtime
     const commits: Commit[] = []
+    // What is erased is so from the start, wherever it stands.
+    for (const frame of frames) {
+      if (frame.kind !== frameKinds.entry) continue
+      const entry = readEntry(frame.payload, hash)
+      const foreign = !isRefusal(entry) && entry.network !== network ? refusal('WrongNetwork', entry.id) : undefined
+      const why = isRefusal(entry) ? entry : (foreign ?? this.log.check(entry, hash))
+      if (isRefusal(entry) || (why !== undefined && why !== 'held')) {
+        this.#events.incident(isRefusal(why) ? why : refusal('Malformed', this.path))
+        continue
+      }
+      if (why === undefined) this.log.append(entry)
+      this.#durableEntries = this.log.entries.length
+    }
+    this.#isFull = damage.length > 0 && !this.log.erasures.isEmpty
     for (const frame of frames) {
       if (frame.kind === frameKinds.certificate) {
         const certificate = readCertificate(frame.payload, hash)
@@ -154,9 +176,11 @@ export class Pipeline {
           this.#certified.add(certificate.session)
         }
       } else if (frame.kind === frameKinds.commit) {
-        const commit = readCommit(frame.payload, hash)
+        const read = readCommit(frame.payload, hash)
+        const commit = isRefusal(read) ? read : this.#strip(read)
+        if (commit !== read) this.#isFull = true
         if (!isRefusal(commit) && this.commits.get(commit.id) !== undefined) continue
-        const why = isRefusal(commit) ? commit : (this.#isForeign(commit) ?? this.commits.check(commit))
+        const why = isRefusal(commit) ? commit : (this.#isForeign(commit) ?? this.#check(commit))
         if (isRefusal(commit) || why !== undefined) {
           this.#events.incident(why ?? refusal('Malformed', this.path))
           continue
@@ -164,17 +188,13 @@ export class Pipeline {
         this.commits.stage(commit)
         this.commits.settle()
         commits.push(commit)
-      } else if (frame.kind === frameKinds.entry) {
-        const entry = readEntry(frame.payload, hash)
-        const foreign = !isRefusal(entry) && entry.network !== network ? refusal('WrongNetwork', entry.id) : undefined
-        const why = isRefusal(entry) ? entry : (foreign ?? this.log.check(entry, hash))
-        if (isRefusal(entry) || (why !== undefined && why !== 'held')) {
-          this.#events.incident(isRefusal(why) ? why : refusal('Malformed', this.path))
-          continue
-        }
-        if (why === undefined) this.log.append(entry)
-        this.#durableEntries = this.log.entries.length
       }
+    }
+    if (this.#isFull) await this.#clean(journal)
+    else if (!this.log.erasures.isEmpty) await journal.discardAside().catch((error: unknown) => this.#notClean(error))
+    if (this.#closing) {
+      await journal.close()
+      throw new WeftError('Closed', this.path)
     }
     // What the authority said of a commit may stand behind it.
     for (const commit of commits) this.#events.count(commit)
@@ -192,6 +212,72 @@ export class Pipeline {
   submitEntry(entry: Entry): void {
     this.#work.push({ kind: 'entry', entry, origin: 'local' })
     this.#start()
+  }
+
+  /** Resolves when the file holds nothing of what is erased, or could not be written anew for now. */
+  cleaned(): Promise<void> {
+    return new Promise((resolve) => {
+      if (!this.#isFull || this.#closed || this.#cancelRewrite !== undefined) return resolve()
+      this.#cleaners.push(resolve)
+    })
+  }
+
+  #isErased = (commit: string, key: string): boolean => this.log.erasures.at(commit, key) !== undefined
+
+  /** The commit without what the log erases. */
+  #strip(commit: Commit): Commit {
+    if (!this.log.erasures.concerns(commit.id)) return commit
+    return stripCommit(commit, (key) => this.#isErased(commit.id, key), this.#runtime.hash)
+  }
+
+  #check(commit: Commit): Refusal | undefined {
+    return this.commits.check(commit, this.#isErased)
+  }
+
+  /** Takes what these entries erase out of what is held. */
+  #erase(entries: readonly { readonly entry: Entry }[]): void {
+    const erased = entries.flatMap(({ entry: { statement } }) => (statement.kind === 'erasure' ? statement.changes : []))
+    for (const { commit: id } of erased) {
+      const held = this.commits.get(id)
+      const stripped = held && this.#strip(held)
+      if (stripped !== undefined && stripped !== held) this.commits.replace(stripped)
+      const waiting = this.#pending.get(id)
+      if (waiting === undefined) continue
+      const commit = this.#strip(waiting.commit)
+      this.#pending.set(id, { ...waiting, commit })
+      this.#pendingBytes += commit.bytes.length - waiting.commit.bytes.length
+    }
+    // What a crash left aside may hold it as well, so that the file is written anew whatever was held.
+    if (erased.length > 0) this.#isFull = true
+  }
+
+  /** Writes the file anew without what is erased. It never rejects. */
+  async #clean(journal: Journal): Promise<void> {
+    const { hash } = this.#runtime
+    const { erasures } = this.log
+    try {
+      await journal.rewrite(({ kind, payload }) => {
+        const id = kind === frameKinds.commit && !erasures.isEmpty ? idOfRecord(payload, hash) : undefined
+        const commit = id !== undefined && erasures.concerns(id) ? readCommit(payload, hash) : undefined
+        return commit === undefined || isRefusal(commit) ? payload : this.#strip(commit).bytes
+      })
+      this.#isFull = false
+    } catch (error) {
+      this.#notClean(error)
+    }
+    for (const cleaned of this.#cleaners.splice(0)) cleaned()
+  }
+
+  #notClean(error: unknown): void {
+    this.#isFull = true
+    const why = error instanceof WeftError ? refusal(error.code, error.about) : refusal('DiskError', String(error))
+    this.#events.incident(why)
+    if (this.#closing || this.#cancelRewrite !== undefined) return
+    this.#cancelRewrite = this.#runtime.timer(lastRetry, () => {
+      this.#cancelRewrite = undefined
+      this.#work.push({ kind: 'mark', through: () => undefined })
+      this.#start()
+    })
   }
 
   /** Whether nothing was ever written here. */
@@ -390,6 +476,7 @@ export class Pipeline {
     }
     this.commits.settle()
     this.#durableEntries = this.log.entries.length
+    this.#erase(entries)
     try {
       for (const { commit, origin } of staged) if (origin !== 'local') this.#events.count(commit)
       if (staged.length > 0) this.#events.settled(staged)
@@ -399,6 +486,7 @@ export class Pipeline {
     } finally {
       for (const through of marks) through()
     }
+    if (this.#isFull && this.#cancelRewrite === undefined) await this.#clean(journal)
     return true
   }
 
@@ -443,11 +531,12 @@ export class Pipeline {
     const ready: Pending[] = []
     const queue = [work]
     for (let next = queue.shift(); next !== undefined; next = queue.shift()) {
-      const { commit, origin } = next
+      const { origin } = next
+      const commit = this.#strip(next.commit)
       if (this.commits.get(commit.id) !== undefined) continue
-      const why = this.commits.check(commit)
+      const why = this.#check(commit)
       if (why?.code === 'MissingParents' && origin !== 'local') {
-        this.#wait(why.about, next)
+        this.#wait(why.about, { commit, origin })
         continue
       }
       if (why !== undefined) {
@@ -459,7 +548,7 @@ export class Pipeline {
         this.#events.incident(refusal('ChainForked', commit.chain))
         this.#events.forked({ kind: 'chain', held: () => this.commits.rival(commit), other: commit })
       }
-      ready.push(next)
+      ready.push({ commit, origin })
       for (const id of this.#waiters.get(commit.id) ?? []) {
         const waited = this.#pending.get(id)
         if (waited === undefined) continue
@@ -499,9 +588,11 @@ export class Pipeline {
     this.#closing = true
     this.#cancelRetry?.()
     this.#cancelRetry = undefined
+    this.#cancelRewrite?.()
     this.#start()
     await this.#running
     this.#closed = true
+    for (const cleaned of this.#cleaners.splice(0)) cleaned()
     for (const work of this.#work.splice(0)) if (work.kind === 'mark') work.through()
     await this.#journal?.close()
   }

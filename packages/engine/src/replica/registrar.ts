@@ -10,6 +10,7 @@ import type { Statement, Subject } from '../trust/entry.ts'
 import type { Authority } from './authority.ts'
 import type { Certificates } from './certificates.ts'
 import type { Clock } from './clock.ts'
+import { erase } from './erasing.ts'
 import type { Judging, Person } from './judging.ts'
 import type { Runtime } from './ports.ts'
 import type { Repository } from './repository.ts'
@@ -70,7 +71,7 @@ export class Registrar {
       case 'invite':
         return this.#invite(request, repository, person, mayNot)
       case 'erase':
-        return Promise.resolve(mayNot() ?? refusal('UnknownMessage', 'erase'))
+        return erase(this.#of.authority, repository, { ...request, by: person.owner }, mayNot)
     }
   }
 

@@ -40,10 +40,14 @@ export class Saving {
     return this.#undurable.size
   }
 
-  /** Own commits that no checkpoint covers. */
+  /** Own commits that no checkpoint covers. What never will count waits for nothing. */
   get unacknowledged(): number {
     let count = this.#undurable.size
     for (const [chain, seq] of this.#uncovered) count += seq - (this.#covered.get(chain)?.seq ?? -1)
+    for (const id of this.#refused.keys()) {
+      const { chain, seq } = this.#commits.get(id) ?? { chain: '', seq: 0 }
+      if (seq > (this.#covered.get(chain)?.seq ?? -1) && seq <= (this.#uncovered.get(chain) ?? -1)) count--
+    }
     return count
   }
 

@@ -1,0 +1,57 @@
+/** What became durable in a repository, told to every channel that shares it. */
+import type { Refusal } from '../bytes/refusal.ts'
+import type { Commit } from '../commit/commit.ts'
+import type { Entry } from '../trust/entry.ts'
+import type { Connection } from './connection.ts'
+import type { Origin } from './pipeline.ts'
+import type { Repository } from './repository.ts'
+
+export class Forwarding {
+  readonly #connections: Iterable<Connection>
+  /** Whether this replica is the authority. */
+  readonly #welcomes: boolean
+
+  constructor(connections: Iterable<Connection>, welcomes: boolean) {
+    this.#connections = connections
+    this.#welcomes = welcomes
+  }
+
+  committed(repository: Repository, settled: readonly { readonly commit: Commit; readonly origin: Origin }[]): void {
+    for (const connection of this.#connections) {
+      const reconciler = connection.reconciler(repository.path)
+      if (reconciler === undefined) continue
+      const ids: Record<'local' | 'peer' | 'other', string[]> = { local: [], peer: [], other: [] }
+      for (const { commit, origin } of settled) {
+        ids[origin === 'local' ? 'local' : origin === reconciler ? 'peer' : 'other'].push(commit.id)
+      }
+      for (const origin of ['peer', 'local', 'other'] as const)
+        if (ids[origin].length > 0) reconciler.admitted(ids[origin], origin)
+    }
+  }
+
+  /** The entries go to whoever reads; who may read may be others by them. */
+  entered(repository: Repository, entries: readonly Entry[]): void {
+    const { entries: log } = repository.pipeline.log
+    const knew = log[(entries[0]?.n ?? 0) - 1]?.root?.n ?? -1
+    const knowsMore = entries.some(({ root }) => root !== null && root.n > knew)
+    const moved = entries.flatMap(({ statement }) => (statement.kind === 'grant' ? [statement] : []))
+    for (const connection of this.#connections) {
+      // Whoever may not read any more gets what ended that as a farewell, and nothing else.
+      if (moved.length > 0 || knowsMore) connection.reconsider(repository)
+      connection.reconciler(repository.path)?.entries()
+      const owner = connection.peer?.certificate?.owner
+      const isWelcome = moved.some((one) => one.owner === owner && one.role !== null)
+      if (isWelcome && this.#welcomes) connection.welcome(repository.path)
+    }
+  }
+
+  /** What a channel brought was refused. */
+  refused(repository: Repository, origin: object, id: string, why: Refusal): void {
+    for (const connection of this.#connections) {
+      const reconciler = connection.reconciler(repository.path)
+      if (reconciler !== origin) continue
+      reconciler?.refused(why, id === '' ? [] : [id])
+      connection.offend(why)
+    }
+  }
+}

@@ -1,0 +1,48 @@
+/** What a replica is made of: its schemas and rules, where it keeps its logs, how it connects, and, for the authority, its key. */
+import type { Schema } from '../schema/schema.ts'
+import type { Rules } from '../trust/rules.ts'
+import type { Login } from './login.ts'
+import type { Files, KeyStore, Runtime, SigningKey, Transport } from './ports.ts'
+import type { Rates } from './rates.ts'
+
+/** Where a replica keeps its logs, as it turned out. */
+export interface Storage {
+  readonly files: Files
+  /** Where the session's key is kept, beside the files. */
+  readonly keys: KeyStore
+  /** Given when the files are locked already; else they are locked now. */
+  readonly release?: () => Promise<void>
+  /** What it is called in the status, for example `indexeddb`, `node`, `memory`. */
+  readonly mode: string
+  /** Whether it outlives this process or page. */
+  readonly lasting: boolean
+  /** Why it is not the one that was wanted. */
+  readonly reason?: string
+  /** The app's other stores on this device that nobody has open, locked one at a time: whoever logs out is logged out of them too. */
+  readonly others?: () => AsyncIterable<Pick<Storage, 'files' | 'keys'> & { readonly release: () => Promise<void> }>
+}
+
+export interface DatabaseOptions {
+  readonly schemas: readonly Schema[]
+  /** Whoever has a certificate reads and writes, unless told. */
+  readonly rules?: Rules
+  /** Asks every rule twice and reports one that answers in two ways. */
+  readonly development?: boolean
+  readonly runtime: Runtime
+  readonly storage: () => Promise<Storage>
+  readonly transports?: readonly Transport[]
+  /** The network's id, where an app knows it; else the first server's is taken and kept. */
+  readonly network?: string
+  /** Makes this replica the authority. */
+  readonly authority?: SigningKey
+  /** The authority's key before this one: it signs the new one in, once, and signs nothing afterwards. */
+  readonly previousAuthority?: SigningKey
+  /** Ways to log in, as the authority: one for each method. */
+  readonly logins?: readonly Login[]
+  /** How long a certificate that the authority gives lasts, ms: 30 days unless told, and at most. */
+  readonly certificateLife?: number
+  /** Commits a second and repository, at most: 3 unless told. */
+  readonly captureRate?: number
+  /** How much one user and one address may have of the authority: `defaultRates` where not told. */
+  readonly rates?: Partial<Rates>
+}

@@ -1,0 +1,61 @@
+/** Which peers may have a repository, and what those are told who could and cannot any more. */
+import { limits } from '../bytes/limits.ts'
+import { type Refusal, refusal } from '../bytes/refusal.ts'
+import { isRepositoryPath } from '../trust/rules.ts'
+import type { Clock } from './clock.ts'
+import type { Peer } from './connection.ts'
+import type { Judging } from './judging.ts'
+import type { Repositories } from './repositories.ts'
+import type { Repository } from './repository.ts'
+
+/** Entries that a former reader is sent at once, bytes; the rest when they ask again. */
+const farewellMost = 8 * limits.frameBytes
+
+export class Readers {
+  readonly #repositories: Repositories
+  readonly #isAuthority: boolean
+  readonly #judging: Judging
+  readonly #clock: Clock
+
+  constructor(repositories: Repositories, isAuthority: boolean, judging: Judging, clock: Clock) {
+    this.#repositories = repositories
+    this.#isAuthority = isAuthority
+    this.#judging = judging
+    this.#clock = clock
+  }
+
+  /** The repository a peer asks for, opened if need be; undefined when it is none that this replica shows to anybody. */
+  candidate(path: string, { certificate }: Peer): Repository | undefined {
+    // Peers share what both have open.
+    if (!this.#isAuthority) return this.#repositories.get(path)
+    if (!isRepositoryPath(path) || certificate === undefined) return undefined
+    const repository = this.#repositories.at(path)
+    this.#repositories.came(repository)
+    return repository
+  }
+
+  /** Why the peer may not read an open repository. */
+  mayRead({ pipeline }: Repository, { certificate, isAuthority }: Peer): Refusal | undefined {
+    // The authority may show anything this replica asked it for.
+    if (isAuthority) return undefined
+    if (certificate === undefined) return refusal('UnknownSession', pipeline.path)
+    if (certificate.expires < this.#clock.now()) return refusal('CertificateExpired', certificate.session)
+    return this.#judging.read(pipeline.log, pipeline.durableEntries, certificate)
+  }
+
+  /** The entries after the `held` first ones that tell a former reader why they are none any more; none for everybody else. */
+  farewell({ pipeline }: Repository, { certificate }: Peer, held: number): readonly Uint8Array[] {
+    const { log, durableEntries } = pipeline
+    if (!this.#isAuthority) return []
+    const ended = certificate === undefined ? undefined : this.#judging.endedAt(log, durableEntries, certificate)
+    if (ended === undefined) return []
+    const entries: Uint8Array[] = []
+    let room = farewellMost
+    for (const { bytes } of log.entries.slice(held, ended + 1)) {
+      room -= bytes.length + 8
+      if (room < 0) break
+      entries.push(bytes)
+    }
+    return entries
+  }
+}
