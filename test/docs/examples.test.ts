@@ -1,10 +1,10 @@
-/** The README's example runs as it stands, in a directory of its own, with the packages of this workspace. */
+/** The examples of the README and the guide run as they stand, each in a directory of its own, with the packages of this workspace. */
 import { spawn } from 'node:child_process'
 import { mkdir, mkdtemp, readFile, rm, writeFile } from 'node:fs/promises'
 import { tmpdir } from 'node:os'
 import { join } from 'node:path'
 import { fileURLToPath } from 'node:url'
-import { expect, test } from 'vitest'
+import { afterAll, expect, test } from 'vitest'
 
 const root = fileURLToPath(new URL('../..', import.meta.url))
 const output = join(root, 'test/docs/output')
@@ -28,15 +28,36 @@ const run = (file: string, directory: string): Promise<{ code: number | null; ou
     child.once('exit', (code) => resolve({ code, output: printed }))
   })
 
-test("the README's ten lines run as they stand", { timeout: 30_000 }, async () => {
-  const directory = await mkdtemp(join(tmpdir(), 'weft-readme-'))
+afterAll(() => rm(output, { recursive: true, force: true }))
+
+/** Runs it and gives what it printed. */
+const printed = async (document: string, name: string): Promise<{ code: number | null; output: string }> => {
+  const directory = await mkdtemp(join(tmpdir(), 'weft-example-'))
   await mkdir(output, { recursive: true })
-  const file = join(output, 'readme.ts')
-  await writeFile(file, await example('README.md', 'ten lines'))
+  const file = join(output, `${name.replaceAll(' ', '-')}.ts`)
+  await writeFile(file, await example(document, name))
   try {
-    expect(await run(file, directory)).toEqual({ code: 0, output: "[ 'Ship' ]\n" })
+    return await run(file, directory)
   } finally {
     await rm(directory, { recursive: true })
-    await rm(output, { recursive: true })
   }
+}
+
+test("the README's ten lines run as they stand", { timeout: 30_000 }, async () => {
+  expect(await printed('README.md', 'ten lines')).toEqual({ code: 0, output: "[ 'Ship' ]\n" })
+})
+
+test('the guide gives roles, refuses a viewer with the reason, and reads the history', {
+  timeout: 30_000,
+}, async () => {
+  const lines = [
+    "You can look at this board, but not change it. { title: 'Later' }",
+    "You can look at this board, but not change it. { title: 'All or nothing' }",
+    'NotAllowed /board/:id',
+    'Bob viewer',
+    'Bob editor create By Bob true',
+    'Ada owner create Ship true',
+    '',
+  ]
+  expect(await printed('docs/guide.md', 'roles')).toEqual({ code: 0, output: lines.join('\n') })
 })

@@ -1,7 +1,7 @@
 /** Makes docs/board.png: a board that two people share, as one of them sees it. Build the demo first (`npm run build`). */
 import { fileURLToPath } from 'node:url'
 import type { Page } from 'playwright-core'
-import { addCards, cardNamed, joinAt, openCard, seedColumns, untilLine } from './board-page.ts'
+import { addCards, cardNamed, joinAt, joinByLink, linkFrom, openCard, seedColumns, untilLine } from './board-page.ts'
 import { openBrowser, TestServer } from './stage.ts'
 
 const picture = fileURLToPath(new URL('../../docs/board.png', import.meta.url))
@@ -23,14 +23,14 @@ const tag = async (page: Page, card: string, tags: string, notes = ''): Promise<
 
 const [browser, server] = await Promise.all([openBrowser(), TestServer.start()])
 try {
-  const person = async (name: string): Promise<Page> => {
+  const open = async (): Promise<Page> => {
     const look = { viewport: { width: 1280, height: 800 }, colorScheme: 'light', reducedMotion: 'reduce' } as const
-    const page = await (await browser.newContext(look)).newPage()
-    await joinAt(page, server.url, board, name)
-    return page
+    return (await browser.newContext(look)).newPage()
   }
-  const [mira, jonas] = [await person('Mira Castell'), await person('Jonas Ode')]
+  const [mira, jonas] = [await open(), await open()]
+  await joinAt(mira, server.url, board, 'Mira Castell')
   await seedColumns(mira)
+  await joinByLink(jonas, await linkFrom(mira), 'Jonas Ode')
   await jonas.getByTestId('column').nth(2).waitFor()
   // One after the other: cards that are put in one place at once may stand in either order.
   const cards: readonly (readonly [who: Page, column: number, title: string])[] = [

@@ -34,39 +34,20 @@ const errors: string[][] = []
 const open = async (): Promise<Page> => {
   const context = await browser.newContext({ reducedMotion: 'reduce', viewport: { width: 1280, height: 800 } })
   const page = await context.newPage()
-  page.setDefaultTimeout(8_000)
+  page.setDefaultTimeout(20_000)
   errors.push(watchErrors(page))
   await watchPolicy(page)
   return page
 }
 
-/** The line of one page to the server, which a test cuts and mends. */
-class Line {
-  #isCut = false
-  readonly #open = new Set<{ close: () => Promise<void> }>()
-
-  async lay(page: Page): Promise<void> {
-    await page.routeWebSocket(/.*/, (socket) => {
-      if (this.#isCut) return void socket.close()
-      socket.connectToServer()
-      this.#open.add(socket)
-    })
-  }
-
-  async cut(): Promise<void> {
-    this.#isCut = true
-    await Promise.all([...this.#open].map((socket) => socket.close()))
-    this.#open.clear()
-  }
-
-  /** The device says that it is online, as it does, so that nobody waits for the next try. */
-  async mend(page: Page): Promise<void> {
-    this.#isCut = false
-    await page.evaluate(() => dispatchEvent(new Event('online')))
-  }
+/** Takes one page off the net. What is connected stays so, so the server hangs up on everybody for a moment. */
+const takeOffline = async (page: Page): Promise<void> => {
+  await page.context().setOffline(true)
+  await server.end('SIGKILL')
+  await server.start()
+  await untilLine(page, 'Offline')
 }
 
-const bobsLine = new Line()
 const three = (todo: readonly string[]) =>
   [
     ['To do', todo],
@@ -87,7 +68,6 @@ const members = (page: Page): Promise<(string | null)[]> =>
 beforeAll(async () => {
   ;[browser, server] = await Promise.all([openBrowser(), TestServer.start()])
   ;[ada, bob, vera] = await Promise.all([open(), open(), open()])
-  await bobsLine.lay(bob)
   await joinBoard(ada, server.url, 'Ada Lovelace')
   await seedColumns(ada)
   await addCards(ada, 0, 'Write the release notes', 'Choose a name')
@@ -193,8 +173,8 @@ describe('a viewer', () => {
 
 describe('who is put out', () => {
   test('reads what was there, is told who did it, and takes along what had not arrived', async () => {
-    await bobsLine.cut()
-    await untilLine(bob, 'Offline')
+    await takeOffline(bob)
+    await untilLine(ada, 'Saved on the server')
     await addCards(bob, 1, 'Written on the train')
     await bob.getByTestId('card').nth(3).waitFor()
     await openPeople(ada)
@@ -202,7 +182,7 @@ describe('who is put out', () => {
     await ada.getByTestId('confirm-remove').click()
     await memberOf(ada, 'Bob').waitFor({ state: 'detached' })
     await closePeople(ada)
-    await bobsLine.mend(bob)
+    await bob.context().setOffline(false)
     const banner = bob.getByTestId('removed')
     await banner.getByText('Ada Lovelace removed you from this board').waitFor()
     await expect.poll(() => banner.getAttribute('data-lost')).toBe('1')
@@ -263,6 +243,33 @@ describe('who did what', () => {
     await lookAllWays(bob, '11-history', ['.state', '.role', '.why', '[data-testid=history] header p'])
     await bob.getByTestId('back-to-board').click()
     await expect.poll(() => shown(bob)).toHaveLength(3)
+  })
+})
+
+describe('logging out', () => {
+  test('asks before it throws away what the server does not have, and then the next person is asked for a name', async () => {
+    await vera.evaluate(async () => {
+      await navigator.serviceWorker.ready
+    })
+    await takeOffline(vera)
+    await addCards(vera, 2, 'Never sent')
+    await untilLine(vera, 'Offline')
+    const choose = async (): Promise<void> => {
+      await vera.getByTestId('me').click()
+      await vera.getByTestId('log-out').click()
+      await vera.getByTestId('leave').click()
+      await vera.getByTestId('log-out-sheet').getByText('Some of your work is not on the server').waitFor()
+    }
+    await choose()
+    await vera.getByTestId('stay').click()
+    await vera.getByTestId('log-out-sheet').waitFor({ state: 'detached' })
+    expect(await vera.getByTestId('card-title').last().inputValue()).toBe('Never sent')
+    await choose()
+    await lookAllWays(vera, '12-log-out', ['[data-testid=log-out-sheet] p', '[data-testid=leave]'])
+    await vera.getByTestId('leave').click()
+    await vera.getByTestId('name-input').waitFor()
+    expect(await vera.getByTestId('name-input').inputValue()).toBe('')
+    expect(await vera.getByTestId('card').count()).toBe(0)
   })
 })
 

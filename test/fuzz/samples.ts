@@ -152,7 +152,13 @@ const statements = (draw: Stream): readonly Statement[] => [
   { kind: 'grant', owner: 'ada', role: 'editor', by: 'bob', fences: draw.chance(0.5), founding: false },
   { kind: 'grant', owner: 'ada', role: null, by: null, fences: true, founding: false },
   { kind: 'invitation', secret: hex(draw, 32), role: 'viewer', expires: 1e12, uses: draw.int(3), by: 'ada' },
-  { kind: 'erasure', changes: [{ commit: hex(draw, 32), key: 'item' }], dead: [{ commit: hex(draw, 32), key: 'item' }], by: 'ada', reason: 'asked' },
+  {
+    kind: 'erasure',
+    changes: [{ commit: hex(draw, 32), key: 'item' }],
+    dead: [{ commit: hex(draw, 32), key: 'item' }],
+    by: 'ada',
+    reason: 'asked',
+  },
 ]
 
 export const someEntry = (draw: Stream): Uint8Array => {

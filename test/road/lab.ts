@@ -55,6 +55,8 @@ export interface Faults {
   sync?: (() => Error) | undefined
   /** Syncs wait for this. */
   hold?: Promise<void> | undefined
+  /** Told of every call to the files before it is made. When it says false, the process died: neither this call nor a later one ends. */
+  operation?: ((what: string) => boolean) | undefined
   /** Signing is done by this first. */
   sign?: (() => void | Promise<void>) | undefined
 }
@@ -264,27 +266,33 @@ const failing = <Key extends SigningKey | undefined>(key: Key, faults: Faults): 
 }
 
 const faulty = (files: Files, faults: Faults): Files => {
+  let isDead = false
+  const told = <Result>(what: string, call: () => Promise<Result>): Promise<Result> => {
+    isDead ||= faults.operation?.(what) === false
+    return isDead ? new Promise<never>(() => undefined) : call()
+  }
   const wrap = (file: File): File => ({
-    size: () => file.size(),
-    read: (offset, length) => file.read(offset, length),
-    write: (offset, bytes) => file.write(offset, bytes),
-    truncate: (size) => file.truncate(size),
-    close: () => file.close(),
-    sync: async () => {
-      if (faults.hold !== undefined) await faults.hold
-      if (faults.sync !== undefined) throw faults.sync()
-      await file.sync()
-    },
+    size: () => told('size', () => file.size()),
+    read: (offset, length) => told('read', () => file.read(offset, length)),
+    write: (offset, bytes) => told('write', () => file.write(offset, bytes)),
+    truncate: (size) => told('truncate', () => file.truncate(size)),
+    close: () => told('close', () => file.close()),
+    sync: () =>
+      told('sync', async () => {
+        if (faults.hold !== undefined) await faults.hold
+        if (faults.sync !== undefined) throw faults.sync()
+        await file.sync()
+      }),
   })
   return {
     open: async (name, create) => {
-      const file = await files.open(name, create)
+      const file = await told(`open ${name}`, () => files.open(name, create))
       return file === undefined ? undefined : wrap(file)
     },
-    list: () => files.list(),
-    rename: (from, to) => files.rename(from, to),
-    remove: (name) => files.remove(name),
-    syncNames: () => files.syncNames(),
+    list: () => told('list', () => files.list()),
+    rename: (from, to) => told(`rename ${to}`, () => files.rename(from, to)),
+    remove: (name) => told(`remove ${name}`, () => files.remove(name)),
+    syncNames: () => told('sync names', () => files.syncNames()),
     lock: () => files.lock(),
   }
 }

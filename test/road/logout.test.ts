@@ -15,7 +15,7 @@ import {
 } from '@weft-db/engine'
 import { describe, expect, test } from 'vitest'
 import { rootPath } from '../../packages/engine/src/trust/entry.ts'
-import { board, Card, diskFull, gate, Lab, outcomeOf } from './lab.ts'
+import { board, Card, diskFull, gate, Lab, Note, outcomeOf } from './lab.ts'
 import { bytesOf, closed, meddled, plainly, second, title } from './leaving.ts'
 
 /** Accounts, without a password. */
@@ -163,7 +163,7 @@ describe('what an app still holds', () => {
     const during = ada.database.repository('/board/during')
     await logout
     expect([ada.database.session, ada.database.person]).toEqual([undefined, undefined])
-    expect(query.current).toEqual([])
+    expect([query.current, repository.query(Card).current, repository.query(Note).current]).toEqual([[], [], []])
     expect(repository.item(Card, keyOf(card))).toBeNull()
     expect([card.title, card.notes.toString(), [...card.tags], editor]).toEqual(['', '', [], ''])
     expect([told.at(-1), heard.at(-1)]).toEqual([[], ''])
@@ -285,6 +285,8 @@ describe('another person on the same device', () => {
     expect(refused.current).toBe('LogOutFirst')
     await expect(other).rejects.toThrow(/Log out first/)
     expect(ada.database.session).toEqual(session)
+    // The server took that channel for the other person's.
+    expect([ada.database.connections, authority.database.connections]).toEqual([0, 0])
     lab.connect('ada')
     await lab.run(1_000)
     card.title = 'still Ada'

@@ -87,7 +87,11 @@ export class Agreement {
     }
     const isDead = (commit: Commit): boolean => isGuest(this.#owners.get(commit.session) ?? '')
     this.#coverage.saw('dead change', all.filter(isDead).length)
-    const expected = valuesOf(all, isDead)
+    const entries = this.#players.get('server')?.board?.pipeline.log.entries ?? []
+    const voided = entries.flatMap(({ n, statement }) =>
+      statement.kind === 'verdict' ? [[statement.commit, n] as const] : [],
+    )
+    const expected = valuesOf(all, isDead, new Map(voided.reverse()))
     this.#countShapes(all)
     const right = print(expected)
     for (const { name, board, owner } of this.#players.values()) {

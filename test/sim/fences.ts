@@ -80,6 +80,7 @@ class Reader {
         twice: false,
       }),
       rejected: () => undefined,
+      erased: () => undefined,
       incident: () => undefined,
       forked: (met) => {
         if (met.kind === 'chain') this.forked.add(met.other.chain)

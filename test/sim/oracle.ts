@@ -222,16 +222,20 @@ export const valueOf = (changes: readonly Judged[], view = now): CardValue => {
 export const keysOf = (commits: readonly Commit[]): string[] =>
   [...new Set(commits.flatMap(({ changes }) => changes.map(({ key }) => key)))].sort()
 
-/** The values of all items that the commits speak of, by key, where whole commits count or never did. */
+/** The values of all items that the commits speak of, by key, where whole commits count, never did, or are void from a position on. */
 export const valuesOf = (
   commits: readonly Commit[],
   isDead: (commit: Commit) => boolean,
+  voided: ReadonlyMap<string, number> = new Map(),
 ): ReadonlyMap<string, CardValue> => {
   const dead = new Set(commits.filter(isDead).map(({ id }) => id))
   const values = new Map<string, CardValue>()
   for (const key of keysOf(commits)) {
     const changes = changesOf(key, commits)
-    for (const change of changes) change.never = dead.has(change.id)
+    for (const change of changes) {
+      change.never = dead.has(change.id)
+      change.from = voided.get(change.id) ?? now
+    }
     values.set(key, valueOf(changes))
   }
   return values

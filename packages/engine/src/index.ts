@@ -39,6 +39,7 @@ export {
   mailLink,
   type Person,
 } from './replica/login.ts'
+export type { Member } from './replica/members.ts'
 export type {
   Channel,
   ChannelListener,
@@ -53,7 +54,7 @@ export { Query } from './replica/query.ts'
 export { defaultRates, type Rate, type Rates } from './replica/rates.ts'
 export { onRead, type Readable } from './replica/reads.ts'
 export type { Rejection } from './replica/rejections.ts'
-export type { Member, Repository } from './replica/repository.ts'
+export type { Repository } from './replica/repository.ts'
 export { lastChange, problemsOf, saved, savedState, subscribe } from './replica/saved.ts'
 export type { Incident, Status } from './replica/status.ts'
 export { boolean, date, type Field, map, number, order, type ScalarValue, set, string, text } from './schema/field.ts'

@@ -10,7 +10,7 @@ import {
   type Incident,
   type Login,
   type Rates,
-  type Rule,
+  type Rules,
   refusal,
   type Schema,
 } from '@weft-db/engine'
@@ -25,7 +25,7 @@ import { foundingKey, storeRefusal } from './store.ts'
 export interface ServeOptions {
   readonly schemas: readonly Schema[]
   /** Whoever is logged in reads and writes, unless told. */
-  readonly rules?: readonly Rule[]
+  readonly rules?: Rules
   /** Ways to log in, one for each method; `[anonymous()]` unless told. */
   readonly login?: readonly Login[]
   /** How long a device may stay away and go on without a login, ms; 30 days unless told, and at most. */

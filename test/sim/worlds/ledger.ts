@@ -85,7 +85,7 @@ export class Ledger {
   #name(one: Promised): void {
     if (one.ids !== undefined || !one.live.draft.isEmpty) return
     const { merged } = one.live
-    one.ids = merged.heads.map((head) => merged.graph.node(head).id)
+    one.ids = merged.liveHeads.map((head) => merged.graph.node(head).id)
   }
 
   /** After every event: promises whose edits are in commits now get the names of those. */

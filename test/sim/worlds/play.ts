@@ -130,13 +130,16 @@ export const play = async (script: Script, options: WorldOptions = {}): Promise<
     judge(what, () => agreement.mustAgree())
     return true
   }
-  if (!(await settle(calmLimit, 'after the calm'))) return played()
-
-  // A clock that was ahead holds changes, and so will all there are where the authority's was set back: time passes.
-  const setBack = script.plan.events.some((event) => event.kind === 'jump' && event.node === 'server')
-  if (setBack || agreement.held !== undefined) {
+  const later = (): void => {
     for (const device of stage.devices.values()) device.clock.jump(manyDays)
   }
+  // Where the authority's clock was set back, its own certificates are of a time to come, and so are all changes: time passes.
+  const setBack = script.plan.events.some((event) => event.kind === 'jump' && event.node === 'server' && event.by < 0)
+  if (setBack) later()
+  if (!(await settle(calmLimit, 'after the calm'))) return played()
+
+  // A clock that was ahead holds changes: time passes.
+  if (!setBack && agreement.held !== undefined) later()
   killing = true
   for (const device of stage.devices.values()) {
     device.crash({ cache: 'lost', lock: 'released' })

@@ -30,6 +30,8 @@ export class Work {
   edit(player: Player, index: number, draw: number): void {
     const { board, database } = player
     if (board === undefined || database === undefined) return
+    // The authority stores nothing of a repository that is founded by what the rules refuse.
+    if (player.owner === 'guest' && board.pipeline.durableEntries === 0) return
     const stream = editStream(this.#seed, draw)
     const key = `item${index}`
     if (!player.isAuthority && database.session === undefined) this.#coverage.saw('edited before login')

@@ -173,6 +173,10 @@ export const catalogue = {
     "The authority's log names a commit that is not here.",
     'Bring the file back from a copy, or let a replica connect that holds the commit.',
   ],
+  ErasedContent: [
+    'Content is here that the authority erased.',
+    'Start the replica once: it finishes the erasure. Remove copies of the folder that are older.',
+  ],
   HistoryLost: ['What an earlier report saw is not there any more.', 'Bring the folder back from a copy.'],
   StrayFile: ['Nothing of this store has such a name, so it was not checked.', 'Move the file elsewhere.'],
   EvidenceKept: [

@@ -26,7 +26,7 @@ const elementsOf = (state: FieldState | undefined): readonly Scalar[] =>
 const entriesOf = (state: FieldState | undefined): Readonly<Record<string, Scalar>> => {
   const entries: Record<string, Scalar> = Object.create(null)
   if (state?.kind === 'entries') {
-    for (const key of [...state.byKey.keys()].sort()) {
+    for (const key of [...state.byKey.keys()].sort((a, b) => (a < b ? -1 : 1))) {
       const entry = winner(state.byKey.get(key) ?? [])
       if (entry !== undefined) entries[key] = entry.value
     }

@@ -19,6 +19,7 @@ import { clockRule } from '../trust/rules.ts'
 import { messageOf, sealBody } from '../trust/signed.ts'
 import type { Clock } from './clock.ts'
 import type { Judging } from './judging.ts'
+import { Outdated } from './outdated.ts'
 import type { Runtime, SigningKey } from './ports.ts'
 import type { Repository } from './repository.ts'
 import type { RootLog } from './rootlog.ts'
@@ -51,6 +52,7 @@ export class Authority {
   /** What the entry under way settles. */
   readonly #current = new Map<Repository, Queued>()
   readonly #judging: Judging
+  readonly #outdated: Outdated
   readonly #onIncident: (why: Refusal, repository: string) => void
   #stopped = false
 
@@ -64,6 +66,7 @@ export class Authority {
   ) {
     this.#onIncident = onIncident
     this.#judging = judging
+    this.#outdated = new Outdated(judging)
     this.key = key
     this.#runtime = runtime
     this.#root = root
@@ -126,7 +129,12 @@ export class Authority {
   /** One entry at a time: the next is signed when the one before is durable, so that no place in the log is signed twice. */
   #write(repository: Repository): void {
     if (this.#stopped || this.#writing.has(repository) || !repository.pipeline.isOpen) return
-    const statement = this.#ahead(repository) ?? this.#founding(repository) ?? this.#due(repository) ?? this.#checkpoint(repository)
+    const statement =
+      this.#founding(repository) ??
+      this.#ahead(repository) ??
+      this.#outdated.verdict(repository, this.#moved(repository)) ??
+      this.#due(repository) ??
+      this.#checkpoint(repository)
     if (statement === undefined) return
     this.#writing.add(repository)
     this.#last.set(repository, this.#runtime.elapsed())
@@ -135,7 +143,10 @@ export class Authority {
       (error: unknown) => {
         this.#onIncident(refusal('SigningFailed', String(error)), repository.path)
         const current = this.#current.get(repository)
+        const [first] = this.#queued.get(repository) ?? []
         if (current !== undefined) this.#queued.get(repository)?.unshift(current)
+        // The checkpoint ahead of it is still to come.
+        else if (first !== undefined) first.isJudged = false
         this.#current.delete(repository)
         this.#writing.delete(repository)
         if (!this.#stopped) this.#schedule(repository, signingRetry)

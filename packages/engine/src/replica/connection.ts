@@ -2,21 +2,17 @@
  * One channel to one peer: numbers the frames, proves both sides, carries logins, subscriptions and reconciliation, beats when it has
  * nothing to say, and closes when the peer breaks the rules or falls silent. The grammar opens `wire.ts`.
  */
-import { equalBytes } from '../bytes/bytes.ts'
-import { encode, type Plain } from '../bytes/cbor.ts'
+import type { Plain } from '../bytes/cbor.ts'
 import { limits } from '../bytes/limits.ts'
 import { isRefusal, type Refusal, refusal, WeftError } from '../bytes/refusal.ts'
-import { keyId } from '../commit/commit.ts'
 import type { Certificate } from '../trust/certificate.ts'
-import { messageOf } from '../trust/signed.ts'
-import type { Certificates } from './certificates.ts'
-import type { Clock } from './clock.ts'
-import type { Channel, Runtime, SigningKey } from './ports.ts'
+import { Handshake, type HandshakeParts } from './handshake.ts'
+import type { Peer } from './peer.ts'
+import type { Channel } from './ports.ts'
 import type { Payer, Quota } from './quota.ts'
 import { type HeldCommits, isOffence, mostOffences, offenceWindow, Reconciler } from './reconciler.ts'
 import type { Repository } from './repository.ts'
 import { encodeRequest, type Request } from './requests.ts'
-import type { RootLog } from './rootlog.ts'
 import { cutName, decodeFrame, encodeFrame, type Frame } from './wire.ts'
 
 const beatInterval = 15_000
@@ -24,26 +20,10 @@ const beatInterval = 15_000
 const loginPatience = 30_000
 const silence = 45_000
 
-export interface Peer {
-  /** The id of the key it proved. */
-  readonly key: string
-  readonly publicKey: Uint8Array
-  readonly isAuthority: boolean
-  readonly certificate: Certificate | undefined
-}
-
 /** What a connection needs of its replica. */
-export interface Switchboard {
-  readonly runtime: Runtime
-  readonly clock: Clock
-  readonly root: RootLog
-  readonly certificates: Certificates
+export interface Switchboard extends HandshakeParts {
   /** The authority's; nobody else counts. */
   readonly quota: Quota | undefined
-  /** The key this replica proves itself with, and its certificate as bytes when it has one. */
-  readonly proof: { readonly key: SigningKey; readonly certificate: Uint8Array | null }
-  /** Entries of the root log the peer has and this replica has not. */
-  takeRoot(entries: readonly Uint8Array[], publicKey: Uint8Array): Promise<Refusal | undefined>
   /** Both sides proved themselves. */
   proved(connection: Connection): void
   login(method: string, credentials: Plain, peer: Peer, channel: Channel): Promise<Certificate | Refusal>
@@ -74,9 +54,7 @@ export interface Switchboard {
 export class Connection {
   readonly channel: Channel
   readonly #board: Switchboard
-  /** What this side greeted with, as it was sent, and what the peer did. */
-  readonly #greeting: Uint8Array
-  #peerGreeting: Uint8Array | undefined
+  readonly #handshake: Handshake
   readonly #reconcilers = new Map<string, Reconciler>()
   /** Repository by the tag the peer gave it, and the tag this side gave. */
   readonly #theirTags = new Map<number, string>()
@@ -94,7 +72,6 @@ export class Connection {
   #sent = 0
   #received = 0
   #peer: Peer | undefined
-  #proving = false
   #handling: Promise<void> = Promise.resolve()
   #behind = 0
   #queued = 0
@@ -118,12 +95,16 @@ export class Connection {
       },
       closed: () => this.#gone(),
     })
-    this.#greeting = this.#send({
-      kind: 'greet',
-      network: board.root.network ?? null,
-      nonce: board.runtime.random(32),
-      time: board.clock.now(),
-      root: board.root.size,
+    this.#handshake = new Handshake(channel, board, {
+      send: (frame) => this.#send(frame),
+      object: (why) => this.#object(why),
+      refuse: (why) => this.#refuse(why),
+      hangUp: (why) => this.#hangUp(why),
+      turnAway: (why) => {
+        board.refused(this, why)
+        this.close(why)
+      },
+      isClosed: () => this.#closed,
     })
     this.#beat()
   }
@@ -343,7 +324,7 @@ export class Connection {
       case 'beat':
         return
       case 'greet':
-        return this.#greeted(frame, bytes)
+        return this.#handshake.greeted(frame, bytes)
       case 'prove':
         return this.#proved(frame)
       case 'refused': {
@@ -430,73 +411,12 @@ export class Connection {
     })
   }
 
-  async #greeted(frame: Extract<Frame, { kind: 'greet' }>, bytes: Uint8Array): Promise<void> {
-    if (this.#peerGreeting !== undefined) return this.#object(refusal('UnknownMessage', 'greet'))
-    this.#peerGreeting = bytes
-    const { root, proof } = this.#board
-    if (frame.network !== null && root.network !== undefined && frame.network !== root.network) {
-      const why = refusal('WrongNetwork', frame.network)
-      this.#send({ kind: 'refused', code: why.code, about: why.about })
-      this.#board.refused(this, why)
-      return this.close(why)
-    }
-    const message = this.#challenge(proof.key.publicKey, bytes, this.channel.initiator)
-    const signature = await proof.key.sign(message)
-    const missing = root.after(frame.root)
-    this.#peerTime = frame.time
-    this.#send({
-      kind: 'prove',
-      publicKey: proof.key.publicKey,
-      certificate: proof.certificate,
-      signature,
-      root: missing,
-    })
-  }
-
-  #peerTime = 0
-
-  /** What the side with that key signs: its key, both greetings, whether it dialled, and what binds it to this very connection. */
-  #challenge(publicKey: Uint8Array, peerGreeting: Uint8Array, dialled: boolean): Uint8Array {
-    const { hash } = this.#board.runtime
-    const [mine, theirs] = [hash(this.#greeting), hash(peerGreeting)]
-    const greetings = this.channel.initiator ? [mine, theirs] : [theirs, mine]
-    const binding = this.channel.binding ?? new Uint8Array(0)
-    return messageOf('proof', encode([publicKey, ...greetings, dialled, binding]), (bytes) => hash(bytes))
-  }
-
   async #proved(frame: Extract<Frame, { kind: 'prove' }>): Promise<void> {
-    if (this.#peerGreeting === undefined || this.#proving) return this.#object(refusal('UnknownMessage', 'prove'))
-    this.#proving = true
-    const { runtime, root, certificates, clock } = this.#board
-    const message = this.#challenge(frame.publicKey, this.#peerGreeting, !this.channel.initiator)
-    if (!(await runtime.verify(frame.publicKey, message, frame.signature)))
-      return this.#hangUp(refusal('BadProof', this.channel.remote))
-    if (frame.root.length > 0) {
-      const why = await this.#board.takeRoot(frame.root, frame.publicKey)
-      if (why !== undefined) {
-        this.#board.refused(this, why)
-        return this.close(why)
-      }
-    }
-    const key = keyId(frame.publicKey, (bytes) => runtime.hash(bytes))
-    let certificate: Certificate | undefined
-    if (frame.certificate !== null) {
-      const read = await certificates.admit(frame.certificate)
-      if (isRefusal(read)) this.#refuse(read)
-      else if (!equalBytes(read.publicKey, frame.publicKey))
-        return this.#hangUp(refusal('BadProof', this.channel.remote))
-      else if (read.expires > clock.now()) certificate = read
-      else this.#refuse(refusal('CertificateExpired', read.session))
-    }
-    if (this.#closed) return
-    const isAuthority = root.isAuthority(frame.publicKey)
-    if (isAuthority) clock.correct(this.#peerTime)
-    const out = this.#board.quota?.returns({ owner: certificate?.owner, address: this.channel.address })
-    if (out !== undefined) {
-      this.#refuse(out)
-      return this.close(out)
-    }
-    this.#peer = { key, publicKey: frame.publicKey, isAuthority, certificate }
+    const peer = await this.#handshake.proved(frame)
+    if (peer === undefined) return
+    const out = this.#board.quota?.returns({ owner: peer.certificate?.owner, address: this.channel.address })
+    if (out !== undefined) return this.#partWith(out)
+    this.#peer = peer
     this.#board.proved(this)
   }
 
@@ -647,7 +567,7 @@ const farewellBytes = limits.frameBytes / 2
 /** Requests of one peer that are being judged or written. */
 const requestsAtOnce = 16
 /** Entries that a peer whose subscription ends is sent once more, in case they were still on their way. */
-const repeatedEntries = 16
+const repeatedEntries = 256
 /** What reconciliation leaves unsent at most, and some room. */
 const unreadBytes = limits.channelHighWater + 2 * limits.frameBytes
 const framesBehind = 1_024

@@ -11,7 +11,7 @@ import type { Operation } from '../commit/operation.ts'
 import type { NewNode } from '../graph/item.ts'
 import { type Authorize, MergedItem } from '../merge/item.ts'
 import type { Schema } from '../schema/schema.ts'
-import type { Erased } from './erasing.ts'
+import type { Erased } from '../trust/erasure.ts'
 import type { Edit } from './judging.ts'
 
 export interface CountingRules {
@@ -214,7 +214,10 @@ export class Counting {
         ? prepared.map(({ item, node, authorize }) => item.check(node, authorize)).find((one) => one !== undefined)
         : undefined
     for (const { item, node, authorize } of prepared) {
-      const { node: counted, refusal } = item.count(node, broken === undefined || node.settled ? authorize : () => broken)
+      const { node: counted, refusal } = item.count(
+        node,
+        broken === undefined || node.settled ? authorize : () => broken,
+      )
       this.#onCounted({ item, commit, index: counted.index, refusal })
     }
   }

@@ -51,6 +51,8 @@ export class Database {
   readonly root: RootLog
   readonly certificates: Certificates
   readonly captureRate: number
+  /** Whether it is the authority. */
+  readonly authority: boolean
   readonly judging: Judging
   /** Resolves when the device's storage is open. Rejects when another tab or process has it. */
   readonly opened: Promise<void>
@@ -83,6 +85,7 @@ export class Database {
     this.#options = options
     this.runtime = options.runtime
     this.captureRate = options.captureRate ?? 3
+    this.authority = options.authority !== undefined
     this.clock = new Clock(() => options.runtime.now())
     this.root = new RootLog(options.runtime)
     this.certificates = new Certificates(options.runtime, this.root)
@@ -401,8 +404,7 @@ export class Database {
     await this.#rootStore.open(files, logName(rootPath, this.runtime), authority && (() => authority.genesis()))
     const { network } = this.root
     if (network === undefined) return
-    const named = this.#options.network
-    if (named !== undefined && network !== named) throw new WeftError('WrongNetwork', network)
+    if (network !== (this.#options.network ?? network)) throw new WeftError('WrongNetwork', network)
     await this.#office?.open(network)
   }
 
@@ -413,10 +415,6 @@ export class Database {
   }
 
   // What a repository asks of its replica (Host).
-
-  get authority(): boolean {
-    return this.#office !== undefined
-  }
 
   get lasting(): boolean {
     return this.#storage?.lasting ?? false
@@ -456,6 +454,10 @@ export class Database {
 
   incident(why: Refusal, repository?: string): void {
     this.#incidentListeners.tell({ ...why, repository, message: describeRefusal(why) })
+  }
+
+  erased({ path, pipeline }: Repository): void {
+    this.#evidence.erase(path, pipeline.log.erasures)
   }
 
   forked(met: Met): void {
@@ -532,14 +534,10 @@ export class Database {
       closed: (connection) => {
         this.#connections.delete(connection)
         this.#account.closed(connection)
-        if (this.#closing === undefined && !this.#isOnline) this.#standing.connect('offline')
+        const isOnline = [...this.#connections].some(({ peer }) => peer?.isAuthority === true)
+        if (this.#closing === undefined && !isOnline) this.#standing.connect('offline')
       },
     }
-  }
-
-  get #isOnline(): boolean {
-    for (const { peer, isClosed } of this.#connections) if (peer?.isAuthority === true && !isClosed) return true
-    return false
   }
 
   async #takeRoot(entries: readonly Uint8Array[], publicKey: Uint8Array): Promise<Refusal | undefined> {

@@ -4,6 +4,7 @@
  */
 import { refusal } from '../bytes/refusal.ts'
 import type { Commit } from '../commit/commit.ts'
+import type { Head } from '../graph/commits.ts'
 import type { Death } from '../trust/authoritylog.ts'
 import type { Judging } from './judging.ts'
 import type { Pipeline } from './pipeline.ts'
@@ -11,9 +12,26 @@ import type { Pipeline } from './pipeline.ts'
 /** What it looks at: a pipeline, or a log that is read without one. */
 type Held = Pick<Pipeline, 'commits' | 'log' | 'durableEntries'>
 
+/**
+ * Of a forked chain, the branch that checkpoints cover, as far as it is here. Each commit is walked over once: whoever forks a chain of
+ * thousands must not have everybody walk it again with every commit.
+ */
+interface Line {
+  /** How many coverings of the chain were looked at. */
+  looked: number
+  /** What was covered, ascending, each a continuation of the one before. */
+  readonly covered: { readonly n: number; readonly head: Head }[]
+  readonly ids: Set<string>
+  /** Commit beside the line to the number at which its branch left it. */
+  readonly left: Map<string, number>
+  /** Commits that go on from the end of the line. */
+  readonly beyond: Set<string>
+}
+
 export class Deaths {
   readonly #pipeline: Held
   readonly #judging: Judging
+  readonly #lines = new Map<string, Line>()
 
   constructor(pipeline: Held, judging: Judging) {
     this.#pipeline = pipeline
@@ -24,7 +42,7 @@ export class Deaths {
   of(commit: Commit, keys: readonly string[]): Death | undefined {
     const { log, durableEntries } = this.#pipeline
     let first: Death | undefined
-    for (const death of [log.verdictOn(commit.id, keys), this.#judging.deathOf(commit, log), this.#lost(commit)]) {
+    for (const death of [log.verdictOn(commit, keys), this.#judging.deathOf(commit, log), this.#lost(commit)]) {
       if (death !== undefined && death.from < (first?.from ?? durableEntries)) first = death
     }
     return first
@@ -32,22 +50,52 @@ export class Deaths {
 
   /** Of a forked chain, the branch that the first checkpoint beyond the fork covers stays; the others are dead from there on. */
   #lost(commit: Commit): Death | undefined {
-    const { commits, log } = this.#pipeline
-    if (commits.headsOf(commit.chain).length < 2) return undefined
-    for (const { n, head } of log.coverings(commit.chain)) {
-      // A branch that is covered and not here yet says nothing yet; when it comes, the chain is looked at again.
-      if (commits.get(head.id) === undefined) continue
-      const [later, earlier] = head.seq >= commit.seq ? [head.id, commit] : [commit.id, head]
-      if (this.#ancestor(later, earlier.seq) !== earlier.id) return { from: n, why: refusal('BranchLost', commit.id) }
-      if (head.seq >= commit.seq) return undefined
-    }
-    return undefined
+    if (this.#pipeline.commits.headsOf(commit.chain).length < 2) return undefined
+    const line = this.#lineOf(commit.chain)
+    const left = this.#leftAt(commit, line)
+    // A branch that is covered and not here yet says nothing yet; when it comes, the chain is looked at again.
+    const first = left === undefined ? undefined : line.covered.find(({ head }) => head.seq >= left)
+    return first && { from: first.n, why: refusal('BranchLost', commit.id) }
   }
 
-  #ancestor(id: string, seq: number): string | undefined {
-    let at = this.#pipeline.commits.get(id)
-    while (at !== undefined && at.seq > seq && at.prev !== null) at = this.#pipeline.commits.get(at.prev)
-    return at?.seq === seq ? at.id : undefined
+  #lineOf(chain: string): Line {
+    const { commits, log, durableEntries } = this.#pipeline
+    const line: Line = this.#lines.get(chain) ?? { looked: 0, covered: [], ids: new Set(), left: new Map(), beyond: new Set() }
+    this.#lines.set(chain, line)
+    const coverings = log.coverings(chain)
+    for (; line.looked < coverings.length; line.looked++) {
+      const next = coverings[line.looked]
+      if (next === undefined || next.n >= durableEntries || !commits.has(next.head.id)) break
+      const added: string[] = []
+      let at = commits.get(next.head.id)
+      for (; at !== undefined && !line.ids.has(at.id); at = at.prev === null ? undefined : commits.get(at.prev)) added.push(at.id)
+      // No authority covers one branch and then another.
+      if (at?.id !== line.covered.at(-1)?.head.id) continue
+      for (const id of added) line.ids.add(id)
+      line.covered.push(next)
+      line.beyond.clear()
+    }
+    return line
+  }
+
+  /** The number at which its branch left the line, undefined when it is on it or goes on from its end. */
+  #leftAt(commit: Commit, { covered, ids, left, beyond }: Line): number | undefined {
+    const last = covered.at(-1)?.head
+    if (last === undefined || ids.has(commit.id)) return undefined
+    const walked: string[] = []
+    let parted: number | undefined
+    for (let at: Commit | undefined = commit; at !== undefined && parted === undefined; ) {
+      if (at.id === last.id || beyond.has(at.id)) {
+        for (const id of walked) beyond.add(id)
+        return undefined
+      }
+      const isOn = ids.has(at.id)
+      if (!isOn) walked.push(at.id)
+      parted = left.get(at.id) ?? (isOn ? at.seq + 1 : at.prev === null ? 0 : undefined)
+      at = at.prev === null ? undefined : this.#pipeline.commits.get(at.prev)
+    }
+    if (parted !== undefined) for (const id of walked) left.set(id, parted)
+    return parted
   }
 
   /** All commits of a chain that are here, its branches one after the other. */

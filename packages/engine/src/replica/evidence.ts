@@ -7,7 +7,9 @@ import { fromHex, toHex } from '../bytes/bytes.ts'
 import { limits } from '../bytes/limits.ts'
 import { isRefusal, type Refusal, refusal, WeftError } from '../bytes/refusal.ts'
 import type { Commit } from '../commit/commit.ts'
+import { stripCommit } from '../commit/strip.ts'
 import { type Entry, readEntry, rootPath } from '../trust/entry.ts'
+import type { Erasures } from '../trust/erasure.ts'
 import { claimsOf, type Evidence, encodeEvidence, type Fork, readEvidence } from '../trust/evidence.ts'
 import { messageOf } from '../trust/signed.ts'
 import type { Certificates } from './certificates.ts'
@@ -188,6 +190,33 @@ export class EvidenceStore {
     const message = messageOf('entry', other.body, (part) => this.#runtime.hash(part))
     const isSigned = await this.#runtime.verify(key, message, other.signature)
     return isSigned ? { kind: 'log', first, second: other } : undefined
+  }
+
+  /** Takes what a repository's log erases out of the evidence, which proves as much without it. */
+  erase(path: string, erasures: Erasures): void {
+    this.#writing = this.#writing.then(() => this.#erase(path, erasures)).catch((error: unknown) => this.#failed(error))
+  }
+
+  async #erase(path: string, erasures: Erasures): Promise<void> {
+    const files = this.#files
+    if (files === undefined) return
+    const hash = (part: Uint8Array): Uint8Array => this.#runtime.hash(part)
+    const names = new Set(await files.list())
+    if (names.has(draft)) await files.remove(draft)
+    for (const { name, bytes } of [...names].some(isEvidenceName) ? await this.#read() : []) {
+      const evidence = readEvidence(bytes, hash)
+      if (isRefusal(evidence) || evidence.fork.kind !== 'chain' || evidence.fork.first.repository !== path) continue
+      const [first, second] = [evidence.fork.first, evidence.fork.second].map((commit) =>
+        stripCommit(commit, (key) => erasures.at(commit.id, key) !== undefined, hash),
+      )
+      if (first === undefined || second === undefined) continue
+      const stripped = encodeEvidence({ ...evidence.fork, first, second }, evidence.root, fromHex(evidence.network))
+      const renamed = evidenceName(stripped, this.#runtime)
+      if (renamed === name) continue
+      await store(files, renamed, stripped)
+      await files.remove(name)
+      await files.syncNames()
+    }
   }
 
   #failed(error: unknown): void {

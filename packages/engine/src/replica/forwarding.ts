@@ -18,6 +18,8 @@ export class Forwarding {
 
   committed(repository: Repository, settled: readonly { readonly commit: Commit; readonly origin: Origin }[]): void {
     for (const connection of this.#connections) {
+      // Its founder is known by now, and is the only one who reads it until the first entry.
+      if (repository.pipeline.durableEntries === 0) connection.reconsider(repository)
       const reconciler = connection.reconciler(repository.path)
       if (reconciler === undefined) continue
       const ids: Record<'local' | 'peer' | 'other', string[]> = { local: [], peer: [], other: [] }

@@ -7,9 +7,12 @@ import type { Refusal } from '../bytes/refusal.ts'
 import type { Commit } from '../commit/commit.ts'
 import { Counting, type CountingRules } from './counting.ts'
 
+/** Whether it builds on nothing. What does waits for that before it is stored, and is stored only behind a commit that was judged. */
+export const isFirst = ({ seq, changes }: Commit): boolean =>
+  seq === 0 && changes.every(({ parents }) => parents.length === 0)
+
 export const refuseFounding = (commit: Commit, rules: CountingRules): Refusal | undefined => {
-  // It waits for others before it is stored, and is stored only behind one that was judged.
-  if (commit.seq > 0 || commit.changes.some(({ parents }) => parents.length > 0)) return undefined
+  if (!isFirst(commit)) return undefined
   let counts = false
   let why: Refusal | undefined
   const trial = new Counting(rules, (counted) => {

@@ -9,7 +9,15 @@ import type { ItemState } from '../merge/state.ts'
 import { valuesOf } from '../merge/values.ts'
 import type { Schema } from '../schema/schema.ts'
 import type { AuthorityLog, Death } from '../trust/authoritylog.ts'
-import { type Denial, foundersRole, judgeRules, type Rule, type RuleFaults, type Who } from '../trust/rules.ts'
+import {
+  type Denial,
+  foundersRole,
+  judgeRules,
+  matchPath,
+  type Rule,
+  type RuleFaults,
+  type Who,
+} from '../trust/rules.ts'
 import type { Certificates } from './certificates.ts'
 import type { RootLog } from './rootlog.ts'
 
@@ -65,14 +73,22 @@ export class Judging {
     return n < 0 ? foundersRole(rules, log.path, { ...who, role: undefined }, this.#faults) : log.roleAt(who.owner, n)
   }
 
-  /** Who founds a repository by this commit, and with which role; undefined when its author may not. */
-  founderOf(commit: Commit, log: AuthorityLog): { readonly owner: string; readonly role: string } | undefined {
-    const { session, policy } = commit
+  /** Who founds a repository by this commit, and with which role; undefined when its author may not by the newest rules, whatever it cites. */
+  founderOf({ session }: Commit, log: AuthorityLog): { readonly owner: string; readonly role: string } | undefined {
     const owner = this.#certificates.get(session)?.owner
-    const rules = this.rulesAt(policy.root.n)
+    const rules = this.rulesAt(this.#root.size - 1)
     if (owner === undefined || rules === undefined) return undefined
     const role = this.roleOf(log, { session, owner }, -1, rules)
     return role === undefined ? undefined : { owner, role }
+  }
+
+  /** Why its author may not bring the repository into being: some rule says who may, and it is not them. */
+  founding(commit: Commit, log: AuthorityLog): Refusal | undefined {
+    const rules = this.rulesAt(this.#root.size - 1) ?? []
+    const isNamed = rules.some(({ kind, template }) => kind === 'create' && matchPath(template, log.path) !== undefined)
+    return isNamed && this.founderOf(commit, log) === undefined
+      ? refusal('NotAllowed', `create ${log.path}`)
+      : undefined
   }
 
   /** Why a commit must wait before anybody can judge it. */
@@ -90,6 +106,11 @@ export class Judging {
   deathOf(commit: Commit, log: AuthorityLog): Death | undefined {
     const owner = this.#certificates.get(commit.session)?.owner
     return owner === undefined ? undefined : log.deathOf(commit, owner, this.#revokedAt(commit))
+  }
+
+  /** Whether somebody's access was ended. */
+  hasEnded(person: Person): boolean {
+    return this.#root.revokedAt(person) !== undefined
   }
 
   /** Whether the access of the session or its owner was ended. */
@@ -118,6 +139,24 @@ export class Judging {
     )
   }
 
+  /** Whether other rules were in force before those that are now. */
+  get hasOlderRules(): boolean {
+    return this.#root.rulesAt(0) !== this.#root.rulesAt(this.#root.size - 1)
+  }
+
+  /** Whether the rules that a commit is judged by are those in force now. */
+  citesNewest({ policy: { root } }: Commit): boolean {
+    return this.#root.rulesAt(root.n) === this.#root.rulesAt(this.#root.size - 1)
+  }
+
+  /** Why the rules in force now refuse a change, whichever it cites. */
+  writeByNewest({ session, policy }: Commit, log: AuthorityLog, edit: Edit): Refusal | undefined {
+    const owner = this.#certificates.get(session)?.owner
+    if (owner === undefined) return undefined
+    const about = `write ${log.path} ${edit.schema.name} ${edit.key}`
+    return this.#byRules(this.#root.size - 1, { session, owner }, policy.authority?.n ?? -1, log, edit, about)
+  }
+
   /** The same for a change that is not in a commit yet. */
   writing(
     { session, owner }: Person,
@@ -129,6 +168,17 @@ export class Judging {
   ): Refusal | undefined {
     const revokedAt = this.#root.revokedAt({ session, owner })
     if (revokedAt !== undefined && rootN >= revokedAt) return refusal('Revoked', about)
+    return this.#byRules(rootN, { session, owner }, n, log, edit, about)
+  }
+
+  #byRules(
+    rootN: number,
+    { session, owner }: Person,
+    n: number,
+    log: AuthorityLog,
+    edit: Edit,
+    about: string,
+  ): Refusal | undefined {
     const rules = this.rulesAt(rootN)
     if (rules === undefined) return refusal('UnknownRules', about)
     const role = this.roleOf(log, { session, owner }, n, rules)

@@ -101,13 +101,15 @@ export class Office {
     if (why !== undefined) throw WeftError.of(why)
   }
 
+  /** Once for all: whoever asks for it again and again makes no log grow. */
   revoke(subject: Subject, reason: string): Promise<Refusal | undefined> {
-    return this.#write({ kind: 'revocation', subject, reason })
+    return this.#write({ kind: 'revocation', subject, reason }, undefined, () => this.#of.root.hasEnded(subject))
   }
 
   /** Writes the next entry of the root log. Resolves when it is durable, or with the reason why it is not. */
-  #write(statement: Statement, key?: SigningKey): Promise<Refusal | undefined> {
+  #write(statement: Statement, key?: SigningKey, isSo = (): boolean => false): Promise<Refusal | undefined> {
     const written = this.#writing.then(async () => {
+      if (isSo()) return undefined
       const { bytes } = await this.authority.signRoot(statement, key)
       return this.#of.takeRoot([bytes], this.#of.key.publicKey)
     })

@@ -24,6 +24,7 @@ import { type Entry, readEntry } from '../trust/entry.ts'
 import { messageOf } from '../trust/signed.ts'
 import type { Certificates } from './certificates.ts'
 import type { Met } from './evidence.ts'
+import { isFirst } from './founding.ts'
 import { Journal } from './journal.ts'
 import type { Files, Runtime } from './ports.ts'
 import type { Gate } from './quota.ts'
@@ -236,7 +237,9 @@ export class Pipeline {
 
   /** Takes what these entries erase out of what is held. */
   #erase(entries: readonly { readonly entry: Entry }[]): void {
-    const erased = entries.flatMap(({ entry: { statement } }) => (statement.kind === 'erasure' ? statement.changes : []))
+    const erased = entries.flatMap(({ entry: { statement } }) =>
+      statement.kind === 'erasure' ? statement.changes : [],
+    )
     for (const { commit: id } of erased) {
       const held = this.commits.get(id)
       const stripped = held && this.#strip(held)
@@ -345,7 +348,8 @@ export class Pipeline {
         const barred = good[index] === true && mustFound ? this.#events.refuseFounding(commit) : undefined
         if (barred !== undefined) refuse(commit.id, barred)
         else if (good[index] === true) {
-          mustFound = false
+          // What builds on others waits for them, and founds nothing.
+          if (isFirst(commit)) mustFound = false
           gate?.signed(this.#ownerOf(commit), commit.bytes.length)
           this.#work.push({ kind: 'commit', commit, origin })
         } else {

@@ -3,8 +3,8 @@ import { limits } from '../bytes/limits.ts'
 import { type Refusal, refusal } from '../bytes/refusal.ts'
 import { isRepositoryPath } from '../trust/rules.ts'
 import type { Clock } from './clock.ts'
-import type { Peer } from './connection.ts'
 import type { Judging } from './judging.ts'
+import type { Peer } from './peer.ts'
 import type { Repositories } from './repositories.ts'
 import type { Repository } from './repository.ts'
 
@@ -40,6 +40,10 @@ export class Readers {
     if (isAuthority) return undefined
     if (certificate === undefined) return refusal('UnknownSession', pipeline.path)
     if (certificate.expires < this.#clock.now()) return refusal('CertificateExpired', certificate.session)
+    // Before the first entry many may become its founder; who asks for the path is not to see what one of them writes.
+    const first = pipeline.durableEntries === 0 ? pipeline.commits.at(0) : undefined
+    const founder = first && this.#judging.founderOf(first, pipeline.log)
+    if (founder !== undefined && founder.owner !== certificate.owner) return refusal('NotFounder', pipeline.path)
     return this.#judging.read(pipeline.log, pipeline.durableEntries, certificate)
   }
 

@@ -10,7 +10,7 @@ import type { Statement, Subject } from '../trust/entry.ts'
 import type { Authority } from './authority.ts'
 import type { Certificates } from './certificates.ts'
 import type { Clock } from './clock.ts'
-import { erase } from './erasing.ts'
+import { erase } from './eraser.ts'
 import type { Judging, Person } from './judging.ts'
 import type { Runtime } from './ports.ts'
 import type { Repository } from './repository.ts'
@@ -40,11 +40,14 @@ export class Registrar {
   async request(method: string, args: Plain, certificate: Certificate | undefined): Promise<Refusal | undefined> {
     if (certificate === undefined) return refusal('UnknownSession', method)
     if (certificate.expires < this.#of.clock.now()) return refusal('CertificateExpired', certificate.session)
+    if (this.#of.judging.hasEnded(certificate)) return refusal('Revoked', method)
     const request = decodeRequest(method, args)
     if (isRefusal(request)) return request
     if (request.method === 'revoke') return this.#revoke(request.session, request.reason, certificate)
     return this.#of.withRepository(request.path, async (repository) => {
-      if (repository.pipeline.durableEntries === 0) return refusal('UnknownRepository', request.path)
+      // A wrong code says no more than that it is wrong.
+      const none = request.method === 'join' ? 'InvitationOver' : 'UnknownRepository'
+      if (repository.pipeline.durableEntries === 0) return refusal(none, request.path)
       return this.#judge(request, repository, certificate)
     })
   }
@@ -63,7 +66,9 @@ export class Registrar {
       if (unread !== undefined) return refusal('UnknownRepository', request.path)
       if (request.method === 'erase') return judging.erase(pipeline.log, pipeline.durableEntries, person)
       const subject = { owner: request.method === 'grant' ? request.owner : '' }
-      return judging.grant(pipeline.log, pipeline.durableEntries, person, subject, request.role)
+      // Whoever withdraws an invitation has to be somebody who may make it, whatever role they name.
+      const standing = request.method === 'invite' ? pipeline.log.invitation(request.secret)?.statement : undefined
+      return judging.grant(pipeline.log, pipeline.durableEntries, person, subject, standing?.role ?? request.role)
     }
     switch (request.method) {
       case 'grant':
@@ -95,7 +100,14 @@ export class Registrar {
   ): Promise<Refusal | undefined> {
     if (uses > 0 && expires <= this.#of.clock.now())
       return Promise.resolve(refusal('InvitationOver', 'it is to expire'))
-    return this.#of.authority.write(repository, [{ kind: 'invitation', secret, role, expires, uses, by }], mayNot)
+    const mayNotNow = (): Refusal | 'done' | undefined => {
+      const why = mayNot()
+      if (why !== undefined) return why
+      const standing = repository.pipeline.log.invitation(secret)
+      if (standing !== undefined && uses > 0) return refusal('NotAllowed', 'there is an invitation of that code')
+      return standing === undefined && uses === 0 ? 'done' : undefined
+    }
+    return this.#of.authority.write(repository, [{ kind: 'invitation', secret, role, expires, uses, by }], mayNotNow)
   }
 
   /** Whoever has the secret gets the role, as long as whoever invited may still give it. Somebody who was put out needs a newer invitation. */
@@ -121,6 +133,7 @@ export class Registrar {
       const over = refusal('InvitationOver', path)
       const now = log.invitation(hash)
       if (now === undefined || now.statement.expires <= clock.now() || now.n <= (log.takenAt(owner) ?? -1)) return over
+      if (judging.hasEnded({ session: '', owner: by })) return over
       const inviter = { session: certificates.ofOwner(by)?.session ?? '', owner: by }
       return judging.grant(log, durableEntries, inviter, { owner }, role) === undefined ? undefined : over
     }

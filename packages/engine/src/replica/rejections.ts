@@ -37,7 +37,7 @@ const changedFields = (before: Values | null, after: Values | null): Rejection['
 
 export class Rejections {
   readonly #repository: string
-  readonly #byChange = new Map<string, Rejection>()
+  readonly #byChange = new Map<string, { readonly rejection: Rejection; readonly schema: Schema }>()
   readonly #tell: (rejection: Rejection) => void
 
   constructor(repository: string, tell: (rejection: Rejection) => void) {
@@ -47,11 +47,26 @@ export class Rejections {
 
   /** Everything that was rejected, oldest first. */
   get all(): readonly Rejection[] {
-    return [...this.#byChange.values()]
+    return [...this.#byChange.values()].map(({ rejection }) => rejection)
   }
 
   forget(): void {
     this.#byChange.clear()
+  }
+
+  /** Content of these items is erased: what is told of it is what is left. */
+  renew(
+    keys: ReadonlySet<string>,
+    outcome: (commit: string, key: string) => { readonly before: ItemState; readonly after: ItemState } | undefined,
+  ): void {
+    for (const [name, { schema, ...told }] of this.#byChange) {
+      if (!keys.has(told.rejection.key)) continue
+      const { commit, key } = told.rejection
+      const left = commit === undefined ? undefined : outcome(commit, key)
+      const content =
+        left === undefined ? {} : changedFields(valuesOf(left.before, schema), valuesOf(left.after, schema))
+      this.#byChange.set(name, { schema, rejection: { ...told.rejection, content } })
+    }
   }
 
   add(
@@ -79,7 +94,7 @@ export class Rejections {
       time,
       content: changedFields(valuesOf(before, schema), valuesOf(after, schema)),
     }
-    this.#byChange.set(name, rejection)
+    this.#byChange.set(name, { rejection, schema })
     this.#tell(rejection)
   }
 }

@@ -40,8 +40,20 @@ export const remake = (live: LiveItem, shown: Shown): void => {
     // Each handle is the one of its field's kind.
     const handle: unknown = handleOf(live, name, field)
     if (field.kind === 'text') (handle as TextHandle).replace(String(value))
-    else if (field.kind === 'set') remakeSet(handle as SetHandle<ScalarValue>, live.elements(name), value as ReadonlySet<Scalar>, field.element.toValue)
-    else remakeMap(handle as MapHandle<ScalarValue>, live.entries(name), value as ReadonlyMap<string, Scalar>, field.element.toValue)
+    else if (field.kind === 'set')
+      remakeSet(
+        handle as SetHandle<ScalarValue>,
+        live.elements(name),
+        value as ReadonlySet<Scalar>,
+        field.element.toValue,
+      )
+    else
+      remakeMap(
+        handle as MapHandle<ScalarValue>,
+        live.entries(name),
+        value as ReadonlyMap<string, Scalar>,
+        field.element.toValue,
+      )
   }
 }
 

@@ -6,37 +6,34 @@
 import { fromHex, isWellFormed, toHex, utf8Length } from '../bytes/bytes.ts'
 import { limits } from '../bytes/limits.ts'
 import { type Refusal, refusal, StorageError, WeftError } from '../bytes/refusal.ts'
-import { type Change, type Commit, clockTicks } from '../commit/commit.ts'
-import type { Operation } from '../commit/operation.ts'
-import type { MergedItem } from '../merge/item.ts'
-import { isScalar, type ScalarValue } from '../schema/field.ts'
-import type { MapHandle, SetHandle, TextHandle } from '../schema/handle.ts'
+import type { Commit } from '../commit/commit.ts'
 import type { Initial, Item, Schema } from '../schema/schema.ts'
-import { fieldNamed } from '../schema/schema.ts'
 import type { Invitation } from '../trust/authoritylog.ts'
-import type { Entry } from '../trust/entry.ts'
-import { clockRule, type Rule } from '../trust/rules.ts'
+import type { Entry, NamedChange } from '../trust/entry.ts'
+import type { Rule } from '../trust/rules.ts'
 import { Capture, type Identity } from './capture.ts'
 import type { Certificates } from './certificates.ts'
+import { Changes } from './changes.ts'
 import type { Clock } from './clock.ts'
-import { type Counted, Counting, type CountingRules, fieldsOf } from './counting.ts'
-import { Deaths } from './deaths.ts'
+import { Counting, type CountingRules } from './counting.ts'
+import { Due } from './due.ts'
+import { erasable, inRuns } from './erasing.ts'
 import type { Met } from './evidence.ts'
-import { itemClass, liveOf } from './item.ts'
-import type { Edit, Judging, Person } from './judging.ts'
 import { refuseFounding } from './founding.ts'
-import { Listeners } from './listeners.ts'
-import { type LastChange, LiveItem, type SavedState } from './live.ts'
+import { Items } from './items.ts'
+import type { Judging, Person } from './judging.ts'
+import type { LastChange, LiveItem, LiveOwner, SavedState } from './live.ts'
+import { lastChangeOf, type Member, membersOf } from './members.ts'
 import { type Origin, Pipeline } from './pipeline.ts'
 import type { Files, Runtime } from './ports.ts'
 import { Query } from './query.ts'
-import { type Readable, reportRead } from './reads.ts'
-import { type Rejection, Rejections } from './rejections.ts'
-import { remake, shownBy } from './remake.ts'
+import { reportRead } from './reads.ts'
+import { Reckoning } from './reckoning.ts'
+import type { Rejection } from './rejections.ts'
 import type { Request } from './requests.ts'
 import type { RootLog } from './rootlog.ts'
 import { Saving } from './saving.ts'
-import { type ChangedVerdict, whatIf } from './whatif.ts'
+import type { ChangedVerdict } from './whatif.ts'
 
 /** What a repository needs of its replica. */
 export interface Host {
@@ -58,6 +55,8 @@ export interface Host {
   incident(why: Refusal, repository: string): void
   /** Two things signed for one place. */
   forked(met: Met): void
+  /** The repository's log erases content that may be kept beside it. */
+  erased(repository: Repository): void
   /** Something about saving or opening changed. */
   progress(repository: Repository): void
   committed(repository: Repository, settled: readonly { readonly commit: Commit; readonly origin: Origin }[]): void
@@ -73,13 +72,6 @@ export interface Host {
   ask(request: Request): Promise<void>
 }
 
-/** Somebody with a role. */
-export interface Member {
-  readonly owner: string
-  readonly role: string
-  readonly name: string | undefined
-}
-
 const week = 604_800_000
 
 export class Repository {
@@ -89,31 +81,19 @@ export class Repository {
   /** Resolves when what this device holds of the repository is in memory. */
   readonly ready: Promise<void>
   readonly #host: Host
-  readonly #live = new Map<string, LiveItem>()
-  readonly #facades = new Map<LiveItem, Item>()
-  readonly #makers = new Map<string, (of: LiveItem) => Item>()
-  readonly #stale = new Set<LiveItem>()
-  readonly #versions = new Map<string, number>()
-  readonly #changeListeners: Listeners
+  readonly #items: Items
   readonly #saving: Saving
-  readonly #deaths: Deaths
-  readonly #rejections: Rejections
-  /** Everything is counted again: nothing of it is news. */
-  #recounting = false
-  /** Something counted on less than its author had seen. */
-  #foreseen = false
+  readonly #reckoning: Reckoning
   readonly #capture: Capture
   #markReady: () => void = () => undefined
   #failReady: (error: unknown) => void = () => undefined
-  #telling = false
-  #cancelDue: (() => void) | undefined
-  #dueAt = Number.POSITIVE_INFINITY
   #opening: Promise<void> | undefined
   #storing: Refusal | undefined
   #closed = false
   /** Whoever had it has logged out: it shows nothing. */
   #forgotten = false
-  readonly #changes: Readable = { subscribe: (listener) => this.onChange(listener) }
+  readonly #changes = new Changes((error) => this.#threw(error))
+  readonly #due: Due
   /** True once this replica was level with the authority in this run. */
   synced = false
 
@@ -128,9 +108,10 @@ export class Repository {
       isDecided: (commit) => this.covers(commit.id) || this.pipeline.log.isVoid(commit.id),
       full: () => host.incident(refusal('TooMany', `${limits.heldChanges} commits that do not count yet`), path),
       undecided: (commit) => host.judging.waits(commit, this.pipeline.log),
+      erasure: (commit, key) => this.pipeline.log.erasureOf(commit, key, this.pipeline.durableEntries),
       authorize: (commit, edit) => host.judging.write(commit, this.pipeline.log, edit),
     }
-    this.counting = new Counting(rules, (counted) => this.#counted(counted))
+    this.counting = new Counting(rules, (counted) => this.#reckoning.counted(counted))
     this.pipeline = new Pipeline({
       path,
       runtime: host.runtime,
@@ -141,7 +122,7 @@ export class Repository {
         count: (commit) => this.counting.count(commit),
         settled: (settled) => this.#settled(settled),
         entries: (entries, origin) => this.#entered(entries, origin),
-        refuseFounding: (commit) => refuseFounding(commit, rules),
+        refuseFounding: (commit) => host.judging.founding(commit, this.pipeline.log) ?? refuseFounding(commit, rules),
         refused: (origin, id, why) => {
           if (origin !== 'local') host.refused(this, origin, id, why)
         },
@@ -160,10 +141,33 @@ export class Repository {
         },
       },
     })
-    this.#changeListeners = new Listeners((error) => this.#threw(error))
+    this.#due = new Due(host.runtime, host.clock, () => this.reconsider())
+    this.#items = new Items(this.counting, (schema) => host.schemaHash(schema), this.#liveOwner)
     this.#saving = new Saving(this.pipeline.commits)
-    this.#deaths = new Deaths(this.pipeline, host.judging)
-    this.#rejections = new Rejections(path, (rejection) => host.rejected(rejection))
+    this.#reckoning = new Reckoning({
+      pipeline: this.pipeline,
+      counting: this.counting,
+      saving: this.#saving,
+      judging: host.judging,
+      certificates: host.certificates,
+      root: host.root,
+      clock: host.clock,
+      person: () => host.person,
+      session: () => host.identity?.session,
+      schema: (hash) => host.schema(hash),
+      schemaHash: (schema) => host.schemaHash(schema),
+      live: (key, schema) => this.#items.open(key, schema),
+      moved: (key, hash, isRefused) => this.#moved(key, hash, isRefused),
+      allMoved: () => {
+        this.#items.allMoved()
+        this.#allChanged()
+      },
+      refresh: () => this.#refresh(),
+      restartChain: () => this.#capture.restartChain(),
+      erased: () => host.erased(this),
+      incident: (why) => host.incident(why, path),
+      rejected: (rejection) => host.rejected(rejection),
+    })
     this.#capture = new Capture({
       runtime: host.runtime,
       clock: host.clock,
@@ -175,8 +179,8 @@ export class Repository {
       identity: () => this.#committer(),
       clockOf: (id) => this.pipeline.commits.get(id)?.clock ?? 0,
       refresh: () => this.#refresh(),
-      denies: (live, operations) => this.#denies(live, operations),
-      dropped: (live, operations, why) => this.#dropped(live, operations, why),
+      denies: (live, operations) => this.#reckoning.denies(live, operations),
+      dropped: (live, operations, why) => this.#reckoning.dropped(live, operations, why),
       incident: (why) => host.incident(why, path),
       progress: () => host.progress(this),
     })
@@ -214,14 +218,15 @@ export class Repository {
       throw error
     }
     this.#storing = undefined
-    for (const live of this.#live.values()) this.#stale.add(live)
+    this.#items.allMoved()
     for (const entry of this.pipeline.log.entries) this.#applyEntry(entry)
+    if (!this.pipeline.log.erasures.isEmpty) this.#host.erased(this)
     this.#saving.setSession(this.#host.identity?.session)
     // A commit may stand before the entry it cites.
     this.counting.retry()
     this.#refresh()
-    this.#scheduleDue()
-    this.#bumpAll()
+    this.#due.by(this.counting.nextDue())
+    this.#allChanged()
     this.#markReady()
     this.#capture.schedule()
     this.#host.progress(this)
@@ -241,33 +246,17 @@ export class Repository {
     const { key = this.#newKey() } = options
     if (key === '' || !isWellFormed(key) || utf8Length(key) > limits.nameBytes)
       throw new WeftError('BadItemKey', key.slice(0, 32))
-    const live = this.#liveItem(key, schema)
+    const live = this.#items.open(key, schema)
     const isNew = live.draft.isEmpty && !live.isPresent
     live.touch()
-    const item = this.#facade(live)
     try {
-      for (const [name, value] of Object.entries(values as Record<string, unknown>)) {
-        if (value !== undefined) this.#initialise(live, item, name, value)
-      }
+      this.#items.fill(live, values as Record<string, unknown>)
     } catch (error) {
       if (isNew && !this.#capture.inTransaction) live.discard(new Map())
       throw error
     }
     // The facade was made by the class of this very schema.
-    return item as Item<S>
-  }
-
-  #initialise(live: LiveItem, item: Item, name: string, value: unknown): void {
-    const field = fieldNamed(live.schema, name)
-    if (field === undefined) throw new TypeError(`${live.schema.name} has no field ${name}`)
-    if (isScalar(field)) return live.assign(name, value)
-    // The handle is the one of the field's kind, and judges what the app's types did not.
-    const handle: unknown = Reflect.get(item, name)
-    if (field.kind === 'text') return (handle as TextHandle).replace(String(value))
-    if (field.kind === 'set')
-      for (const element of value as Iterable<ScalarValue>) (handle as SetHandle<ScalarValue>).add(element)
-    else
-      for (const [key, element] of Object.entries(value as object)) (handle as MapHandle<ScalarValue>).set(key, element)
+    return this.#items.facade(live) as Item<S>
   }
 
   /** The item of that key: undefined while the repository opens, null when it is not there or deleted. */
@@ -275,27 +264,21 @@ export class Repository {
     const hash = this.#host.schemaHash(schema)
     reportRead(this.#changes)
     if (this.#forgotten) return null
-    if (!this.pipeline.isOpen && this.#live.get(liveName(key, hash)) === undefined) return undefined
+    if (!this.pipeline.isOpen && this.#items.find(key, hash) === undefined) return undefined
     if (this.counting.item(key, hash) === undefined) return null
-    const live = this.#liveItem(key, schema)
+    const live = this.#items.open(key, schema)
     reportRead(live)
-    return live.isPresent ? (this.#facade(live) as Item<S>) : null
+    return live.isPresent ? (this.#items.facade(live) as Item<S>) : null
   }
 
   /** Deletes an item. An edit made elsewhere at the same time brings it back. */
   delete(item: object): void {
-    this.#own(item).delete()
+    this.#items.own(item).delete()
   }
 
   /** Brings a deleted item back as it was. */
   restore(item: object): void {
-    this.#own(item).touch()
-  }
-
-  #own(item: object): LiveItem {
-    const live = liveOf(item)
-    if (this.#live.get(liveName(live.key, live.schemaHash)) !== live) throw new TypeError(`not an item of ${this.path}`)
-    return live
+    this.#items.own(item).touch()
   }
 
   /** The items of a schema: filter, sort, subscribe. */
@@ -303,8 +286,9 @@ export class Repository {
     const hash = this.#host.schemaHash(schema)
     return new Query(
       {
-        items: <T extends Schema>(of: T) => this.#items(of),
-        version: () => this.#versions.get(hash) ?? 0,
+        items: <T extends Schema>(of: T) =>
+          this.#forgotten ? [] : this.pipeline.isOpen ? this.#items.all(of) : undefined,
+        version: () => this.#changes.version(hash),
         changes: this.#changes,
       },
       schema,
@@ -313,7 +297,7 @@ export class Repository {
 
   /** Calls back once a microtask after anything in the repository changed. */
   onChange(listener: () => void): () => void {
-    return this.#changeListeners.add(listener)
+    return this.#changes.subscribe(listener)
   }
 
   /**
@@ -354,28 +338,12 @@ export class Repository {
     return this.#capture.dirty + this.#saving.undurable
   }
 
-  /** The latest change that counts at the item: who made it and when. */
   #lastChange(live: LiveItem): LastChange | undefined {
     reportRead(live)
-    if (this.#forgotten) return undefined
-    let last: { id: string; clock: number } | undefined
-    for (const index of live.merged.liveHeads) {
-      const { id, clock } = live.merged.graph.node(index)
-      if (last === undefined || clock > last.clock || (clock === last.clock && id > last.id)) last = { id, clock }
-    }
-    const session = last === undefined ? undefined : this.#sessionOf(last.id)
-    if (last === undefined || session === undefined) return undefined
-    const own = this.#host.identity
-    const name =
-      this.#host.certificates.get(session)?.name ?? (own?.session === session ? own.name : session.slice(0, 8))
-    return { session, name, time: Math.floor(last.clock / clockTicks) }
-  }
-
-  #sessionOf(id: string): string | undefined {
-    return (
-      this.pipeline.commits.get(id)?.session ??
-      (this.#saving.isUndurable(id) ? this.#host.identity?.session : undefined)
-    )
+    const { certificates, identity } = this.#host
+    const sessionOf = (id: string): string | undefined =>
+      this.pipeline.commits.get(id)?.session ?? (this.#saving.isUndurable(id) ? identity?.session : undefined)
+    return lastChangeOf(live, sessionOf, certificates, identity)
   }
 
   // Who may do what.
@@ -391,11 +359,7 @@ export class Repository {
   get members(): readonly Member[] {
     reportRead(this.#changes)
     if (this.#forgotten) return []
-    const members = [...this.pipeline.log.roles()].map(([owner, role]) => {
-      const name = this.#host.certificates.ofOwner(owner)?.name
-      return { owner, role, name }
-    })
-    return members.sort((a, b) => (a.owner < b.owner ? -1 : 1))
+    return membersOf(this.pipeline.log, this.#host.certificates)
   }
 
   /**
@@ -433,6 +397,20 @@ export class Repository {
     return this.#ask({ method: 'invite', path: this.path, secret, role, expires: 0, uses: 0 })
   }
 
+  /**
+   * Erases what was written in an item so far, as far as the server covers it: its content goes from every replica that keeps the rules,
+   * and what was edited concurrently is applied to what is left. Ids, times and authors stay, and so does the item's key. Resolves when the
+   * server has it in no log any more; rejects with the reason, with `Unreachable` while the server is.
+   */
+  async erase(item: object, reason: string): Promise<void> {
+    await this.eraseChanges(erasable(this.pipeline, this.#items.own(item).key).flat(), reason)
+  }
+
+  /** Erases what these commits wrote in these items. See `erase`. */
+  async eraseChanges(changes: readonly NamedChange[], reason: string): Promise<void> {
+    for (const run of inRuns(changes)) await this.#ask({ method: 'erase', path: this.path, changes: run, reason })
+  }
+
   /** Another person may be logged in by now. */
   async #ask(request: Request): Promise<void> {
     this.#mustBeUsable()
@@ -459,7 +437,7 @@ export class Repository {
     // What a farewell said is more than that there is no such repository.
     if (why?.code === 'UnknownRepository' && this.#barred !== undefined) return
     this.#barred = why
-    this.#bumpAll()
+    this.#allChanged()
     this.#host.progress(this)
   }
 
@@ -471,11 +449,10 @@ export class Repository {
 
   /** Something this replica waited for became known: the root log grew, a schema came, time went on. */
   reconsider(): void {
-    const { judging } = this.#host
-    this.#buryChains((chain) => judging.isRevoked(chain.slice(0, 64)))
+    this.#reckoning.revoked()
     this.counting.retry()
     this.#refresh()
-    this.#scheduleDue()
+    this.#due.by(this.counting.nextDue())
     this.#host.progress(this)
   }
 
@@ -489,7 +466,7 @@ export class Repository {
   async close(): Promise<void> {
     const sealed = this.#capture.close()
     this.#closed = true
-    this.#cancelDue?.()
+    this.#due.stop()
     await sealed
     await this.pipeline.close()
     await this.#opening?.catch(() => undefined)
@@ -501,9 +478,9 @@ export class Repository {
   /** Closes it for a person who logs out: queries and items that an app holds on to show nothing from here on. */
   async forget(): Promise<void> {
     this.#forgotten = true
-    for (const live of this.#live.values()) live.vanish()
-    this.#rejections.forget()
-    this.#bumpAll()
+    this.#items.vanish()
+    this.#reckoning.forget()
+    this.#allChanged()
     await this.close()
   }
 
@@ -519,19 +496,15 @@ export class Repository {
     return toHex(this.#host.runtime.random(12))
   }
 
-  #liveItem(key: string, schema: Schema): LiveItem {
-    const hash = this.#host.schemaHash(schema)
-    const name = liveName(key, hash)
-    const held = this.#live.get(name)
-    if (held !== undefined) return held
-    const live = new LiveItem(this.counting.open(key, hash, schema), hash, {
+  get #liveOwner(): LiveOwner {
+    return {
       editing: (one) => {
         this.#mustBeUsable()
         this.#capture.editing(one)
       },
       threw: (error) => this.#threw(error),
       dirty: (one) => this.#capture.edited(one),
-      changed: (one) => this.#bump(one.schemaHash),
+      changed: (one) => this.#changes.tell(one.schemaHash),
       saved: async (one, level) => {
         if (this.#closed) throw new WeftError('Closed', this.path)
         if (level === 'local' && !this.#host.lasting) throw new WeftError('NoStorage', this.path)
@@ -539,124 +512,17 @@ export class Repository {
       },
       savedState: (one) => this.#savedState(one),
       lastChange: (one) => this.#lastChange(one),
-    })
-    this.#live.set(name, live)
-    return live
-  }
-
-  #facade(live: LiveItem): Item {
-    const held = this.#facades.get(live)
-    if (held !== undefined) return held
-    const make = this.#makers.get(live.schemaHash) ?? itemClass(live.schema)
-    this.#makers.set(live.schemaHash, make)
-    const item = make(live)
-    this.#facades.set(live, item)
-    return item
-  }
-
-  #items<S extends Schema>(schema: S): Item<S>[] | undefined {
-    if (this.#forgotten) return []
-    if (!this.pipeline.isOpen) return undefined
-    const hash = this.#host.schemaHash(schema)
-    const items: Item<S>[] = []
-    for (const [key, versions] of this.counting.items) {
-      if (!versions.has(hash)) continue
-      const live = this.#liveItem(key, schema)
-      // The facade was made by the class of this very schema.
-      if (live.isPresent) items.push(this.#facade(live) as Item<S>)
     }
-    return items
-  }
-
-  #counted({ item, commit, index, refusal: why }: Counted): void {
-    if (why !== undefined && !this.#recounting) this.#host.incident(why, this.path)
-    // Of an atomic commit all changes count or none.
-    const keys = commit.atomic ? commit.changes.map(({ key }) => key) : [item.key]
-    const death = this.#deaths.of(commit, keys)
-    if (death !== undefined && item.void(index, death.from)) this.#foreseen = true
-    if (commit.clock <= (this.#host.clock.now() + limits.clockAhead) * clockTicks) this.#host.clock.see(commit.clock)
-    const ended = why ?? death?.why
-    if (ended !== undefined) this.#reject(commit, item, index, ended)
-    // The branch that a checkpoint covered came after the others of its chain.
-    if (this.pipeline.commits.headsOf(commit.chain).length > 1) this.#unsure.add(commit.chain)
-    const hash = this.#host.schemaHash(item.schema)
-    const live = this.#live.get(liveName(item.key, hash))
-    if (live === undefined) return this.#bump(hash)
-    this.#stale.add(live)
-    if (why !== undefined) this.#capture.refused(live)
-  }
-
-  /** Own work that does not count is named to the person who did it. */
-  #reject(commit: Commit, item: MergedItem, index: number, why: Refusal): void {
-    // What is written again is lost to nobody.
-    if (commit.session !== this.#host.identity?.session || why.rule === clockRule) return
-    this.#saving.refuse(commit.id, why)
-    const { key, schema } = item
-    const time = Math.floor(commit.clock / clockTicks)
-    this.#rejections.add(why, { commit: commit.id, key, schema, time, ...item.outcome(index) })
-  }
-
-  /** An edit as it would be judged in a commit made now. */
-  #editOf(live: LiveItem, operations: readonly Operation[]): Edit {
-    const { merged, key, schema } = live
-    return {
-      key,
-      schema,
-      fields: fieldsOf(operations),
-      before: merged.value(),
-      // Computed only for a rule that looks at it.
-      get after() {
-        return merged.preview(operations)
-      },
-    }
-  }
-
-  #denies(live: LiveItem, operations: readonly Operation[]): Refusal | undefined {
-    const { person, judging, root } = this.#host
-    if (person === undefined) return undefined
-    const about = `write ${this.path} ${live.schema.name} ${live.key}`
-    const n = this.pipeline.durableEntries - 1
-    return judging.writing(person, root.size - 1, n, this.pipeline.log, this.#editOf(live, operations), about)
-  }
-
-  #dropped(live: LiveItem, operations: readonly Operation[], why: Refusal): void {
-    this.#saving.denied(live, why)
-    this.#host.incident(why, this.path)
-    const { key, schema, before, after } = this.#editOf(live, operations)
-    this.#rejections.add(why, { commit: undefined, key, schema, time: this.#host.clock.now(), before, after })
   }
 
   /** Why changes of a commit do not count, one by one; empty when all of them do. */
   whyDenied(id: string): readonly { readonly schema: string; readonly key: string; readonly why: Refusal }[] {
-    const commit = this.pipeline.commits.get(id)
-    if (commit === undefined) return []
-    const waits = this.counting.waiting.get(id)?.why
-    return commit.changes.flatMap((change) => {
-      const why = this.#whyNot(commit, change) ?? waits
-      return why === undefined ? [] : [{ schema: change.schema.name, key: change.key, why }]
-    })
-  }
-
-  #whyNot(commit: Commit, { key, schema }: Change): Refusal | undefined {
-    const item = this.counting.item(key, schema.hash)
-    const index = item?.graph.indexOf(commit.id)
-    if (item === undefined || index === undefined) return undefined
-    const node = item.graph.node(index)
-    const fields = fieldsOf(node.operations)
-    if (node.inapplicable) return refusal('Inapplicable', `${schema.name} ${key}`)
-    if (node.refused) {
-      const edit = { key, schema: item.schema, fields, ...item.outcome(index) }
-      const why = this.#host.judging.write(commit, this.pipeline.log, edit)
-      return why ?? refusal('NotAllowed', 'another change of the same commit')
-    }
-    return this.#deaths.of(commit, commit.atomic ? commit.changes.map((one) => one.key) : [key])?.why
+    return this.#reckoning.whyDenied(id)
   }
 
   /** Which verdicts these rules would have given otherwise, had they been in force from the first commit on. Costs a replay of all history. */
   whatIf(rules: readonly Rule[]): readonly ChangedVerdict[] {
-    const { certificates, clock, judging, root } = this.#host
-    const schema = (hash: string): Schema | undefined => this.#host.schema(hash)
-    return whatIf({ pipeline: this.pipeline, root, certificates, judging, schema, now: () => clock.now() }, rules)
+    return this.#reckoning.whatIf(rules)
   }
 
   /** What somebody who reads the whole history needs beside the commits. */
@@ -668,87 +534,32 @@ export class Repository {
   /** Own changes that do not count, with their content, oldest first. */
   get rejections(): readonly Rejection[] {
     reportRead(this.#changes)
-    return this.#rejections.all
+    return this.#reckoning.rejections
   }
 
-  /** Forked chains that have to be looked at again. */
-  readonly #unsure = new Set<string>()
-
-  /** Applies to commits that count already what the authority's logs say of them. */
-  #bury(commit: Commit): void {
-    for (const change of commit.changes) {
-      const item = this.counting.item(change.key, change.schema.hash)
-      const index = item?.graph.indexOf(commit.id)
-      if (item === undefined || index === undefined) continue
-      const keys = commit.atomic ? commit.changes.map(({ key }) => key) : [change.key]
-      const death = this.#deaths.of(commit, keys)
-      if (death === undefined) continue
-      if (item.void(index, death.from)) this.#foreseen = true
-      this.#reject(commit, item, index, death.why)
-      const live = this.#live.get(liveName(change.key, change.schema.hash))
-      if (live !== undefined) this.#stale.add(live)
-      this.#bump(change.schema.hash)
+  #moved(key: string, hash: string, isRefused: boolean): void {
+    const live = this.#items.find(key, hash)
+    if (live !== undefined) {
+      this.#items.moved(live)
+      if (isRefused) this.#capture.refused(live)
     }
-  }
-
-  /** The authority did not take the clock of an own commit: what it wrote is written again, under the time as it is known now. */
-  #writeAgain(commit: Commit): void {
-    const shown = commit.changes.flatMap(({ key, schema: { hash } }) => {
-      const schema = this.#host.schema(hash)
-      const live = schema === undefined ? undefined : this.#liveItem(key, schema)
-      return live === undefined ? [] : [{ live, shown: shownBy(live) }]
-    })
-    const counted = shown.some(({ live }) => {
-      const index = live.merged.graph.indexOf(commit.id)
-      return index !== undefined && live.merged.graph.node(index).voided === undefined
-    })
-    this.#bury(commit)
-    this.#refresh()
-    // Told of it once already, or opened with the entry: nothing of it is shown.
-    if (!counted) return
-    this.#capture.restartChain()
-    this.#saving.again(commit.id)
-    for (const one of shown) remake(one.live, one.shown)
-  }
-
-  #buryChains(isConcerned: (chain: string) => boolean): void {
-    const chains = new Set<string>()
-    for (const head of this.pipeline.commits.heads()) if (isConcerned(head.chain)) chains.add(head.chain)
-    for (const chain of chains) for (const commit of this.#deaths.chain(chain)) this.#bury(commit)
-  }
-
-  /** What counted on less than its author had seen is counted again, with all that is known now. */
-  #settleDeaths(): void {
-    if (this.#unsure.size > 0) {
-      const unsure = [...this.#unsure]
-      this.#unsure.clear()
-      for (const chain of unsure) for (const commit of this.#deaths.chain(chain)) this.#bury(commit)
-    }
-    if (!this.#foreseen) return
-    this.#foreseen = false
-    this.#recounting = true
-    this.counting.recount()
-    this.#recounting = false
-    this.#foreseen = false
-    this.#unsure.clear()
-    for (const live of this.#live.values()) this.#stale.add(live)
-    this.#bumpAll()
+    this.#changes.tell(hash)
   }
 
   #refresh(): void {
     if (this.#forgotten) return
-    this.#settleDeaths()
-    for (const live of this.#stale) live.refresh()
-    this.#stale.clear()
+    this.#reckoning.settle()
+    this.#items.refresh()
   }
 
   #settled(settled: readonly { readonly commit: Commit; readonly origin: Origin }[]): void {
+    for (const { commit } of settled) this.#reckoning.settled(commit)
     this.#refresh()
     for (const { commit } of settled) {
       this.#saving.durable(commit)
       this.#tellSaved(commit)
     }
-    this.#scheduleDue()
+    this.#due.by(this.counting.nextDue())
     this.#host.committed(this, settled)
     this.#saving.check()
     this.#host.progress(this)
@@ -756,78 +567,23 @@ export class Repository {
 
   #entered(entries: readonly Entry[], origin: Origin): void {
     for (const entry of entries) this.#applyEntry(entry)
+    this.#reckoning.erased(entries)
     this.counting.retry()
     this.#refresh()
-    this.#bump('')
+    this.#changes.tell()
     this.#host.entered(this, entries, origin)
     this.#saving.check()
     this.#host.progress(this)
   }
 
-  #applyEntry({ statement, n, root }: Entry): void {
-    const { certificates, judging } = this.#host
-    if (statement.kind === 'verdict') {
-      const commit = this.pipeline.commits.get(statement.commit)
-      const isOwn = commit?.session === this.#host.identity?.session
-      if (commit !== undefined && isOwn && statement.code === 'ClockAhead') this.#writeAgain(commit)
-      else if (commit !== undefined) this.#bury(commit)
-      this.#host.incident(refusal('Voided', `${statement.rule}: ${statement.reason}`), this.path)
-    } else if (statement.kind === 'grant' && (statement.fences || statement.founding)) {
-      const { founding, owner } = statement
-      this.#buryChains((chain) => founding || certificates.get(chain.slice(0, 64))?.owner === owner)
-    }
-    const knew = this.pipeline.log.entries[n - 1]?.root?.n ?? -1
-    if (root !== null && root.n > knew) this.#buryChains((chain) => judging.isRevoked(chain.slice(0, 64)))
-    if (statement.kind === 'checkpoint') {
-      const forked = statement.moved.filter(({ chain }) => this.pipeline.commits.headsOf(chain).length > 1)
-      for (const { chain } of forked) for (const commit of this.#deaths.chain(chain)) this.#bury(commit)
-    }
+  #applyEntry({ statement, n, root }: Pick<Entry, 'statement' | 'n' | 'root'>): void {
+    this.#reckoning.entered({ statement, n, root })
     if (statement.kind !== 'checkpoint') return
-    this.#saving.checkpoint(statement.moved)
-    for (const head of statement.moved) {
-      for (let commit = this.pipeline.commits.get(head.id); commit !== undefined; ) {
-        this.#tellSaved(commit)
-        commit =
-          commit.prev === null || commit.seq <= this.#told(commit.chain)
-            ? undefined
-            : this.pipeline.commits.get(commit.prev)
-      }
-      this.#toldUpTo.set(head.chain, head.seq)
-    }
-  }
-
-  readonly #toldUpTo = new Map<string, number>()
-
-  #told(chain: string): number {
-    return this.#toldUpTo.get(chain) ?? -1
+    for (const commit of this.#saving.checkpoint(statement.moved)) this.#tellSaved(commit)
   }
 
   #tellSaved(commit: Commit): void {
-    for (const change of commit.changes) this.#live.get(liveName(change.key, change.schema.hash))?.tellSaved()
-  }
-
-  #scheduleDue(): void {
-    const due = this.counting.nextDue()
-    if (due === undefined || due >= this.#dueAt || this.#closed) return
-    this.#cancelDue?.()
-    this.#dueAt = due
-    const wait = Math.max(0, Math.ceil(due - this.#host.clock.now())) + 1
-    this.#cancelDue = this.#host.runtime.timer(Math.min(wait, 3_600_000), () => {
-      this.#dueAt = Number.POSITIVE_INFINITY
-      this.#cancelDue = undefined
-      this.reconsider()
-    })
-  }
-
-  #bump(hash: string): void {
-    this.#versions.set(hash, (this.#versions.get(hash) ?? 0) + 1)
-    if (this.#telling) return
-    this.#telling = true
-    // Listeners cannot throw here.
-    void Promise.resolve().then(() => {
-      this.#telling = false
-      this.#changeListeners.tell()
-    })
+    for (const change of commit.changes) this.#items.find(change.key, change.schema.hash)?.tellSaved()
   }
 
   /** Who commits here; undefined while nobody can. */
@@ -838,11 +594,7 @@ export class Repository {
     return certificates.get(identity.session) === undefined ? undefined : identity
   }
 
-  #bumpAll(): void {
-    for (const versions of this.counting.items.values()) for (const hash of versions.keys()) this.#bump(hash)
-    this.#bump('')
-    for (const [hash, version] of this.#versions) this.#versions.set(hash, version + 1)
+  #allChanged(): void {
+    this.#changes.tellAll([...this.counting.items.values()].flatMap((versions) => [...versions.keys()]))
   }
 }
-
-const liveName = (key: string, schemaHash: string): string => `${schemaHash}/${key}`

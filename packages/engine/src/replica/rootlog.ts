@@ -7,7 +7,7 @@ import { toHex } from '../bytes/bytes.ts'
 import { isRefusal, type Refusal, refusal } from '../bytes/refusal.ts'
 import type { Position } from '../commit/commit.ts'
 import { AuthorityLog } from '../trust/authoritylog.ts'
-import { type Entry, noNetwork, readEntry, rootPath } from '../trust/entry.ts'
+import { type Entry, noNetwork, readEntry, rootPath, type Subject } from '../trust/entry.ts'
 import { messageOf } from '../trust/signed.ts'
 import type { Runtime } from './ports.ts'
 
@@ -66,6 +66,11 @@ export class RootLog {
   revokedAt({ session, owner }: { readonly session: string; readonly owner: string }): number | undefined {
     const [one, all] = [this.#revoked.session.get(session), this.#revoked.owner.get(owner)]
     return one === undefined || all === undefined ? (one ?? all) : Math.min(one, all)
+  }
+
+  /** Whether an entry names just that session, or just that owner. */
+  hasEnded(subject: Subject): boolean {
+    return 'session' in subject ? this.#revoked.session.has(subject.session) : this.#revoked.owner.has(subject.owner)
   }
 
   /** The last position that ended somebody's access, or -1. */

@@ -26,8 +26,10 @@ export class Saving {
   readonly #undurable = new Set<string>()
   /** Own chains with commits that are not covered, and the number of their last one. */
   readonly #uncovered = new Map<string, number>()
-  /** Own commits that never will count as they were meant. */
-  readonly #refused = new Map<string, Refusal>()
+  /** Own commits that never will count as they were meant: for which items, by key, and why. */
+  readonly #refused = new Map<string, Map<string, Refusal>>()
+  /** Own commits that never will be stored. */
+  readonly #dropped = new Map<string, Refusal>()
   readonly #waiters = new Set<Waiter>()
   #session: string | undefined
 
@@ -44,8 +46,9 @@ export class Saving {
   get unacknowledged(): number {
     let count = this.#undurable.size
     for (const [chain, seq] of this.#uncovered) count += seq - (this.#covered.get(chain)?.seq ?? -1)
-    for (const id of this.#refused.keys()) {
-      const { chain, seq } = this.#commits.get(id) ?? { chain: '', seq: 0 }
+    for (const [id, refused] of this.#refused) {
+      const { chain, seq, changes } = this.#commits.get(id) ?? { chain: '', seq: 0, changes: [] }
+      if (refused.size < changes.length) continue
       if (seq > (this.#covered.get(chain)?.seq ?? -1) && seq <= (this.#uncovered.get(chain) ?? -1)) count--
     }
     return count
@@ -78,11 +81,21 @@ export class Saving {
     if (last > (this.#covered.get(chain)?.seq ?? -1)) this.#uncovered.set(chain, last)
   }
 
-  checkpoint(moved: readonly Head[]): void {
+  /** Gives the commits here that are covered by it and were not before. */
+  checkpoint(moved: readonly Head[]): readonly Commit[] {
+    const fresh: Commit[] = []
     for (const head of moved) {
+      const before = this.#covered.get(head.chain)?.seq ?? -1
       this.#covered.set(head.chain, head)
       if (head.seq >= (this.#uncovered.get(head.chain) ?? -1)) this.#uncovered.delete(head.chain)
+      for (let id: string | null = head.id; id !== null; ) {
+        const commit: Commit | undefined = this.#commits.get(id)
+        if (commit === undefined || commit.seq <= before) break
+        fresh.push(commit)
+        id = commit.prev
+      }
     }
+    return fresh
   }
 
   /** Whether a checkpoint of the authority covers the commit, and it is durable here as well. */
@@ -105,9 +118,16 @@ export class Saving {
     return at === id
   }
 
-  /** What the commit was meant to do will never count. */
-  refuse(id: string, why: Refusal): void {
-    this.#refused.set(id, why)
+  /** What an own commit was meant to do to that item will never count. */
+  refuse(id: string, key: string, why: Refusal): void {
+    this.#refused.set(id, (this.#refused.get(id) ?? new Map<string, Refusal>()).set(key, why))
+  }
+
+  /** What somebody else's commit did to that item does not count any more: nobody waits for it. */
+  buried(id: string, key: string): void {
+    for (const waiter of this.#waiters)
+      if (waiter.live.key === key && waiter.commits?.includes(id) === true)
+        waiter.commits = waiter.commits.filter((other) => other !== id)
   }
 
   /** What the commit was meant to do is in a commit that is to come. */
@@ -127,7 +147,7 @@ export class Saving {
   /** The commit will never be stored. */
   drop(id: string, why: Refusal): void {
     this.#undurable.delete(id)
-    this.#refused.set(id, why)
+    this.#dropped.set(id, why)
   }
 
   wait(live: LiveItem, level: SavedLevel): Promise<void> {

@@ -6,7 +6,6 @@ import type { Rule } from '../trust/rules.ts'
 import type { Certificates } from './certificates.ts'
 import { Counting, type CountingRules } from './counting.ts'
 import { Deaths } from './deaths.ts'
-import { erasureOf } from './erasing.ts'
 import { Judging } from './judging.ts'
 import type { Pipeline } from './pipeline.ts'
 import type { RootLog } from './rootlog.ts'
@@ -49,7 +48,7 @@ const verdicts = (
       pipeline.log.isVoid(id) || pipeline.log.coveredAt(chain, seq) !== Number.POSITIVE_INFINITY,
     full: () => undefined,
     undecided: (commit) => judging.waits(commit, pipeline.log),
-    erasure: (commit, key) => erasureOf(pipeline, commit, key),
+    erasure: (commit, key) => pipeline.log.erasureOf(commit, key, pipeline.durableEntries),
     authorize: (commit, edit) => judging.write(commit, pipeline.log, edit),
   }
   const counting = new Counting(rules, ({ item, commit, index, refusal }) => {

@@ -116,6 +116,15 @@ describe('a log', () => {
     expect(log.knows({ ...position, hash: hex('0') })).toBe(false)
   })
 
+  test('V11: a verdict on what a checkpoint covers has no effect', () => {
+    const log = grown([headOf('1', 3)])
+    const [covered, late] = [headOf('1', 2), headOf('1', 4)]
+    for (const { id } of [covered, late]) log.append(entryOf(log, { ...verdict, commit: id }))
+    log.append(covering(log, [headOf('1', 5)]))
+    expect(log.verdictOn(covered, ['item'])).toBe(undefined)
+    expect(log.verdictOn(late, ['item'])?.from).toBe(2)
+  })
+
   test('is after a truncation what it was before', () => {
     const moves = [[headOf('1', 3)], [headOf('2', 0), headOf('1', 5)], [headOf('1', 6)]]
     for (let n = 0; n <= 4; n++) {

@@ -7,7 +7,7 @@ import { type Refusal, refusal } from '../bytes/refusal.ts'
 import type { Commit, Hash, Position } from '../commit/commit.ts'
 import type { Head } from '../graph/commits.ts'
 import type { Entry, Statement } from './entry.ts'
-import { Erasures } from './erasure.ts'
+import { type Erased, Erasures } from './erasure.ts'
 
 const headBytes = (head: Head): Uint8Array => {
   const seq = new Uint8Array(4)
@@ -124,10 +124,11 @@ export class AuthorityLog {
     return this.#verdicts.get(commit)?.some(({ key }) => key === null) ?? false
   }
 
-  /** The first verdict that voids the commit's change of one of these items. */
-  verdictOn(commit: string, keys: readonly string[]): Death | undefined {
-    const verdict = this.#verdicts.get(commit)?.find(({ key }) => key === null || keys.includes(key))
-    return verdict === undefined ? undefined : { from: verdict.n, why: verdict.why }
+  /** The first verdict that voids the commit's change of one of these items. One on what a checkpoint covers already has no effect. */
+  verdictOn({ id, chain, seq }: Pick<Commit, 'id' | 'chain' | 'seq'>, keys: readonly string[]): Death | undefined {
+    const verdict = this.#verdicts.get(id)?.find(({ key }) => key === null || keys.includes(key))
+    if (verdict === undefined || this.coveredAt(chain, seq) < verdict.n) return undefined
+    return { from: verdict.n, why: verdict.why }
   }
 
   /** The owner's role at a position, undefined for none. Before the first entry nobody has one. */
@@ -162,6 +163,15 @@ export class AuthorityLog {
 
   /** Position of the first checkpoint that covers the place in the chain, by whatever branch; infinity when none does. */
   coveredAt(chain: string, seq: number): number {
+    return this.#coveringOf(chain, seq)?.n ?? Number.POSITIVE_INFINITY
+  }
+
+  /** Whether a checkpoint covers a chain just up to that commit. */
+  coversUpTo({ id, chain, seq }: Pick<Commit, 'id' | 'chain' | 'seq'>): boolean {
+    return this.#coveringOf(chain, seq)?.head.id === id
+  }
+
+  #coveringOf(chain: string, seq: number): { readonly n: number; readonly head: Head } | undefined {
     const coverings = this.#coverings.get(chain) ?? []
     let [low, high] = [0, coverings.length]
     while (low < high) {
@@ -169,7 +179,17 @@ export class AuthorityLog {
       if ((coverings[middle]?.head.seq ?? -1) < seq) low = middle + 1
       else high = middle
     }
-    return coverings[low]?.n ?? Number.POSITIVE_INFINITY
+    return coverings[low]
+  }
+
+  /** What the first so many entries make of a commit's change of that item. */
+  erasureOf({ id, chain, seq }: Commit, key: string, entries: number): Erased | undefined {
+    if (this.erasures.isEmpty) return undefined
+    const at = this.erasures.at(id, key)
+    return {
+      erased: at !== undefined && at < entries ? at : undefined,
+      counts: this.erasures.verdict(id, key, this.coveredAt(chain, seq), entries),
+    }
   }
 
   /** The heads of the chain that checkpoints covered, and where, ascending. */

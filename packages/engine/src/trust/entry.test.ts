@@ -99,7 +99,13 @@ const entries: Record<string, EntryBody> = {
   },
   erasure: {
     ...inRepository,
-    statement: { kind: 'erasure', changes: [{ commit: hex('a'), key: 'item' }], dead: [{ commit: hex('b'), key: 'item' }], by: 'a', reason: 'asked for' },
+    statement: {
+      kind: 'erasure',
+      changes: [{ commit: hex('a'), key: 'item' }],
+      dead: [{ commit: hex('b'), key: 'item' }],
+      by: 'a',
+      reason: 'asked for',
+    },
   },
   key: { ...inRoot, statement: { kind: 'key', publicKey } },
   retirement: { ...inRoot, statement: { kind: 'retirement', signer: hex('3') } },

@@ -10,6 +10,14 @@ import type { Statement } from './entry.ts'
 
 export type Erasure = Extract<Statement, { kind: 'erasure' }>
 
+/** What erasures make of a change. */
+export interface Erased {
+  /** Position of the entry that erased its content, undefined while it is there. */
+  readonly erased: number | undefined
+  /** Whether it counts, where that was settled before content of its item was erased. */
+  readonly counts: boolean | undefined
+}
+
 const nameOf = (commit: string, key: string): string => `${commit}/${key}`
 
 export class Erasures {

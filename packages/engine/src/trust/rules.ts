@@ -168,6 +168,8 @@ const withParams = (input: object, params: Record<string, string>): never => {
   return Object.freeze(given) as never
 }
 
+const ignore = (): undefined => undefined
+
 const ask = (rule: Rule, input: object, params: Record<string, string>, faults: RuleFaults): unknown => {
   const once = (): { readonly said: unknown } | { readonly error: unknown } => {
     try {
@@ -186,13 +188,14 @@ const ask = (rule: Rule, input: object, params: Record<string, string>, faults: 
     faults.report(refusal('RuleThrew', `${rule.kind} ${rule.template}: ${String(first.error)}`))
     return undefined
   }
-  if (first.said instanceof Promise) {
+  const said = first.said
+  if (typeof said === 'object' && said !== null && 'then' in said && typeof said.then === 'function') {
     // Nobody will ever know what it would have said: nothing is allowed by a promise.
-    first.said.catch(() => undefined)
+    said.then(ignore, ignore)
     faults.report(refusal('RuleThrew', `${rule.kind} ${rule.template}: it answered with a promise`))
     return undefined
   }
-  return first.said
+  return said
 }
 
 /** Default deny: undefined only when a rule of that kind fits the path and allows. A rule that throws denies and is reported. */

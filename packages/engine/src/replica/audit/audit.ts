@@ -8,6 +8,7 @@ import { encodeUtf8, toHex } from '../../bytes/bytes.ts'
 import { isRefusal } from '../../bytes/refusal.ts'
 import type { AuthorityLog } from '../../trust/authoritylog.ts'
 import { rootPath } from '../../trust/entry.ts'
+import type { Evidence } from '../../trust/evidence.ts'
 import { isRepositoryPath } from '../../trust/rules.ts'
 import { evidenceName, isEvidenceName, proveFork } from '../evidence.ts'
 import type { Runtime } from '../ports.ts'
@@ -66,11 +67,12 @@ class Audit {
     const ofRoot = listed.find(({ name }) => name === rootName)
     const root = await this.#auditRoot(ofRoot)
     const isAuthority = root.own.length === 0
-    for (const file of listed) {
-      if (file === ofRoot) continue
-      if (logPattern.test(file.name)) await this.#auditRepository(file, root, isAuthority)
-      else await this.#auditOther(file, root)
-    }
+    const [logs, others] = [true, false].map((isLog) =>
+      listed.filter((file) => file !== ofRoot && logPattern.test(file.name) === isLog),
+    )
+    for (const file of logs ?? []) await this.#auditRepository(file, root, isAuthority)
+    // What is erased of evidence the logs say.
+    for (const file of others ?? []) await this.#auditOther(file, root)
     const report: Omit<AuditReport, 'ok' | 'problems' | 'notes'> = {
       network: root.log.network ?? null,
       keys: root.keys,
@@ -161,12 +163,22 @@ class Audit {
       if (isRefusal(evidence)) tell(evidence.code, 0, evidence.about)
       else if (evidence.network !== root.log.network) tell('WrongNetwork', 0, evidence.network)
       else this.#notes.push(`${name} proves a fork: run weft evidence on it.`)
+      if (!isRefusal(evidence)) this.#auditErased(evidence, tell)
     } else if (kind === 'torn')
       this.#notes.push(`${name}: what a crash left of a write that was never acknowledged. It may be deleted.`)
     else if (kind === 'copy') this.#notes.push(`${name}: a copy that was not finished. The next start replaces it.`)
     else if (kind === 'logout')
       this.#notes.push(`${name}: a logout that was under way. The next start ends it, and removes what is here.`)
     else if (kind === 'stray') tell('StrayFile', null, name)
+  }
+
+  #auditErased({ fork }: Evidence, tell: Tell): void {
+    if (fork.kind !== 'chain') return
+    const file = this.#repositories.find(({ path }) => path === fork.first.repository)?.file
+    const erasures = file === undefined ? undefined : this.#logs.get(file)?.erasures
+    for (const { id, changes } of [fork.first, fork.second])
+      for (const { key, erased } of changes)
+        if (!erased && erasures?.at(id, key) !== undefined) tell('ErasedContent', 0, `${id} ${key}`)
   }
 
   async #compare(now: Omit<AuditReport, 'ok' | 'problems' | 'notes'>): Promise<void> {

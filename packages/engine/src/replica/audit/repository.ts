@@ -1,7 +1,7 @@
 /**
  * One repository from its log: every commit whole, signed by a session that the authority certified, following its chain and its parents;
  * every entry of the authority's log signed, in its place, and true of the commits that are here. What is refused is left out, as a replica
- * that opens the log leaves it out, so what builds on it is named too.
+ * that opens the log leaves it out, so what builds on it is named too. The authority's log is read first: it says what is erased.
  */
 import { toHex } from '../../bytes/bytes.ts'
 import { isRefusal } from '../../bytes/refusal.ts'
@@ -51,7 +51,8 @@ export const auditRepository = async (
   const { header } = file
   if (header !== undefined && header.network !== surroundings.root.log.network)
     tell('WrongNetwork', 0, header.network ?? 'none')
-  for (const frame of file.frames) await audit.take(frame)
+  for (const frame of file.frames) if (frame.kind === frameKinds.entry) await audit.take(frame)
+  for (const frame of file.frames) if (frame.kind !== frameKinds.entry) await audit.take(frame)
   return audit.end()
 }
 
@@ -99,7 +100,11 @@ class RepositoryAudit {
     const { verify } = this.#of.runtime
     if (!(await verify(certificate.publicKey, signedBytes(commit.id), commit.signature)))
       return this.#tell('BadSignature', offset, commit.id)
-    const why = this.#commits.check(commit)
+    const { erasures } = this.#log
+    const isErased = (id: string, key: string): boolean => erasures.at(id, key) !== undefined
+    for (const { key, erased } of commit.changes)
+      if (!erased && isErased(commit.id, key)) this.#tell('ErasedContent', offset, `${commit.id} ${key}`)
+    const why = this.#commits.check(commit, isErased)
     if (why !== undefined) return this.#tell(why.code, offset, `${commit.id}: ${why.about}`)
     if (this.#commits.stage(commit)) this.#forked.add(commit.chain)
     this.#commits.settle()
@@ -152,7 +157,7 @@ class RepositoryAudit {
       }
     } else if (statement.kind === 'verdict') this.#checkChange(offset, statement.commit, statement.key)
     else if (statement.kind === 'erasure')
-      for (const { commit, key } of statement.changes) this.#checkChange(offset, commit, key)
+      for (const { commit, key } of [...statement.changes, ...statement.dead]) this.#checkChange(offset, commit, key)
   }
 
   #checkChange(offset: number | null, id: string, key: string | null): void {

@@ -1,0 +1,146 @@
+/**
+ * How the two ends of a channel prove who they are: each greets, then signs both greetings as they were sent, so that a proof fits this
+ * channel, this role and this moment, and everything that was said before it.
+ */
+import { equalBytes } from '../bytes/bytes.ts'
+import { encode } from '../bytes/cbor.ts'
+import { isRefusal, type Refusal, refusal } from '../bytes/refusal.ts'
+import { keyId } from '../commit/commit.ts'
+import type { Certificate } from '../trust/certificate.ts'
+import { messageOf } from '../trust/signed.ts'
+import type { Certificates } from './certificates.ts'
+import type { Clock } from './clock.ts'
+import type { Peer } from './peer.ts'
+import type { Channel, Runtime, SigningKey } from './ports.ts'
+import type { RootLog } from './rootlog.ts'
+import type { Frame } from './wire.ts'
+
+/** What a handshake needs of its replica. */
+export interface HandshakeParts {
+  readonly runtime: Runtime
+  readonly clock: Clock
+  readonly root: RootLog
+  readonly certificates: Certificates
+  /** The key this replica proves itself with, and its certificate as bytes when it has one. */
+  readonly proof: { readonly key: SigningKey; readonly certificate: Uint8Array | null }
+  /** Entries of the root log the peer has and this replica has not. */
+  takeRoot(entries: readonly Uint8Array[], publicKey: Uint8Array): Promise<Refusal | undefined>
+}
+
+/** What becomes of the channel when something is wrong. */
+export interface HandshakeEnds {
+  /** Sends a frame, and gives it as bytes. */
+  send(frame: Frame): Uint8Array
+  /** An offence. */
+  object(why: Refusal): void
+  /** Said to the peer, which may go on. */
+  refuse(why: Refusal): void
+  /** There is no going on with a peer that does not prove itself. */
+  hangUp(why: Refusal): void
+  /** The peer belongs elsewhere; the app is told. */
+  turnAway(why: Refusal): void
+  isClosed(): boolean
+}
+
+export class Handshake {
+  readonly #channel: Channel
+  readonly #board: HandshakeParts
+  readonly #ends: HandshakeEnds
+  /** What this side greeted with, as it was sent, and what the peer did. */
+  readonly #greeting: Uint8Array
+  #peerGreeting: Uint8Array | undefined
+  #peerTime = 0
+  #proving = false
+
+  constructor(channel: Channel, board: HandshakeParts, ends: HandshakeEnds) {
+    this.#channel = channel
+    this.#board = board
+    this.#ends = ends
+    this.#greeting = ends.send({
+      kind: 'greet',
+      network: board.root.network ?? null,
+      nonce: board.runtime.random(32),
+      time: board.clock.now(),
+      root: board.root.size,
+    })
+  }
+
+  /** The peer greeted: proves this side to it. */
+  async greeted(frame: Extract<Frame, { kind: 'greet' }>, bytes: Uint8Array): Promise<void> {
+    if (this.#peerGreeting !== undefined) return this.#ends.object(refusal('UnknownMessage', 'greet'))
+    this.#peerGreeting = bytes
+    this.#peerTime = frame.time
+    const { root, proof } = this.#board
+    if (frame.network !== null && root.network !== undefined && frame.network !== root.network) {
+      this.#ends.send({ kind: 'refused', code: 'WrongNetwork', about: frame.network })
+      return this.#ends.turnAway(refusal('WrongNetwork', frame.network))
+    }
+    const { publicKey } = proof.key
+    const signature = await proof.key.sign(this.#challenge(publicKey, bytes, this.#channel.initiator))
+    this.#ends.send({
+      kind: 'prove',
+      publicKey,
+      certificate: proof.certificate,
+      signature,
+      root: root.after(frame.root),
+    })
+  }
+
+  /** The peer proved itself, or tried: who it is, when it is somebody to go on with. */
+  async proved(frame: Extract<Frame, { kind: 'prove' }>): Promise<Peer | undefined> {
+    if (this.#peerGreeting === undefined || this.#proving) {
+      this.#ends.object(refusal('UnknownMessage', 'prove'))
+      return undefined
+    }
+    this.#proving = true
+    const { runtime, root, clock } = this.#board
+    const { publicKey } = frame
+    const message = this.#challenge(publicKey, this.#peerGreeting, !this.#channel.initiator)
+    if (!(await runtime.verify(publicKey, message, frame.signature))) return this.#fails()
+    if (frame.root.length > 0) {
+      const why = await this.#board.takeRoot(frame.root, publicKey)
+      if (why !== undefined) {
+        this.#ends.turnAway(why)
+        return undefined
+      }
+    }
+    const certificate = await this.#certificate(frame)
+    if (certificate === 'false' || this.#ends.isClosed()) return undefined
+    const isAuthority = root.isAuthority(publicKey)
+    if (isAuthority) clock.correct(this.#peerTime)
+    return { key: keyId(publicKey, (bytes) => runtime.hash(bytes)), publicKey, isAuthority, certificate }
+  }
+
+  #fails(): undefined {
+    this.#ends.hangUp(refusal('BadProof', this.#channel.remote))
+  }
+
+  /** The certificate the peer showed, when it is in force. One for another key is no mistake. */
+  async #certificate({
+    certificate,
+    publicKey,
+  }: Extract<Frame, { kind: 'prove' }>): Promise<Certificate | 'false' | undefined> {
+    if (certificate === null) return undefined
+    const read = await this.#board.certificates.admit(certificate)
+    if (isRefusal(read)) {
+      this.#ends.refuse(read)
+      return undefined
+    }
+    if (!equalBytes(read.publicKey, publicKey)) {
+      this.#fails()
+      return 'false'
+    }
+    if (read.expires > this.#board.clock.now()) return read
+    this.#ends.refuse(refusal('CertificateExpired', read.session))
+    return undefined
+  }
+
+  /** What the side with that key signs: its key, both greetings, whether it dialled, and what binds it to this very connection. */
+  #challenge(publicKey: Uint8Array, peerGreeting: Uint8Array, dialled: boolean): Uint8Array {
+    const hash = (bytes: Uint8Array): Uint8Array => this.#board.runtime.hash(bytes)
+    const [mine, theirs] = [hash(this.#greeting), hash(peerGreeting)]
+    const greetings = this.#channel.initiator ? [mine, theirs] : [theirs, mine]
+    const binding = this.#channel.binding ?? new Uint8Array(0)
+    return messageOf('proof', encode([publicKey, ...greetings, dialled, binding]), hash)
+  }
+}

@@ -1,0 +1,10 @@
+/** Who is at the other end of a channel. */
+import type { Certificate } from '../trust/certificate.ts'
+
+export interface Peer {
+  /** The id of the key it proved. */
+  readonly key: string
+  readonly publicKey: Uint8Array
+  readonly isAuthority: boolean
+  readonly certificate: Certificate | undefined
+}
