@@ -51,8 +51,7 @@ test('the guide gives roles, refuses a viewer with the reason, and reads the his
   timeout: 30_000,
 }, async () => {
   const lines = [
-    "You can look at this board, but not change it. { title: 'Later' }",
-    "You can look at this board, but not change it. { title: 'All or nothing' }",
+    'You can look at this board, but not change it. Later',
     'NotAllowed /board/:id',
     'Bob viewer',
     'Bob editor create By Bob true',

@@ -109,6 +109,11 @@ export class Lab {
     return this.#authorityKey
   }
 
+  /** The key that the next authority has. */
+  set authorityKey(key: SigningKey) {
+    this.#authorityKey = key
+  }
+
   /** A runtime for somebody who is no replica. */
   runtime(name: string): Runtime {
     return this.device(name).boot().runtime

@@ -6,7 +6,10 @@ import { board, Card, Lab, outcomeOf } from './lab.ts'
 const rules: Rules = [
   create('/board/:id', ({ session }) => (session === undefined ? undefined : 'owner')),
   read('/board/:id', ({ role }) => role !== undefined),
-  write('/board/:id', ({ role }) => role === 'owner' || role === 'editor' || 'Viewers can look, and not change anything.'),
+  write(
+    '/board/:id',
+    ({ role }) => role === 'owner' || role === 'editor' || 'Viewers can look, and not change anything.',
+  ),
   grant('/board/:id', ({ role, subject }) => role === 'owner' && subject.role !== 'owner'),
 ]
 
@@ -41,8 +44,10 @@ const invited = async (of: Awaited<ReturnType<typeof founded>>, name: string, ro
   return { ...member, theirs }
 }
 
-const title = (repository: ReturnType<Awaited<ReturnType<typeof founded>>['ada']['database']['repository']>, of: object) =>
-  repository.item(Card, keyOf(of))?.title
+const title = (
+  repository: ReturnType<Awaited<ReturnType<typeof founded>>['ada']['database']['repository']>,
+  of: object,
+) => repository.item(Card, keyOf(of))?.title
 
 describe('a repository', () => {
   test('belongs to whoever writes in it first; others do not learn that it is there', async () => {
@@ -186,9 +191,13 @@ describe('the end of access', () => {
     of.lab.connect('bob')
     await of.lab.run(3_000)
     expect([of.card.title, item.title, outcome.current]).toEqual(['first', 'first', 'RevokedBeforeSync'])
-    expect(bob.rejections.map(({ code, content }) => [code, content?.['title']])).toEqual([['RevokedBeforeSync', 'late']])
+    expect(bob.rejections.map(({ code, content }) => [code, content?.['title']])).toEqual([
+      ['RevokedBeforeSync', 'late'],
+    ])
     expect(bob.theirs.role).toBe('viewer')
-    const [id = ''] = [...bob.theirs.pipeline.commits.heads()].map((head) => head.id).filter((one) => bob.theirs.whyDenied(one).length)
+    const [id = ''] = [...bob.theirs.pipeline.commits.heads()]
+      .map((head) => head.id)
+      .filter((one) => bob.theirs.whyDenied(one).length)
     expect(of.hers.whyDenied(id).map(({ why }) => why.code)).toEqual(['RevokedBeforeSync'])
   })
 
@@ -218,8 +227,14 @@ describe('the end of access', () => {
     await of.lab.run(1_000)
     of.lab.connect('bob')
     await of.lab.run(3_000)
-    expect([bob.theirs.barred?.code, bob.theirs.role, title(bob.theirs, of.card)]).toEqual(['Revoked', undefined, 'first'])
-    expect(bob.rejections.map(({ code, content }) => [code, content?.['title']])).toEqual([['RevokedBeforeSync', 'lost']])
+    expect([bob.theirs.barred?.code, bob.theirs.role, title(bob.theirs, of.card)]).toEqual([
+      'Revoked',
+      undefined,
+      'first',
+    ])
+    expect(bob.rejections.map(({ code, content }) => [code, content?.['title']])).toEqual([
+      ['RevokedBeforeSync', 'lost'],
+    ])
     expect(bob.theirs.item(Card, keyOf(lost))).toBeNull()
     expect(of.hers.query(Card).current?.length).toBe(1)
   })
@@ -275,7 +290,10 @@ describe('what if', () => {
     bob.theirs.create(Card, { title: 'by bob' })
     await of.lab.run(2_000)
     const onlyOwners = [write('/board/:id', ({ role }) => role === 'owner')]
-    const changed = of.hers.whatIf([...(rules as readonly ReturnType<typeof read>[]).filter(({ kind }) => kind !== 'write'), ...onlyOwners])
+    const changed = of.hers.whatIf([
+      ...(rules as readonly ReturnType<typeof read>[]).filter(({ kind }) => kind !== 'write'),
+      ...onlyOwners,
+    ])
     expect(changed.map(({ owner, was, would }) => [owner, was, would?.code])).toEqual([
       [bob.database.person?.owner, undefined, 'NotAllowed'],
     ])
@@ -287,7 +305,10 @@ describe('rule versions', () => {
   test('a commit is judged by the version it cites; whoever has not that version waits for it', async () => {
     const lab = new Lab('versions')
     const first: Rules = { 1: [read('/board/:id', () => true), write('/board/:id', () => true)] }
-    const both: Rules = { ...first, 2: [read('/board/:id', () => true), write('/board/:id', ({ fields }) => !fields.includes('title'))] }
+    const both: Rules = {
+      ...first,
+      2: [read('/board/:id', () => true), write('/board/:id', ({ fields }) => !fields.includes('title'))],
+    }
     await lab.authority({ rules: first })
     const ada = await lab.join('ada', { rules: first })
     const hers = ada.database.repository(board)
@@ -329,14 +350,45 @@ describe('a clock that is far ahead', () => {
     await of.lab.run(2_000)
     of.lab.connect('bob')
     await of.lab.run(5_000)
-    expect([of.card.title, of.card.notes.toString(), [...of.card.tags]]).toEqual(['tomorrow', 'written offline', ['late']])
+    expect([of.card.title, of.card.notes.toString(), [...of.card.tags]]).toEqual([
+      'tomorrow',
+      'written offline',
+      ['late'],
+    ])
     expect([outcome.current, title(of.hers, made), bob.rejections]).toEqual(['resolved', 'made', []])
     of.card.title = 'today'
     await of.lab.run(2_000)
     expect([of.card.title, item.title]).toEqual(['today', 'today'])
     expect([of.hers.counting.waiting.size, bob.theirs.counting.waiting.size]).toEqual([0, 0])
-    const clocks = [...of.hers.pipeline.commits.heads()].map(({ id }) => (of.hers.pipeline.commits.get(id)?.clock ?? 0) / 256)
+    const clocks = [...of.hers.pipeline.commits.heads()].map(
+      ({ id }) => (of.hers.pipeline.commits.get(id)?.clock ?? 0) / 256,
+    )
     const now = of.authority.database.clock.now()
     expect(clocks.filter((clock) => clock > now + 300_000).length).toBe(1)
+  })
+})
+
+describe("the authority's key", () => {
+  test('is replaced by one that the old one signs in: whoever was there goes on, whoever comes begins, and the old key serves nobody', async () => {
+    const of = await founded('rotation')
+    const { lab, ada, hers } = of
+    const old = lab.authorityKey
+    lab.kill('authority')
+    lab.authorityKey = lab.key('the next authority')
+    const again = await lab.authority({ rules, previousAuthority: old })
+    lab.connect('ada')
+    await lab.run(1_000)
+    expect([again.database.network, ada.database.status.connection]).toEqual([of.authority.database.network, 'online'])
+    const card = hers.create(Card, { title: 'under the new key' })
+    const outcome = outcomeOf(saved(card, 'authority'))
+    await lab.run(2_000)
+    expect(outcome.current).toBe('resolved')
+    const bob = await invited(of, 'bob', 'editor')
+    expect(title(bob.theirs, card)).toBe('under the new key')
+    lab.kill('authority')
+    lab.authorityKey = old
+    const wrong = await lab.authority({ rules })
+    expect(outcomeOf(wrong.database.opened).current).toBe('pending')
+    await expect(wrong.database.opened).rejects.toMatchObject({ code: 'WrongKey' })
   })
 })

@@ -294,3 +294,159 @@ describe('rules that were replaced', () => {
     expect([item.title, other.done, of('bob').rejections]).toEqual(['first', true, []])
   })
 })
+
+describe('saved', () => {
+  test('waits for no branch that somebody else lost', async () => {
+    const { lab, of, card, hers } = await boardWith('lost branch', { mallory: 'editor' })
+    const mallory = of('mallory')
+    const { theirs } = mallory
+    const incarnation = 'ab'.repeat(8)
+    const policy = { root: mallory.database.root.position ?? fail(), authority: theirs.pipeline.position }
+    const branch = (title: string) =>
+      forged(mallory, board, { incarnation, policy }, { key: keyOf(card), operations: [{ kind: 'assign', field: 'title', value: title }] })
+    const [won, lost] = [await branch('won'), await branch('lost')]
+    lab.disconnect('ada')
+    theirs.pipeline.submit(won)
+    const commits = [lost.bytes]
+    const certificates = [mallory.database.person?.bytes ?? fail()]
+    await Promise.all([hers.pipeline.receive({}, { certificates, commits, entries: [] }), lab.run(1_000)])
+    expect(card.title).toBe('lost')
+    const outcome = outcomeOf(saved(card, 'authority'))
+    await lab.run(500)
+    expect(outcome.current).toBe('pending')
+    lab.connect('ada')
+    await lab.run(5_000)
+    expect([outcome.current, card.title, hers.whyDenied(lost.id).map(({ why }) => why.code)]).toEqual(['resolved', 'won', ['BranchLost']])
+  })
+})
+
+describe('a forked chain', () => {
+  test('loses its other branches also where nobody can count the one that is covered', async () => {
+    const { lab, of, card, hers } = await boardWith('held winner', { mallory: 'editor' })
+    const mallory = of('mallory')
+    const { theirs } = mallory
+    const incarnation = 'ab'.repeat(8)
+    const policy = { root: mallory.database.root.position ?? fail(), authority: theirs.pipeline.position }
+    const won = await forged(mallory, board, { incarnation, policy }, { schema: { name: 'card', version: 9, hash: '9'.repeat(64) } })
+    const lost = await forged(
+      mallory,
+      board,
+      { incarnation, policy },
+      { key: keyOf(card), operations: [{ kind: 'assign', field: 'title', value: 'lost' }] },
+    )
+    lab.disconnect('ada')
+    theirs.pipeline.submit(won)
+    await lab.run(1_000)
+    const checkpoint = theirs.pipeline.log.entries.at(-1)?.bytes ?? fail()
+    const certificates = [mallory.database.person?.bytes ?? fail()]
+    const give = (bytes: readonly Uint8Array[], entries: readonly Uint8Array[]) =>
+      Promise.all([hers.pipeline.receive({}, { certificates, commits: bytes, entries }), lab.run(500)])
+    await give([lost.bytes], [checkpoint])
+    await give([won.bytes], [])
+    expect([card.title, hers.whyDenied(lost.id).map(({ why }) => why.code)]).toEqual(['first', ['BranchLost']])
+  })
+
+  test('of thousands of commits costs each of them one look', async () => {
+    const { lab, of, authority } = await boardWith('long fork', { mallory: 'editor' })
+    const mallory = of('mallory')
+    const { theirs } = mallory
+    const incarnation = 'ab'.repeat(8)
+    const header = { incarnation, policy: { root: mallory.database.root.position ?? fail(), authority: theirs.pipeline.position } }
+    const first = await forged(mallory, board, header)
+    theirs.pipeline.submit(first)
+    theirs.pipeline.submit(await forged(mallory, board, header))
+    const { commits } = authority.database.repository(board).pipeline
+    const get = commits.get.bind(commits)
+    let looks = 0
+    Object.assign(commits, {
+      get: (id: string) => {
+        looks++
+        return get(id)
+      },
+    })
+    const length = 600
+    for (let last = first, count = 0; count < length; count++) {
+      last = await forged(mallory, board, { ...header, seq: last.seq + 1, prev: last.id, clock: last.clock + 1 })
+      theirs.pipeline.submit(last)
+      if (count % 10 === 9) await lab.run(250)
+    }
+    await lab.run(5_000)
+    expect(commits.size).toBeGreaterThan(length)
+    expect(looks / length).toBeLessThan(200)
+  })
+})
+
+describe('a crash, or a failure', () => {
+  test('between the verdict on a clock far ahead and writing the same again: its author is told, with the content', async () => {
+    const { lab, of, card } = await boardWith('crash after verdict', { bob: 'editor' })
+    const bob = of('bob')
+    lab.disconnect('bob')
+    const item = bob.theirs.item(Card, keyOf(card))
+    if (item == null) throw new Error('not there')
+    lab.device('bob').clock.jump(86_400_000)
+    item.title = 'tomorrow'
+    await lab.run(2_000)
+    const before = bob.theirs.pipeline.commits.size
+    const isVoid = () => bob.theirs.pipeline.log.entries.some(({ statement }) => statement.kind === 'verdict')
+    const { log } = bob.theirs.pipeline
+    // What is signed from here on is never stored.
+    bob.faults.sign = () => (isVoid() ? new Promise<void>(() => undefined) : undefined)
+    lab.connect('bob')
+    await lab.until(() => log.entries.some(({ statement }) => statement.kind === 'verdict') && bob.theirs.pipeline.durableEntries === log.next)
+    await lab.run(500)
+    expect(bob.theirs.pipeline.commits.size).toBe(before)
+    lab.kill('bob')
+    bob.faults.sign = undefined
+    const again = await lab.client('bob', { rules })
+    const theirs = again.database.repository(board)
+    await lab.run(3_000)
+    expect([card.title, theirs.rejections.map(({ code, content }) => [code, content?.['title']])]).toEqual([
+      'first',
+      [['Voided', 'tomorrow']],
+    ])
+  })
+
+  test('of signing the checkpoint ahead of a fence: what the server had still counts', async () => {
+    const { lab, authority, of, card, hers, done } = await boardWith('fence not signed', { bob: 'editor' })
+    const bob = of('bob')
+    const item = bob.theirs.item(Card, keyOf(card))
+    if (item == null) throw new Error('not there')
+    let failures = 2
+    item.title = 'in time'
+    authority.faults.sign = () => {
+      if (failures-- > 0) throw new Error('the key store is busy')
+    }
+    await lab.run(10)
+    const out = hers.grant(bob.owner, null)
+    expect(await done(out).then(async () => done(out))).toBe('resolved')
+    await lab.run(3_000)
+    expect([card.title, bob.rejections]).toEqual(['in time', []])
+  })
+
+  test('between the two entries of a guest who joins: the invitation is used once', async () => {
+    const { lab, authority, hers } = await boardWith('crash in joining', {})
+    const made = hers.invite('editor')
+    await lab.run(500)
+    const code = await made
+    const [carol, dave] = [await joined(lab, 'carol'), await joined(lab, 'dave')]
+    const { log } = authority.database.repository(board).pipeline
+    authority.faults.sign = () => (log.entries.some(({ statement }) => statement.kind === 'grant' && statement.by !== null) ? new Promise<void>(() => undefined) : undefined)
+    outcomeOf(carol.database.join(board, code))
+    await lab.run(2_000)
+    for (const name of ['authority', 'ada', 'carol', 'dave']) lab.disconnect(name)
+    lab.kill('authority')
+    authority.faults.sign = undefined
+    await lab.authority({ rules })
+    lab.connect('carol')
+    lab.connect('dave')
+    lab.connect('ada')
+    await lab.run(1_000)
+    const outcome = outcomeOf(dave.database.join(board, code))
+    await lab.run(2_000)
+    expect([outcome.current, hers.members.map(({ role }) => role)]).toEqual(['InvitationOver', ['owner', 'editor']])
+  })
+})
+
+const fail = (): never => {
+  throw new Error('not there')
+}

@@ -34,6 +34,8 @@ export interface ServeOptions {
   readonly data: string
   /** The authority's key, made with the first start; `<data>.key` unless told. Keep a copy elsewhere than the copies of `data`. */
   readonly keyFile?: string
+  /** The key's file before this one, to change the key: it signs the new one in with this start, and signs nothing afterwards. */
+  readonly previousKeyFile?: string
   /** 8080 unless told; 0 takes any free one. */
   readonly port?: number
   /** Where to listen; `127.0.0.1` unless told, which only this machine reaches. */
@@ -98,7 +100,7 @@ export const serve = async (options: ServeOptions): Promise<Server> => {
   http.maxConnections = (options.maxConnections ?? 10_000) + spareSockets
   const page = answer({ folder: options.static, health: () => health() })
   const files = nodeFiles(data)
-  const authority = await foundingKey(files, data, keyFile)
+  const { key: authority, previous } = await foundingKey(files, data, keyFile, options.previousKeyFile)
   const database = new Database({
     schemas,
     runtime: nodeRuntime(),
@@ -114,6 +116,7 @@ export const serve = async (options: ServeOptions): Promise<Server> => {
       }),
     ],
     authority,
+    ...(previous !== undefined && { previousAuthority: previous }),
     logins: login,
     ...(rules !== undefined && { rules }),
     ...(options.rates !== undefined && { rates: options.rates }),

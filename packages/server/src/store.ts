@@ -7,8 +7,13 @@ import { dirname, relative, resolve, sep } from 'node:path'
 import { type Files, type SigningKey, StorageError, WeftError } from '@weft-db/engine'
 import { loadOrCreateKeyFile } from '@weft-db/runtime/node'
 
-/** The authority's key. Rejects with a `WeftError` when it is lost, exposed, unreadable, or would lie among the logs. */
-export const foundingKey = async (files: Files, data: string, keyFile: string): Promise<SigningKey> => {
+/** The authority's key, and the one before it when it is to be replaced. Rejects with a `WeftError` when it is lost, exposed, unreadable, or would lie among the logs. */
+export const foundingKey = async (
+  files: Files,
+  data: string,
+  keyFile: string,
+  previousKeyFile?: string,
+): Promise<{ readonly key: SigningKey; readonly previous: SigningKey | undefined }> => {
   const path = resolve(keyFile)
   // A copy of the logs is handed out more readily than a key should be.
   const within = relative(resolve(data), path)
@@ -16,9 +21,12 @@ export const foundingKey = async (files: Files, data: string, keyFile: string): 
     throw new WeftError('KeyExposed', `${path} lies in the data folder: mv it beside`)
   try {
     const logs = (await files.list()).filter((name) => name.endsWith('.log'))
-    if (logs.length > 0 && !(await exists(path))) throw new WeftError('KeyMissing', path)
+    const previousPath = previousKeyFile === undefined ? undefined : resolve(previousKeyFile)
+    const needed = previousPath ?? path
+    if (logs.length > 0 && !(await exists(needed))) throw new WeftError('KeyMissing', needed)
     await mkdir(dirname(path), { recursive: true, mode: 0o700 })
-    return await loadOrCreateKeyFile(path)
+    const previous = previousPath === undefined ? undefined : await loadOrCreateKeyFile(previousPath)
+    return { key: await loadOrCreateKeyFile(path), previous }
   } catch (error) {
     throw storeRefusal(error, data)
   }

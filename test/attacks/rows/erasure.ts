@@ -38,6 +38,18 @@ const commitsOf = (repository: Repository): Commit[] => {
 const holds = ({ changes }: Commit, key: string, mark: string): boolean =>
   changes.some((change) => change.key === key && JSON.stringify(change.operations).includes(mark))
 
+/** Of covered changes, whether they count. */
+const verdictsOf = (repository: Repository): Map<string, boolean> => {
+  const { log, durableEntries } = repository.pipeline
+  const covered = commitsOf(repository).filter(({ chain, seq }) => log.coveredAt(chain, seq) < durableEntries)
+  return new Map(
+    covered.flatMap(({ id, changes }) => {
+      const denied = repository.whyDenied(id)
+      return changes.map(({ key }) => [`${id}/${key}`, !denied.some((one) => one.key === key)] as const)
+    }),
+  )
+}
+
 /** Files of a device, stored or cached, that hold one of the texts. */
 export const filesWith = (lab: Lab, device: string, texts: readonly string[]): string[] => {
   const { disk } = lab.device(device)
@@ -162,6 +174,7 @@ export const erasures: Row = async ({ trials, seed }) => {
       let left = draws.int(18)
       lab.faults(killed).operation = () => left-- > 0
     }
+    const verdicts = verdictsOf(boardOf(of('authority')))
     const asked = hers
       .eraseChanges(
         chosen.map(({ id }) => ({ commit: id, key })),
@@ -205,6 +218,11 @@ export const erasures: Row = async ({ trials, seed }) => {
     if (new Set(heads).size !== 1) wrong.push('they hold other commits')
     if (/\\ud800|\p{Surrogate}|\ufffd/u.test([...shown.values()].join()))
       wrong.push('what stands for erased text is shown')
+    for (const [name, replica] of replicas) {
+      const now = verdictsOf(boardOf(replica))
+      for (const [change, counts] of verdicts)
+        if (now.get(change) !== counts) wrong.push(`${name} has another verdict of ${change}`)
+    }
     if (wasErased && gone.length > 0) {
       erased++
       for (const { statement, n } of log.entries) {

@@ -91,10 +91,11 @@ export class Reckoning {
 
   /** Own work that does not count is named to the person who did it. */
   #reject(commit: Commit, item: MergedItem, index: number, why: Refusal): void {
-    // What is written again is lost to nobody.
-    if (commit.session !== this.#of.session() || why.rule === clockRule) return
-    this.#of.saving.refuse(commit.id, why)
     const { key, schema } = item
+    if (commit.session !== this.#of.session()) return this.#of.saving.buried(commit.id, key)
+    // What is written again is lost to nobody.
+    if (why.rule === clockRule) return
+    this.#of.saving.refuse(commit.id, key, why)
     const time = Math.floor(commit.clock / clockTicks)
     this.#rejections.add(why, { commit: commit.id, key, schema, time, ...item.outcome(index) })
   }

@@ -2,7 +2,6 @@
  * What a replica keeps of the network as a whole: the root log and its own session's certificates, in one log of its own. An entry is in
  * force when it is durable here: commits cite it, and a replica that forgot it would be behind what it wrote itself.
  */
-import { equalBytes } from '../bytes/bytes.ts'
 import { encode } from '../bytes/cbor.ts'
 import { isRefusal, type Refusal, refusal, WeftError } from '../bytes/refusal.ts'
 import { format } from '../commit/commit.ts'
@@ -13,7 +12,7 @@ import type { Met } from './evidence.ts'
 import { Journal } from './journal.ts'
 import { frameKinds } from './pipeline.ts'
 import type { Files, Runtime } from './ports.ts'
-import type { RootLog } from './rootlog.ts'
+import { RootLog } from './rootlog.ts'
 
 export class RootStore {
   readonly #runtime: Runtime
@@ -80,7 +79,7 @@ export class RootStore {
 
   /**
    * Takes entries that a peer showed. `publicKey` is the one the peer proved: a replica without a network takes one only from the
-   * authority that founded it, unless the app named it (`expected`). Gives those that are new, and why the next one was refused.
+   * authority itself, unless the app named it (`expected`). Gives those that are new, and why the next one was refused.
    */
   take(
     entries: readonly Uint8Array[],
@@ -89,8 +88,11 @@ export class RootStore {
   ): Promise<{ readonly added: readonly Uint8Array[]; readonly refused: Refusal | undefined }> {
     const taken = this.#taking.then(async () => {
       const added: Uint8Array[] = []
+      const isFirst = this.#root.network === undefined && expected === undefined
+      if (isFirst && !(await this.#isFromAuthority(entries, publicKey)))
+        return { added, refused: refusal('NotAuthority', rootPath) }
       for (const bytes of entries) {
-        const why = await this.#takeEntry(bytes, publicKey, expected)
+        const why = await this.#takeEntry(bytes, expected)
         if (why === undefined) added.push(bytes)
         else if (why !== 'held') return { added, refused: why }
       }
@@ -100,18 +102,21 @@ export class RootStore {
     return taken
   }
 
-  async #takeEntry(
-    bytes: Uint8Array,
-    publicKey: Uint8Array,
-    expected: string | undefined,
-  ): Promise<Refusal | 'held' | undefined> {
+  /** Whether the log that somebody shows makes them an authority: by its first entry, or by the keys that came after. */
+  async #isFromAuthority(entries: readonly Uint8Array[], publicKey: Uint8Array): Promise<boolean> {
+    const shown = new RootLog(this.#runtime)
+    for (const bytes of entries) {
+      const entry = await shown.check(bytes)
+      if (entry === 'held' || isRefusal(entry)) return false
+      shown.append(entry)
+    }
+    return shown.isAuthority(publicKey)
+  }
+
+  async #takeEntry(bytes: Uint8Array, expected: string | undefined): Promise<Refusal | 'held' | undefined> {
     const entry = await this.#root.check(bytes, expected)
     if (isRefusal(entry) && entry.code === 'LogForked') this.#forked(bytes)
     if (entry === 'held' || isRefusal(entry)) return entry
-    const { statement } = entry
-    if (statement.kind === 'genesis' && expected === undefined && !equalBytes(statement.publicKey, publicKey)) {
-      return refusal('NotAuthority', entry.id)
-    }
     // What could not be stored comes again with the next channel.
     const why = await this.#append(frameKinds.entry, bytes)
     if (why === undefined) this.#root.append(entry)

@@ -125,9 +125,11 @@ export class Saving {
 
   /** What somebody else's commit did to that item does not count any more: nobody waits for it. */
   buried(id: string, key: string): void {
-    for (const waiter of this.#waiters)
-      if (waiter.live.key === key && waiter.commits?.includes(id) === true)
-        waiter.commits = waiter.commits.filter((other) => other !== id)
+    for (const waiter of this.#waiters) {
+      if (waiter.live.key !== key || waiter.commits?.includes(id) !== true) continue
+      const left = waiter.commits.filter((other) => other !== id)
+      waiter.commits = left.length > 0 ? left : undefined
+    }
   }
 
   /** What the commit was meant to do is in a commit that is to come. */
@@ -165,13 +167,11 @@ export class Saving {
         const { merged } = waiter.live
         waiter.commits = merged.liveHeads.map((index) => merged.graph.node(index).id)
       }
-      const { level, commits } = waiter
-      const refused = commits.map((id) => this.#refused.get(id)).find((why) => why !== undefined)
-      if (
-        refused !== undefined &&
-        (level === 'authority' ||
-          commits.some((id) => this.#refused.has(id) && !this.#undurable.has(id) && !this.#commits.has(id)))
-      ) {
+      const { level, commits, live } = waiter
+      const refused = commits
+        .map((id) => this.#dropped.get(id) ?? (level === 'authority' ? this.#refused.get(id)?.get(live.key) : undefined))
+        .find((why) => why !== undefined)
+      if (refused !== undefined) {
         this.#waiters.delete(waiter)
         waiter.reject(WeftError.of(refused))
       } else if (commits.every((id) => (level === 'local' ? this.#commits.has(id) : this.covers(id)))) {
