@@ -2,7 +2,7 @@ import { randomBytes } from 'node:crypto'
 import { expect, test } from 'vitest'
 import { killServer } from './kill.ts'
 
-test('a server that is killed under load loses nothing it acknowledged', async () => {
+test('[H1] a server that is killed under load loses nothing it acknowledged', async () => {
   const kills = 10
   const seed = process.env.SEED ?? randomBytes(4).toString('hex')
   const outcome = await killServer(kills, seed)

@@ -27,7 +27,7 @@ afterEach(async () => {
 
 /** Somebody in a browser of their own, on a new board or, with a link, on the one it leads to. */
 const person = async (name: string, link?: string): Promise<Page> => {
-  const page = await (await browser.newContext()).newPage()
+  const page = await (await browser.newContext({ reducedMotion: 'reduce' })).newPage()
   errors.push(watchErrors(page))
   if (link === undefined) await joinBoard(page, server.url, name)
   else await joinByLink(page, link, name)
@@ -211,7 +211,7 @@ describe('one device', () => {
   })
 
   test('a browser without storage runs in memory and says so', async () => {
-    const page = await (await browser.newContext()).newPage()
+    const page = await (await browser.newContext({ reducedMotion: 'reduce' })).newPage()
     errors.push(watchErrors(page))
     await page.addInitScript(() => {
       IDBFactory.prototype.open = () => {

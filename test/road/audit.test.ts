@@ -65,7 +65,7 @@ describe('an honest store', () => {
     expect(codes(await look(mint.files(), { key: id }))).toEqual([])
   })
 
-  test('goes on under a new key, and what the old one signed before stays good', async () => {
+  test('[H7] goes on under a new key, and what the old one signed before stays good', async () => {
     const { mint, a1, b1, ada, bob } = await honest()
     const next = await runtime.generateKey()
     mint.store(rootPath, await mint.entry(rootPath, { kind: 'key', publicKey: next.publicKey }))
@@ -95,7 +95,7 @@ describe('an honest store', () => {
 })
 
 describe('what is dead is named with its reason', () => {
-  test('a verdict, a fork that a checkpoint decided, the end of a session', async () => {
+  test('[V4] [V8] [V10] a verdict, a fork that a checkpoint decided, the end of a session', async () => {
     const { mint, ada, bob, a1, b1 } = await honest()
     const a2 = await mint.commit(ada, path, { after: a1 })
     const [left, right] = [await mint.commit(bob, path, { after: b1 }), await mint.commit(bob, path, { after: b1 })]

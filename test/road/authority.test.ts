@@ -22,7 +22,7 @@ const away = (): void => {
 }
 
 describe('checkpoints', () => {
-  test('cover what was stored just before the authority was killed', async () => {
+  test('[H2] cover what was stored just before the authority was killed', async () => {
     const { lab, authority, repository } = await started('killed')
     authority.faults.sign = away
     const card = repository.create(Card, { title: 'x' })
@@ -50,7 +50,7 @@ describe('checkpoints', () => {
     expect(savedState(card)).toBe('authority')
   })
 
-  test('a full disk on the authority refuses the commit with the reason; the client keeps it and is told when it is stored', async () => {
+  test('[S9] a full disk on the authority refuses the commit with the reason; the client keeps it and is told when it is stored', async () => {
     const { lab, authority, ada, repository } = await started('full')
     const card = repository.create(Card, { title: '0' })
     await lab.run(1_000)
@@ -69,7 +69,7 @@ describe('checkpoints', () => {
     expect(ada.incidents.map(({ code }) => code)).not.toContain('LogForked')
   })
 
-  test('one that is not durable at the authority is acknowledged to nobody, there as elsewhere', async () => {
+  test('[H2] one that is not durable at the authority is acknowledged to nobody, there as elsewhere', async () => {
     const { lab, authority, repository } = await started('durable')
     const there = authority.database.repository(board)
     const card = repository.create(Card, { title: 'x' })
@@ -138,7 +138,7 @@ describe('a network', () => {
 })
 
 describe('verdicts', () => {
-  test('void what no checkpoint covers, for those here and those to come, and are refused for the rest', async () => {
+  test('[V4] [V11] void what no checkpoint covers, for those here and those to come, and are refused for the rest', async () => {
     const { lab, authority, ada, repository } = await started('verdict')
     const { database } = authority
     const there = database.repository(board)
@@ -256,7 +256,7 @@ class Impostor {
 }
 
 describe('whom a replica believes', () => {
-  test('on first use the authority itself, and nobody who only carries its log', async () => {
+  test('[C3] on first use the authority itself, and nobody who only carries its log', async () => {
     const { lab, authority } = await started('first use')
     const pair = memoryPair()
     const impostor = new Impostor(lab)
@@ -294,7 +294,7 @@ describe('whom a replica believes', () => {
     expect(impostor.heard.map(({ kind }) => kind)).not.toContain('login')
   })
 
-  test('another network is refused on both sides, and nothing of it is kept', async () => {
+  test('[C3] another network is refused on both sides, and nothing of it is kept', async () => {
     const { lab, ada } = await started('another')
     const pair = memoryPair()
     const impostor = new Impostor(lab)

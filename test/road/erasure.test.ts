@@ -18,7 +18,7 @@ import { describe, expect, test } from 'vitest'
 import { concatBytes, equalBytes } from '../../packages/engine/src/bytes/bytes.ts'
 import { encodeFrame, type Frame, scan } from '../../packages/engine/src/log/frame.ts'
 import { erasures, filesWith } from '../attacks/rows/erasure.ts'
-import { board, Card, Lab, outcomeOf, type Replica } from './lab.ts'
+import { board, Card, diskFull, Lab, outcomeOf, type Replica } from './lab.ts'
 
 const rules: Rules = [
   read('/board/:id', () => true),
@@ -55,7 +55,11 @@ const founded = async (seed: string, names = ['ada', 'bob', 'cara']) => {
   card.notes.insert(0, `hello ${secret} world`)
   card.tags.add(`${secret} tag`)
   card.votes.set(`${secret} vote`, 1)
-  await lab.run(2_000)
+  await lab.run(1_000)
+  card.notes.insert(card.notes.length, '.')
+  card.notes.remove(card.notes.length - 1, 1)
+  card.more.insert(0, `${secret} more`)
+  await lab.run(1_000)
   const all = [authority, ada, bob, cara]
   const holding = (): string[] =>
     all.flatMap(({ name }) => filesWith(lab, name, [secret]).map((file) => `${name} ${file}`))
@@ -192,6 +196,65 @@ describe('[E1] [E2] erasure', () => {
     expect(plain(dora, 'card')).toEqual(plain(ada, 'card'))
   })
 
+  test('of an item that was deleted goes the same way, and whoever restores it finds what is left', async () => {
+    const { lab, all, ada, bob, card, holding, erased } = await founded('deleted')
+    cardOf(bob, 'card').notes.remove(0, 8)
+    await lab.run(1_000)
+    boardOf(bob).delete(cardOf(bob, 'card'))
+    await lab.run(1_000)
+    expect(boardOf(ada).item(Card, 'card')).toBe(null)
+    await erased(ada)
+    expect(holding()).toEqual([])
+    boardOf(ada).restore(card)
+    card.notes.insert(0, 'back')
+    await lab.run(1_000)
+    for (const replica of all) expect(plain(replica, 'card')).toEqual(['', 'back', [], []])
+  })
+
+  test('meets what somebody types at that moment: it stays, over what is left', async () => {
+    const { lab, all, ada, bob, card, holding } = await founded('typing')
+    const [his, changes] = [cardOf(bob, 'card'), [] as string[]]
+    const shown = { text: his.notes.toString() }
+    his.notes.subscribe(({ splices }) => {
+      for (const { at, remove, insert } of splices)
+        shown.text = shown.text.slice(0, at) + insert + shown.text.slice(at + remove)
+      changes.push(shown.text)
+    })
+    const asked = outcomeOf(boardOf(ada).erase(card, 'asked for'))
+    while (his.title !== '') {
+      his.notes.insert(5, '*')
+      await lab.run(1)
+    }
+    his.notes.insert(0, 'more')
+    await lab.run(5_000)
+    expect(asked.current).toBe('resolved')
+    expect(shown.text).toBe(his.notes.toString())
+    expect(shown.text).toMatch(/^more\*+$/)
+    for (const replica of all) expect(plain(replica, 'card')?.[1]).toBe(shown.text)
+    // What was typed in reach of the entry but before it came stays too; the text around it is gone.
+    expect(holding()).toEqual([])
+    expect(changes.length).toBeGreaterThan(1)
+  })
+
+  test('[E7] is tried again where the disk does not take the new file, and everything else goes on', async () => {
+    const { lab, all, ada, bob, holding, erased } = await founded('full')
+    lab.faults('bob').operation = (what) => {
+      if (what.endsWith('.new')) lab.faults('bob').sync = diskFull
+      return true
+    }
+    await erased(ada)
+    expect(bob.incidents.map(({ code }) => code)).toContain('DiskFull')
+    expect(plain(bob, 'card')).toEqual(['', '', [], []])
+    expect(holding().filter((file) => !file.startsWith('bob'))).toEqual([])
+    expect(holding()).not.toEqual([])
+    lab.faults('bob').operation = undefined
+    lab.faults('bob').sync = undefined
+    cardOf(bob, 'card').title = 'bob'
+    await lab.run(40_000)
+    expect(holding()).toEqual([])
+    for (const replica of all) expect(plain(replica, 'card')?.[0]).toBe('bob')
+  })
+
   test('[E6] of an atomic commit leaves its other items as they are', async () => {
     const { lab, all, bob, erased } = await founded('atomic')
     const his = boardOf(bob)
@@ -205,6 +268,76 @@ describe('[E1] [E2] erasure', () => {
       expect(plain(replica, 'sister')?.slice(0, 2)).toEqual(['sister', 'kept'])
       expect(plain(replica, 'card')?.[0]).toBe('')
     }
+  })
+
+  test('[E3] names only what a checkpoint before it covers, however new that is', async () => {
+    for (const wait of [0, 20, 40, 80]) {
+      const { lab, authority, ada, all } = await founded(`covers ${wait}`)
+      cardOf(ada, 'card').title = 'one'
+      boardOf(ada).flush()
+      await lab.run(30)
+      cardOf(ada, 'card').title = `${secret} two`
+      boardOf(ada).flush()
+      await lab.run(wait)
+      const [newest] = activity(boardOf(ada))
+      const named = [{ commit: newest?.commit ?? '', key: 'card' }]
+      const outcome = outcomeOf(boardOf(ada).eraseChanges(named, 'asked for'))
+      await lab.run(3_000)
+      expect(outcome.current).toBe('resolved')
+      const { log, commits } = boardOf(authority).pipeline
+      const commit = commits.get(newest?.commit ?? '')
+      const entry = log.entries.find(({ statement }) => statement.kind === 'erasure')
+      if (commit === undefined || entry === undefined) throw new Error('it was not written')
+      expect(log.coveredAt(commit.chain, commit.seq)).toBeLessThan(entry.n)
+      for (const replica of all) expect(plain(replica, 'card')?.[0]).toBe('one')
+    }
+  })
+
+  test('[E6] takes the torn tail of a crash and what waits for its parents along', async () => {
+    const { lab, ada, cara, bob, erased } = await founded('aside')
+    lab.disconnect('cara')
+    await lab.run(100)
+    const { commits } = boardOf(cara).pipeline
+    const whole = Array.from({ length: commits.size }, (_, index) => commits.at(index)?.bytes ?? new Uint8Array(0))
+    const files = lab.device('bob').disk.files()
+    const [log] = filesWith(lab, 'bob', [secret])
+    const torn = await files.open(`${log}.torn`, true)
+    await torn?.write(0, whole[0] ?? new Uint8Array(0))
+    await torn?.sync()
+    await files.syncNames()
+    const later = whole.slice(1)
+    expect(later.length).toBeGreaterThan(0)
+    const dora = await lab.join('dora', { rules })
+    lab.disconnect('dora')
+    await lab.run(100)
+    const { pipeline } = boardOf(dora)
+    await boardOf(dora).ready
+    const certificates = [ada].flatMap(
+      ({ database }) => database.certificates.get(database.session?.id ?? '')?.bytes ?? [],
+    )
+    const received = pipeline.receive({}, { certificates, commits: later, entries: [] })
+    await lab.run(500)
+    await received
+    expect(pipeline.pending.commits).toBe(later.length)
+    await erased(bob)
+    expect(
+      lab
+        .device('bob')
+        .disk.names()
+        .filter((name) => name.endsWith('.torn')),
+    ).toEqual([])
+    const entries = boardOf(ada).pipeline.log.entries.map(({ bytes }) => bytes)
+    const told = pipeline.receive({}, { certificates: [], commits: [], entries })
+    await lab.run(500)
+    await told
+    const left = pipeline.pending.bytes
+    expect(left).not.toBe(later.reduce((sum, { length }) => sum + length, 0))
+    expect(left).toBeGreaterThan(0)
+    lab.connect('dora')
+    await lab.run(5_000)
+    expect([pipeline.pending.commits, pipeline.pending.bytes]).toEqual([0, 0])
+    expect(filesWith(lab, 'dora', [secret])).toEqual([])
+    expect(plain(dora, 'card')).toEqual(plain(ada, 'card'))
   })
 
   test('[E3] whoever may not is refused, and whoever may must be', async () => {

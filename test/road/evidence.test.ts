@@ -144,7 +144,7 @@ const told = (incidents: readonly Incident[]): string[] =>
   incidents.filter(({ code }) => code === 'EvidenceKept').map(({ about }) => about)
 
 describe('a replica keeps it', () => {
-  test('of a log that its authority forked: a file that proves it, named by an incident, once', async () => {
+  test('[S1] of a log that its authority forked: a file that proves it, named by an incident, once', async () => {
     const { mint, held } = await started()
     const { database, incidents, receive, files } = await replicaOf(mint)
     const other = await insteadOf(mint, held)
@@ -164,7 +164,7 @@ describe('a replica keeps it', () => {
     await later.database.close()
   })
 
-  test('of a chain that goes on in two ways, met in one message or in two', async () => {
+  test('[A6] of a chain that goes on in two ways, met in one message or in two', async () => {
     for (const together of [true, false]) {
       const { mint, ada, a0 } = await started()
       const { database, incidents, receive } = await replicaOf(mint)
@@ -182,6 +182,26 @@ describe('a replica keeps it', () => {
       expect(told(incidents)).toEqual([kept?.name])
       await database.close()
     }
+  })
+
+  test('[E6] without what is erased, from then on: it proves as much', async () => {
+    const { mint, ada, a0 } = await started()
+    const files = memoryFiles()
+    const { database, receive } = await replicaOf(mint, files)
+    const [left, right] = [await mint.commit(ada, path, { after: a0 }), await mint.commit(ada, path, { after: a0 })]
+    await receive({ commits: [left.bytes, right.bytes] })
+    const [before] = await database.evidence()
+    const changes = [left, right].flatMap(({ id, changes }) => changes.map(({ key }) => ({ commit: id, key })))
+    const entry = await mint.entry(path, { kind: 'erasure', changes, dead: [], by: 'Ada', reason: 'asked for' })
+    await receive({ entries: [entry.bytes] })
+    const [kept, ...others] = await database.evidence()
+    expect([others, kept?.name === before?.name]).toEqual([[], false])
+    const proved = await proveFork(kept?.bytes ?? new Uint8Array(0), runtime)
+    if (isRefusal(proved) || proved.fork.kind !== 'chain') throw new Error('it proves nothing')
+    const { first, second } = proved.fork
+    expect([first, second].map(({ id }) => id)).toEqual([left.id, right.id].sort())
+    expect([first, second].flatMap((commit) => commit.changes.map(({ erased }) => erased))).toEqual([true, true])
+    await database.close()
   })
 
   test('with the commit that stands in the same place, whatever other branches there are', async () => {

@@ -133,7 +133,7 @@ const idsOf = ({ pipeline }: Repository): string[] => {
   return ids
 }
 
-test('a server without room refuses with the reason; the client keeps what it wrote, says so, and brings it again', async () => {
+test('[S9] a server without room refuses with the reason; the client keeps what it wrote, says so, and brings it again', async () => {
   const [ada, bob] = [await client('Ada'), await client('Bob')]
   const card = ada.board.create(Card, { title: 'before' })
   await saved(card, 'authority')
@@ -168,7 +168,7 @@ test('a server without room refuses with the reason; the client keeps what it wr
   expect([...after].sort()).toEqual([...new Set(idsOf(ada.board))].sort())
 })
 
-test('a server that has room for the commits and none for the checkpoint acknowledges them later', async () => {
+test('[H2] a server that has room for the commits and none for the checkpoint acknowledges them later', async () => {
   const ada = await client('Ada')
   const card = ada.board.create(Card, { title: 'before' })
   await saved(card, 'authority')

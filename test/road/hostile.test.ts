@@ -158,7 +158,7 @@ const goOn = async (before: { bytes: Uint8Array; ids: string[] }): Promise<void>
 /** `encode` writes only what is canonical: this is a frame whose number takes two bytes where one does. */
 const notCanonical = (number: number): Uint8Array => new Uint8Array([0x82, 0x18, number, 0x05])
 
-describe('bytes that are no frame', () => {
+describe('[C1] [C6] bytes that are no frame', () => {
   const offers: Record<string, [Code, (stranger: Stranger) => void]> = {
     garbage: ['Malformed', (stranger) => stranger.raw(new Uint8Array([0xff, 0xfe, 0xfd, 0x00, 0x01]))],
     nothing: ['Malformed', (stranger) => stranger.raw(new Uint8Array(0))],
@@ -180,7 +180,7 @@ describe('bytes that are no frame', () => {
     })
   }
 
-  test('a frame with another number closes the channel', async () => {
+  test('[C1] a frame with another number closes the channel', async () => {
     const stranger = await met(Stranger.proved(url()))
     await refusedWith('Gap', stranger, () => stranger.raw(encode([7, 5])))
     await stranger.closed
@@ -201,7 +201,7 @@ describe('bytes that are no frame', () => {
   }
 })
 
-describe('who has not proved a key', () => {
+describe('[C2] who has not proved a key', () => {
   test('may not log in', async () => {
     const stranger = await met(Stranger.connect(url()))
     await refusedWith('UnknownMessage', stranger, () => {
@@ -237,7 +237,7 @@ describe('who has not proved a key', () => {
     await victim.hears('prove')
   })
 
-  test('is closed when it belongs to another network', async () => {
+  test('[C3] is closed when it belongs to another network', async () => {
     const stranger = await met(Stranger.connect(url()))
     await refusedWith('WrongNetwork', stranger, () => stranger.greet({ network: toHex(randomBytes(32)) }))
     await stranger.closed
@@ -260,7 +260,7 @@ describe('who proved a key', () => {
     )
   })
 
-  test('is refused a repository before a login, as one that does not exist', async () => {
+  test('[C4] [C7] is refused a repository before a login, as one that does not exist', async () => {
     const stranger = await met(Stranger.proved(url()))
     await refusedWith('UnknownRepository', stranger, () => stranger.send({ kind: 'subscribe', tag: 0, path, held: 0 }))
   })
@@ -272,7 +272,7 @@ describe('who proved a key', () => {
     })
   }
 
-  test('is refused messages about a repository it never named', async () => {
+  test('[C7] is refused messages about a repository it never named', async () => {
     const stranger = await met(Stranger.member(url(), path))
     await refusedWith('UnknownRepository', stranger, () => stranger.send({ kind: 'sync', tag: 9, message: [8, 1] }))
   })
@@ -283,7 +283,7 @@ describe('who proved a key', () => {
   })
 })
 
-describe('commits', () => {
+describe('[A1] [A2] [A5] [A6] [A7] [A8] commits', () => {
   const offers: Record<string, [Code, (stranger: Stranger) => Promise<unknown>]> = {
     'of another network': [
       'WrongNetwork',
@@ -376,7 +376,7 @@ describe('commits', () => {
     rightOnes.set(stranger, (rightOnes.get(stranger) ?? 0) + 1)
   }
 
-  test('of a session nobody certified: UnknownSession, told and not an offence', async () => {
+  test('[A4] of a session nobody certified: UnknownSession, told and not an offence', async () => {
     const stranger = await met(Stranger.member(url(), path))
     const before = await stored()
     const key = await runtime.generateKey()
@@ -391,7 +391,7 @@ describe('commits', () => {
     await goOn(before)
   })
 
-  test('before their parents wait, and are stored once when the parents are there', async () => {
+  test('[A3] [A7] before their parents wait, and are stored once when the parents are there', async () => {
     const stranger = await met(Stranger.member(url(), path))
     const before = await stored()
     const first = await stranger.commit(path, cardSchema)
@@ -407,7 +407,7 @@ describe('commits', () => {
     expect(incidents).toEqual([])
   })
 
-  test('of a schema the server does not know are stored, forwarded, covered, and count nowhere', async () => {
+  test('[V1] [H1] of a schema the server does not know are stored, forwarded, covered, and count nowhere', async () => {
     const stranger = await met(Stranger.member(url(), path))
     const commit = await stranger.commit(path, unknownSchema)
     const shown = JSON.stringify(board.query(Card).current)
@@ -424,7 +424,7 @@ describe('commits', () => {
   })
 })
 
-test('a channel is closed with the last of the offences that are allowed, and the others go on', async () => {
+test('[C6] a channel is closed with the last of the offences that are allowed, and the others go on', async () => {
   const [stranger, bystander] = [await met(Stranger.member(url(), path)), await met(Stranger.member(url(), path))]
   const before = await stored()
   for (let offence = 1; offence <= limits.offences; offence++) {

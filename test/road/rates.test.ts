@@ -87,7 +87,7 @@ const gatehouse = async (lab: Lab, options: Parameters<Lab['authority']>[0] = {}
   return { ...replica, line, dial }
 }
 
-test('an honest burst above the rate is told TooFast, loses nothing, and is delivered in time', async () => {
+test('[A4] an honest burst above the rate is told TooFast, loses nothing, and is delivered in time', async () => {
   const lab = new Lab('burst')
   const authority = await lab.authority({
     logins: [named],

@@ -44,7 +44,7 @@ const closed = async (lab: Lab, replica: Replica): Promise<void> => {
 }
 
 describe('a certificate', () => {
-  test('is renewed in the last third of its life, again and again, and nothing else changes', async () => {
+  test('[C4] is renewed in the last third of its life, again and again, and nothing else changes', async () => {
     const { lab, authority, ada, repository, logins, card } = await started('renewed')
     const first = certificateOf(ada)
     expect(first.expires - first.issued).toBe(life)
@@ -144,7 +144,7 @@ test('a login that another follows at once is given up for it', async () => {
   expect([bob.database.session?.name, codes(bob), codes(authority)]).toEqual(['Robert', [], []])
 })
 
-test('who shows no certificate is given none, and who has a young one keeps it', async () => {
+test('[C4] who shows no certificate is given none, and who has a young one keeps it', async () => {
   const ring = await Ring.open()
   try {
     const stranger = await Stranger.proved(`http://127.0.0.1:${ring.port}`)

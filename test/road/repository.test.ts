@@ -251,7 +251,7 @@ describe('deleting and restoring', () => {
     expect([card.title, card.notes.toString()]).toEqual(['x', 'abc'])
   })
 
-  test('an edit beside a deletion shows at once and revives the item', async () => {
+  test('[M6] an edit beside a deletion shows at once and revives the item', async () => {
     const { lab, repository } = await alone('revive')
     const bob = await lab.join('bob')
     const there = bob.database.repository(board)

@@ -50,7 +50,7 @@ const title = (
 ) => repository.item(Card, keyOf(of))?.title
 
 describe('a repository', () => {
-  test('belongs to whoever writes in it first; others do not learn that it is there', async () => {
+  test('[C7] [H5] belongs to whoever writes in it first; others do not learn that it is there', async () => {
     const { lab, hers, ada } = await founded('founder')
     expect([hers.role, hers.members.map(({ role, name }) => [role, name])]).toEqual(['owner', [['owner', 'ada']]])
     expect(ada.rejections).toEqual([])
@@ -63,7 +63,7 @@ describe('a repository', () => {
     expect(hers.query(Card).current?.length).toBe(1)
   })
 
-  test('founded by two who were offline is the first one’s; the other is told, with the content', async () => {
+  test('[V9] [H5] founded by two who were offline is the first one’s; the other is told, with the content', async () => {
     const lab = new Lab('two founders')
     await lab.authority({ rules })
     const [ada, bob] = [await joined(lab, 'ada'), await joined(lab, 'bob')]
@@ -91,7 +91,7 @@ describe('a repository', () => {
   })
 })
 
-describe('an invitation', () => {
+describe('[H6] an invitation', () => {
   test('gives its role once, to whoever has the code', async () => {
     const of = await founded('invited')
     const bob = await invited(of, 'bob', 'editor')
@@ -158,7 +158,7 @@ describe('rules', () => {
     expect([item.title, bob.theirs.pipeline.commits.size]).toEqual(['first', of.hers.pipeline.commits.size])
   })
 
-  test('only who may gives roles', async () => {
+  test('[C9] only who may gives roles', async () => {
     const of = await founded('grants')
     const bob = await invited(of, 'bob', 'editor')
     const asks = [
@@ -176,7 +176,7 @@ describe('rules', () => {
 })
 
 describe('the end of access', () => {
-  test('what a demoted editor wrote and had not sent does not count, and is told with its content', async () => {
+  test('[V7] what a demoted editor wrote and had not sent does not count, and is told with its content', async () => {
     const of = await founded('demoted')
     const bob = await invited(of, 'bob', 'editor')
     of.lab.disconnect('bob')
@@ -201,7 +201,7 @@ describe('the end of access', () => {
     expect(of.hers.whyDenied(id).map(({ why }) => why.code)).toEqual(['RevokedBeforeSync'])
   })
 
-  test('what an editor had sent before the demotion stays', async () => {
+  test('[V7] [V11] what an editor had sent before the demotion stays', async () => {
     const of = await founded('in time')
     const bob = await invited(of, 'bob', 'editor')
     const item = bob.theirs.item(Card, keyOf(of.card))
@@ -214,7 +214,7 @@ describe('the end of access', () => {
     expect([of.card.title, item.title, bob.rejections]).toEqual(['in time', 'in time', []])
   })
 
-  test('a member who is put out is told so, gets nothing more, and what he had not sent does not count', async () => {
+  test('[C8] [V7] a member who is put out is told so, gets nothing more, and what he had not sent does not count', async () => {
     const of = await founded('put out')
     const bob = await invited(of, 'bob', 'editor')
     of.lab.disconnect('bob')
@@ -239,7 +239,7 @@ describe('the end of access', () => {
     expect(of.hers.query(Card).current?.length).toBe(1)
   })
 
-  test('a member who is there is put out at once', async () => {
+  test('[C8] a member who is there is put out at once', async () => {
     const of = await founded('put out at once')
     const bob = await invited(of, 'bob', 'editor')
     const out = of.hers.grant(bob.database.person?.owner ?? '', null)
@@ -250,7 +250,7 @@ describe('the end of access', () => {
     expect([bob.theirs.barred?.code, title(bob.theirs, of.card)]).toEqual(['Revoked', 'first'])
   })
 
-  test('a revoked session is out everywhere; what it sent in time stays, what it wrote later does not count', async () => {
+  test('[V8] a revoked session is out everywhere; what it sent in time stays, what it wrote later does not count', async () => {
     const of = await founded('revoked')
     const bob = await invited(of, 'bob', 'editor')
     const item = bob.theirs.item(Card, keyOf(of.card))
@@ -272,7 +272,7 @@ describe('the end of access', () => {
     expect([...item.tags]).toEqual([])
   })
 
-  test('everybody ends their own sessions and nobody else’s', async () => {
+  test('[C9] everybody ends their own sessions and nobody else’s', async () => {
     const of = await founded('own sessions')
     const bob = await invited(of, 'bob', 'editor')
     const [theirs, own] = [of.ada.database.person?.session ?? '', bob.database.person?.session ?? '']
@@ -302,7 +302,7 @@ describe('what if', () => {
 })
 
 describe('rule versions', () => {
-  test('a commit is judged by the version it cites; whoever has not that version waits for it', async () => {
+  test('[V1] [V3] a commit is judged by the version it cites; whoever has not that version waits for it', async () => {
     const lab = new Lab('versions')
     const first: Rules = { 1: [read('/board/:id', () => true), write('/board/:id', () => true)] }
     const both: Rules = {
@@ -369,7 +369,7 @@ describe('a clock that is far ahead', () => {
 })
 
 describe("the authority's key", () => {
-  test('is replaced by one that the old one signs in: whoever was there goes on, whoever comes begins, and the old key serves nobody', async () => {
+  test('[H7] is replaced by one that the old one signs in: whoever was there goes on, whoever comes begins, and the old key serves nobody', async () => {
     const of = await founded('rotation')
     const { lab, ada, hers } = of
     const old = lab.authorityKey

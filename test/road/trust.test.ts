@@ -1,6 +1,7 @@
 /** What members may not do, whatever bytes they write, and what honest people may count on while the worst happens. */
 import {
   create,
+  type Database,
   type DatabaseOptions,
   grant,
   keyOf,
@@ -20,16 +21,23 @@ import {
   type Header,
   readCommit,
   sealCommit,
+  sessionId,
   signedBytes,
 } from '../../packages/engine/src/commit/commit.ts'
-import { board, Card, gate, Lab, outcomeOf, type Replica } from './lab.ts'
+import { encodeCertificate } from '../../packages/engine/src/trust/certificate.ts'
+import { messageOf, sealBody } from '../../packages/engine/src/trust/signed.ts'
+import { board, Card, gate, Lab, outcomeOf } from './lab.ts'
 
 const writes = write('/board/:id', ({ role }) => role === 'owner' || role === 'editor' || 'You can only look.')
 const rest = [
   read('/board/:id', ({ role }) => role !== undefined),
   grant('/board/:id', ({ role, subject }) => role === 'owner' && subject.role !== 'owner'),
 ]
-const rules: Rules = [create('/board/:id', ({ session }) => (session === undefined ? undefined : 'owner')), writes, ...rest]
+const rules: Rules = [
+  create('/board/:id', ({ session }) => (session === undefined ? undefined : 'owner')),
+  writes,
+  ...rest,
+]
 
 const joined = async (lab: Lab, name: string, options: Partial<DatabaseOptions> = {}) => {
   const replica = await lab.join(name, { rules, ...options })
@@ -40,7 +48,7 @@ const joined = async (lab: Lab, name: string, options: Partial<DatabaseOptions> 
 
 /** A commit as a modified client makes it: signed by its session, and otherwise as its owner likes. */
 const forged = async (
-  { database }: Replica,
+  { database }: { readonly database: Pick<Database, 'clock' | 'identity' | 'root' | 'runtime' | 'schemaHash'> },
   path: string,
   header: Partial<Header>,
   draft: Partial<Draft> = {},
@@ -79,7 +87,7 @@ const forged = async (
 const titles = (repository: Repository) => repository.query(Card).current?.map(({ title }) => title)
 
 describe('founding', () => {
-  test('a device whose clock is a day ahead founds its repository all the same', async () => {
+  test('[H5] a device whose clock is a day ahead founds its repository all the same', async () => {
     const lab = new Lab('founder ahead')
     await lab.authority({ rules })
     const ada = await joined(lab, 'ada')
@@ -95,7 +103,7 @@ describe('founding', () => {
     expect(hers.pipeline.log.entries[0]?.statement.kind).toBe('grant')
   })
 
-  test('nobody takes the path of a repository they may not found by a commit that nobody can judge yet', async () => {
+  test('[H5] nobody takes the path of a repository they may not found by a commit that nobody can judge yet', async () => {
     const lab = new Lab('squatter')
     const admins = new Set<string>()
     const limited: Rules = [
@@ -113,7 +121,12 @@ describe('founding', () => {
     const unknown = await forged(mallory, board, {}, { schema })
     theirs.pipeline.submit(unknown)
     await lab.run(1_000)
-    const later = await forged(mallory, board, { seq: 1, prev: unknown.id, incarnation: unknown.incarnation, clock: unknown.clock + 256 })
+    const later = await forged(mallory, board, {
+      seq: 1,
+      prev: unknown.id,
+      incarnation: unknown.incarnation,
+      clock: unknown.clock + 256,
+    })
     theirs.pipeline.submit(later)
     await lab.run(2_000)
     const at = authority.database.repository(board)
@@ -149,7 +162,11 @@ describe('founding', () => {
 })
 
 /** A board of Ada's, with members of these roles. */
-const boardWith = async (seed: string, roles: Readonly<Record<string, string>>, options: Partial<DatabaseOptions> = {}) => {
+const boardWith = async (
+  seed: string,
+  roles: Readonly<Record<string, string>>,
+  options: Partial<DatabaseOptions> = {},
+) => {
   const lab = new Lab(seed)
   const authority = await lab.authority({ rules, ...options })
   const ada = await joined(lab, 'ada', options)
@@ -178,7 +195,7 @@ const boardWith = async (seed: string, roles: Readonly<Record<string, string>>, 
   return { lab, authority, ada, hers, card, done, of }
 }
 
-describe('requests', () => {
+describe('[C9] requests', () => {
   test('of a session whose access was ended are refused; ending it again writes nothing', async () => {
     const { lab, authority, of, done, hers } = await boardWith('revoked asks', { bob: 'editor' })
     const bob = of('bob')
@@ -193,7 +210,7 @@ describe('requests', () => {
     expect(authority.database.root.size).toBe(size)
   })
 
-  test('an invitation is over when its maker’s access was ended', async () => {
+  test('[H6] an invitation is over when its maker’s access was ended', async () => {
     const { lab, authority, of, done, hers, ada } = await boardWith('revoked inviter', {})
     const code = hers.invite('editor', { uses: 9 })
     await lab.run(500)
@@ -229,6 +246,16 @@ describe('requests', () => {
   })
 })
 
+test('requests are within the rates of commits: nobody fills a log with invitations', async () => {
+  const rates = { commitsPerUser: { burst: 5, perSecond: 0.001 } }
+  const { hers, done, authority } = await boardWith('many requests', {}, { rates })
+  const outcomes: string[] = []
+  for (let count = 0; count < 8; count++) outcomes.push(await done(hers.invite('viewer')))
+  expect(outcomes.indexOf('TooFast')).toBeGreaterThan(0)
+  expect(outcomes.slice(outcomes.indexOf('TooFast')).every((one) => one === 'TooFast')).toBe(true)
+  expect(authority.database.repository(board).pipeline.log.next).toBeLessThan(10)
+})
+
 describe('rules that were replaced', () => {
   const first = [...rest, create('/board/:id', ({ session }) => (session === undefined ? undefined : 'owner'))]
   const older: Rules = { 1: [...first, writes] }
@@ -236,7 +263,10 @@ describe('rules that were replaced', () => {
     ...older,
     2: [
       ...first,
-      write('/board/:id', ({ role, fields }) => role === 'owner' || !fields.includes('title') || 'Titles are the owner’s.'),
+      write(
+        '/board/:id',
+        ({ role, fields }) => role === 'owner' || !fields.includes('title') || 'Titles are the owner’s.',
+      ),
     ],
   }
 
@@ -296,14 +326,19 @@ describe('rules that were replaced', () => {
 })
 
 describe('saved', () => {
-  test('waits for no branch that somebody else lost', async () => {
+  test('[V10] waits for no branch that somebody else lost', async () => {
     const { lab, of, card, hers } = await boardWith('lost branch', { mallory: 'editor' })
     const mallory = of('mallory')
     const { theirs } = mallory
     const incarnation = 'ab'.repeat(8)
     const policy = { root: mallory.database.root.position ?? fail(), authority: theirs.pipeline.position }
     const branch = (title: string) =>
-      forged(mallory, board, { incarnation, policy }, { key: keyOf(card), operations: [{ kind: 'assign', field: 'title', value: title }] })
+      forged(
+        mallory,
+        board,
+        { incarnation, policy },
+        { key: keyOf(card), operations: [{ kind: 'assign', field: 'title', value: title }] },
+      )
     const [won, lost] = [await branch('won'), await branch('lost')]
     lab.disconnect('ada')
     theirs.pipeline.submit(won)
@@ -316,18 +351,27 @@ describe('saved', () => {
     expect(outcome.current).toBe('pending')
     lab.connect('ada')
     await lab.run(5_000)
-    expect([outcome.current, card.title, hers.whyDenied(lost.id).map(({ why }) => why.code)]).toEqual(['resolved', 'won', ['BranchLost']])
+    expect([outcome.current, card.title, hers.whyDenied(lost.id).map(({ why }) => why.code)]).toEqual([
+      'resolved',
+      'won',
+      ['BranchLost'],
+    ])
   })
 })
 
 describe('a forked chain', () => {
-  test('loses its other branches also where nobody can count the one that is covered', async () => {
+  test('[V10] loses its other branches also where nobody can count the one that is covered', async () => {
     const { lab, of, card, hers } = await boardWith('held winner', { mallory: 'editor' })
     const mallory = of('mallory')
     const { theirs } = mallory
     const incarnation = 'ab'.repeat(8)
     const policy = { root: mallory.database.root.position ?? fail(), authority: theirs.pipeline.position }
-    const won = await forged(mallory, board, { incarnation, policy }, { schema: { name: 'card', version: 9, hash: '9'.repeat(64) } })
+    const won = await forged(
+      mallory,
+      board,
+      { incarnation, policy },
+      { schema: { name: 'card', version: 9, hash: '9'.repeat(64) } },
+    )
     const lost = await forged(
       mallory,
       board,
@@ -351,7 +395,10 @@ describe('a forked chain', () => {
     const mallory = of('mallory')
     const { theirs } = mallory
     const incarnation = 'ab'.repeat(8)
-    const header = { incarnation, policy: { root: mallory.database.root.position ?? fail(), authority: theirs.pipeline.position } }
+    const header = {
+      incarnation,
+      policy: { root: mallory.database.root.position ?? fail(), authority: theirs.pipeline.position },
+    }
     const first = await forged(mallory, board, header)
     theirs.pipeline.submit(first)
     theirs.pipeline.submit(await forged(mallory, board, header))
@@ -364,7 +411,7 @@ describe('a forked chain', () => {
         return get(id)
       },
     })
-    const length = 600
+    const length = 300
     for (let last = first, count = 0; count < length; count++) {
       last = await forged(mallory, board, { ...header, seq: last.seq + 1, prev: last.id, clock: last.clock + 1 })
       theirs.pipeline.submit(last)
@@ -392,7 +439,11 @@ describe('a crash, or a failure', () => {
     // What is signed from here on is never stored.
     bob.faults.sign = () => (isVoid() ? new Promise<void>(() => undefined) : undefined)
     lab.connect('bob')
-    await lab.until(() => log.entries.some(({ statement }) => statement.kind === 'verdict') && bob.theirs.pipeline.durableEntries === log.next)
+    await lab.until(
+      () =>
+        log.entries.some(({ statement }) => statement.kind === 'verdict') &&
+        bob.theirs.pipeline.durableEntries === log.next,
+    )
     await lab.run(500)
     expect(bob.theirs.pipeline.commits.size).toBe(before)
     lab.kill('bob')
@@ -406,7 +457,7 @@ describe('a crash, or a failure', () => {
     ])
   })
 
-  test('of signing the checkpoint ahead of a fence: what the server had still counts', async () => {
+  test('[V7] of signing the checkpoint ahead of a fence: what the server had still counts', async () => {
     const { lab, authority, of, card, hers, done } = await boardWith('fence not signed', { bob: 'editor' })
     const bob = of('bob')
     const item = bob.theirs.item(Card, keyOf(card))
@@ -423,14 +474,17 @@ describe('a crash, or a failure', () => {
     expect([card.title, bob.rejections]).toEqual(['in time', []])
   })
 
-  test('between the two entries of a guest who joins: the invitation is used once', async () => {
+  test('[H6] between the two entries of a guest who joins: the invitation is used once', async () => {
     const { lab, authority, hers } = await boardWith('crash in joining', {})
     const made = hers.invite('editor')
     await lab.run(500)
     const code = await made
     const [carol, dave] = [await joined(lab, 'carol'), await joined(lab, 'dave')]
     const { log } = authority.database.repository(board).pipeline
-    authority.faults.sign = () => (log.entries.some(({ statement }) => statement.kind === 'grant' && statement.by !== null) ? new Promise<void>(() => undefined) : undefined)
+    authority.faults.sign = () =>
+      log.entries.some(({ statement }) => statement.kind === 'grant' && statement.by !== null)
+        ? new Promise<void>(() => undefined)
+        : undefined
     outcomeOf(carol.database.join(board, code))
     await lab.run(2_000)
     for (const name of ['authority', 'ada', 'carol', 'dave']) lab.disconnect(name)
@@ -443,8 +497,55 @@ describe('a crash, or a failure', () => {
     await lab.run(1_000)
     const outcome = outcomeOf(dave.database.join(board, code))
     await lab.run(2_000)
-    expect([outcome.current, hers.members.map(({ role }) => role)]).toEqual(['InvitationOver', ['owner', 'editor']])
+    expect([outcome.current, hers.members.map(({ role }) => role).sort()]).toEqual([
+      'InvitationOver',
+      ['editor', 'owner'],
+    ])
   })
+})
+
+test('a retired key of the authority certifies nobody any more, and every repository knows that it is retired', async () => {
+  const { lab, hers } = await boardWith('retired key', {})
+  const old = lab.authorityKey
+  for (const name of ['ada', 'authority']) lab.kill(name)
+  lab.authorityKey = lab.key('the next authority')
+  const { database } = await lab.authority({ rules, previousAuthority: old })
+  const { pipeline } = database.repository(board)
+  await lab.run(3_600_000)
+  expect(pipeline.log.entries.at(-1)?.root?.n).toBe(database.root.size - 1)
+  expect(hers.pipeline.log.next).toBeLessThan(pipeline.log.next)
+  const mallory = lab.key('mallory')
+  const hash = (bytes: Uint8Array): Uint8Array => database.runtime.hash(bytes)
+  const issued = database.clock.now() - 1_000
+  const certify = async (from: number) => {
+    const body = encodeCertificate({
+      network: database.network ?? fail(),
+      publicKey: mallory.publicKey,
+      owner: 'mail:ada@example.org',
+      name: 'ada',
+      issued: from,
+      expires: from + 86_400_000,
+      serial: '0'.repeat(32),
+      signer: Buffer.from(hash(old.publicKey)).toString('hex'),
+    })
+    const { bytes } = sealBody(body, await old.sign(messageOf('certificate', body, hash)), hash)
+    const session = sessionId(mallory.publicKey, 'mail:ada@example.org', hash)
+    const { clock, root, runtime } = database
+    const replica = {
+      clock,
+      root,
+      runtime,
+      schemaHash: database.schemaHash.bind(database),
+      identity: { session, key: mallory, name: 'ada' },
+    }
+    const commit = await forged({ database: replica }, board, {})
+    await Promise.all([
+      pipeline.receive({}, { certificates: [bytes], commits: [commit.bytes], entries: [] }),
+      lab.run(100),
+    ])
+    return pipeline.commits.has(commit.id)
+  }
+  expect([await certify(issued), await certify(issued - 7_200_000)]).toEqual([false, true])
 })
 
 const fail = (): never => {

@@ -58,6 +58,8 @@ export const byzantineSights = [
   'traitor: replay elsewhere',
   'traitor: forge',
   'traitor: withhold',
+  'traitor: copy',
+  'traitor: policy back',
   'change refused by the rules',
   'change that cannot be applied',
   'fence voided something',

@@ -21,7 +21,7 @@ const refusedWith = async (path: string): Promise<WeftError> => {
   return error
 }
 
-test('a key is made once, for its owner alone, and is the same ever after', async () => {
+test('[H4] a key is made once, for its owner alone, and is the same ever after', async () => {
   const path = join(folder.path, 'authority.pem')
   const made = await loadOrCreateKeyFile(path)
   expect((await stat(path)).mode & 0o777).toBe(0o600)
@@ -41,7 +41,7 @@ test('of many that make it at once all end with one key, and no draft stays', as
   expect(await readdir(folder.path)).toEqual(['authority.pem'])
 })
 
-test('a key that group or others have any right to is refused, with the line that mends it', async () => {
+test('[H4] a key that group or others have any right to is refused, with the line that mends it', async () => {
   const path = join(folder.path, 'authority.pem')
   const made = await loadOrCreateKeyFile(path)
   for (const mode of [0o640, 0o604, 0o620, 0o610, 0o644, 0o666]) {

@@ -100,7 +100,7 @@ test('what keeps a server from starting is said with a remedy, and lets go of ev
   await expect(started({ data: join(folder, 'file', 'store') })).rejects.toMatchObject({ code: 'NotWritable' })
 })
 
-test('logs are never given a new key', async () => {
+test('[H4] logs are never given a new key', async () => {
   await started()
   await servers.pop()?.close()
   const key = join(folder, 'store.key')
@@ -114,7 +114,7 @@ test('logs are never given a new key', async () => {
   await started()
 })
 
-test.runIf(process.platform !== 'win32')('a key that others may read is refused', async () => {
+test.runIf(process.platform !== 'win32')('[H4] a key that others may read is refused', async () => {
   await started()
   await servers.pop()?.close()
   await chmod(join(folder, 'store.key'), 0o640)

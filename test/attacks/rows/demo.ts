@@ -162,6 +162,7 @@ const visit = async (page: Page, url: string, link: string, some: readonly strin
     await page.getByTestId('notes-editor').waitFor()
     await paste(page, 'notes-editor', some[card] ?? '')
     await page.keyboard.press('Escape')
+    await page.getByTestId('card-panel').waitFor({ state: 'detached' })
   }
   await addCards(page, 0, ...some.slice(0, 4).map((text) => text.replaceAll('\n', ' ')))
   // The names of the people, in their list and in the history.

@@ -72,7 +72,8 @@ class Assembly {
         rejected: (_one, { commit }) =>
           coverage.saw(commit === undefined ? 'edit denied to its own author' : 'own work rejected'),
         failed: (_one, error) => {
-          if (!(error instanceof StorageError)) throw error
+          const { code } = error instanceof WeftError ? error : { code: '' }
+          if (!(error instanceof StorageError) && code !== 'DiskError' && code !== 'DiskFull') throw error
         },
       })
       this.citizens.set(person.name, citizen)
@@ -338,6 +339,7 @@ class Assembly {
     if (server === undefined) throw new Error('the authority is gone')
     const all = commitsOf(server)
     const byId = new Map(all.map((commit) => [commit.id, commit]))
+    for (const commit of all) mustBelong(commit, byId)
     const fates = this.fates()
     this.#sights(all, fates)
     for (const citizen of this.honest) {
@@ -366,7 +368,9 @@ class Assembly {
   #mustBeTold(fates: Fates): void {
     for (const id of this.acknowledged) {
       const states = [...(fates.of.get(id)?.values() ?? ['lost'])]
-      if (states.some((state) => state !== 'counts')) throw new Error(`acked lost: ${id} is ${states.join()}`)
+      // Of a commit whose clock was ahead the promise went over to the one that it was written again in.
+      const isAgain = states.includes('verdict') && !this.#isCoveredBeforeVerdict(id)
+      if (!isAgain && states.some((state) => state !== 'counts')) throw new Error(`acked lost: ${id} is ${states.join()}`)
     }
     for (const { board, database, name, isAuthority } of this.honest) {
       const session = database?.person?.session
@@ -388,6 +392,15 @@ class Assembly {
         }
       }
     }
+  }
+
+  #isCoveredBeforeVerdict(id: string): boolean {
+    const { board } = this.server
+    const commit = board?.pipeline.commits.get(id)
+    if (board === undefined || commit === undefined) return false
+    const { log } = board.pipeline
+    const verdict = log.entries.findIndex(({ statement }) => statement.kind === 'verdict' && statement.commit === id)
+    return log.coveredAt(commit.chain, commit.seq) < verdict
   }
 
   #mustReport(all: readonly Commit[]): void {
@@ -422,6 +435,20 @@ const ends = ({ statement }: Entry, session: string, owner: string): boolean => 
   if (statement.kind !== 'revocation') return false
   const { subject } = statement
   return 'session' in subject ? subject.session === session : subject.owner === owner
+}
+
+const nOf = (position: { readonly n: number } | null): number => position?.n ?? -1
+
+/** What no replica may even store: a commit for another repository, and one that cites less than what it builds on. */
+const mustBelong = (commit: Commit, byId: ReadonlyMap<string, Commit>): void => {
+  const { id, repository, policy, prev, changes } = commit
+  if (repository !== boardPath) throw new Error(`unauthorised: ${id} is a commit of ${repository}`)
+  for (const earlier of [...(prev === null ? [] : [prev]), ...changes.flatMap(({ parents }) => parents)]) {
+    const before = byId.get(earlier)?.policy
+    if (before === undefined) throw new Error(`divergence: ${id} builds on ${earlier}, which is not here`)
+    if (policy.root.n < before.root.n || nOf(policy.authority) < nOf(before.authority))
+      throw new Error(`unauthorised: the policy of ${id} goes back`)
+  }
 }
 
 const fail = (why: string): never => {

@@ -47,6 +47,8 @@ export const tricks = [
   'replay elsewhere',
   'forge',
   'withhold',
+  'copy',
+  'policy back',
 ] as const
 export type Trick = (typeof tricks)[number]
 
@@ -78,7 +80,7 @@ export class Traitor {
     const made = await this.#make(trick, board, stream)
     if (made.length === 0) return
     this.#coverage.saw(`traitor: ${trick}`)
-    if (trick === 'forge' || trick === 'replay elsewhere') {
+    if (trick === 'forge' || trick === 'replay elsewhere' || trick === 'policy back') {
       this.#raw.push(...made.map(({ bytes }) => bytes))
       return
     }
@@ -139,8 +141,11 @@ export class Traitor {
     const all = commitsOf(board)
     const own = all.filter(({ session }) => session === person.session)
     const keys = ['item0', 'item1', 'item2']
-    const items = stream.shuffle(keys).slice(0, trick === 'mixed' ? 2 : 1)
-    const dated = trick === 'back-date' || trick === 'old policy'
+    // Somebody else's change, to be made again in one's own name.
+    const foreign = all.filter(({ session, changes }) => session !== person.session && changes[0]?.operations.length)
+    const copied = trick === 'copy' && foreign.length > 0 ? stream.pick(foreign).changes[0] : undefined
+    const items = copied === undefined ? stream.shuffle(keys).slice(0, trick === 'mixed' ? 2 : 1) : [copied.key]
+    const dated = trick === 'back-date' || trick === 'old policy' || trick === 'policy back'
     const chains = [...new Set(own.map(({ incarnation }) => incarnation))]
     const opens = dated || chains.length === 0 || stream.chance(0.2)
     const incarnation = opens ? toHex(stream.bytes(8)) : stream.pick(chains)
@@ -159,7 +164,7 @@ export class Traitor {
           key: item,
           parents: parents.map(({ id }) => id).sort(),
           schema: { name: Card.name, version: Card.version, hash: cardHash },
-          operations: this.#operations(stream, kind, parents, item),
+          operations: copied?.operations ?? this.#operations(stream, kind, parents, item),
           salt: stream.bytes(12),
         }
       })
@@ -235,6 +240,7 @@ export class Traitor {
     const top = Math.max(least, durableEntries - 1)
     const place = isOld ? least + stream.int(top - least + 1) : top
     const authority = place === least ? floorAuthority : at(place)
+    if (trick === 'policy back') return { root: this.#oldestRoot(database.root.after(0)), authority: null }
     if (trick === 'unknown policy' && authority !== null)
       return { root: newest, authority: { ...authority, n: authority.n + 1, hash: toHex(stream.bytes(32)) } }
     return { root: isOld ? floorRoot : newest, authority }

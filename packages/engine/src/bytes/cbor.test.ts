@@ -282,7 +282,7 @@ const refused: readonly [string, string | Uint8Array, Code][] = [
   ['more bytes than the limit', new Uint8Array(limits.frameBytes + 1), 'TooLarge'],
 ]
 
-describe('the guard', () => {
+describe('[A1] the guard', () => {
   test.each(refused)('refuses %s', (_, input, code) => {
     const bytes = typeof input === 'string' ? fromHex(input) : input
     expect(guard(bytes)?.code).toBe(code)

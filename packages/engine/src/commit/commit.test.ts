@@ -227,7 +227,7 @@ describe('a commit', () => {
     expect(codeOf(encode([encode(fields.with(0, 2)), signed, changes]))).toBe('UnknownFormat')
   })
 
-  test('is never a reason to throw', () => {
+  test('[A2] is never a reason to throw', () => {
     const commits = sampled(fc.tuple(header, drafts), 20).map(([fields, changes]) => sealed(fields, changes))
     fc.assert(
       fc.property(fc.uint8Array({ maxLength: 400 }), fc.nat(), fc.nat(), fc.nat(), (noise, which, from, length) => {
@@ -322,7 +322,7 @@ describe('what is not composed', () => {
   })
 })
 
-describe('limits', () => {
+describe('[A1] limits', () => {
   const drafted = (length: number, operations: readonly Operation[] = []) =>
     Array.from({ length }, (_, index) => ({ ...plainDraft, key: `k${index}`, operations }))
 
@@ -470,7 +470,7 @@ describe('erased content', () => {
     )
   })
 
-  test('with another hash is refused', () => {
+  test('[A2] with another hash is refused', () => {
     const { header: head, signature: signed, changes } = partsOf(sealed(someHeader, [plainDraft]))
     const [identity, ops] = changes[0] ?? []
     expect(codeOf(encode([head, signed, [[bytesOf(identity), bytesOf(ops), [new Uint8Array(32)]]]]))).toBe('BadHash')

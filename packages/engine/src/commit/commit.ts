@@ -276,7 +276,8 @@ const readChange = (identity: Uint8Array, ops: Uint8Array, content: Uint8Array |
  * that needs the store. The signature is not checked.
  */
 export const readCommit = (bytes: Uint8Array, hash: Hash): Commit | Refusal => {
-  if (bytes.length > limits.commitBytes + limits.changes * 16) return refusal('TooLarge', 'commit')
+  // A hash may be longer than the content it stands for.
+  if (bytes.length > limits.commitBytes + limits.changes * 48) return refusal('TooLarge', 'commit')
   const decoded = decode(bytes)
   if (isRefusal(decoded)) return decoded
   const malformed = refusal('Malformed', 'record')

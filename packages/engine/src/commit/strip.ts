@@ -25,8 +25,8 @@ export const stripCommit = (commit: Commit, drops: (key: string) => boolean, has
   return read
 }
 
-/** The id of the commit in a record that was read before; undefined when it is none. */
-export const idOfRecord = (bytes: Uint8Array, hash: Hash): string | undefined => {
+/** The id of the commit that these bytes hold; undefined when they hold none. */
+export const idIn = (bytes: Uint8Array, hash: Hash): string | undefined => {
   const record = decode(bytes)
   const header = Array.isArray(record) ? (record as readonly Plain[])[0] : undefined
   return header instanceof Uint8Array ? toHex(hash(header)) : undefined

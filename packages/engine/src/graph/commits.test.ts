@@ -109,7 +109,7 @@ const someCommit = (random: Random, model: Model, made: number): Commit => {
   })
 }
 
-test('staging, settling and rolling back do what the model does', () => {
+test('[A6] [A7] [A8] staging, settling and rolling back do what the model does', () => {
   const seen = new Map<string, number>()
   for (let seed = 1; seed <= 150; seed++) {
     const random = seeded(seed)
@@ -184,7 +184,7 @@ describe('admission', () => {
   const next = (id: string, prev: string, rest: Partial<Commit> = {}) =>
     commitOf(id, { seq: 1, prev, clock: 2, ...rest })
 
-  test('takes every branch of a chain, also from its first commit: which one counts is for the authority to say', () => {
+  test('[A6] takes every branch of a chain, also from its first commit: which one counts is for the authority to say', () => {
     const commits = held(commitOf('a'), next('b', 'a'), next('c', 'a'), next('d', 'a'))
     expect(commits.check(next('e', 'a'))).toBe(undefined)
     expect(commits.check(next('f', 'b', { seq: 2, clock: 3 }))).toBe(undefined)
@@ -198,11 +198,11 @@ describe('admission', () => {
     expect(commits.headsOf('c').length).toBe(1)
   })
 
-  test('does not take a commit whose content was left out on the way', () => {
+  test('[A2] does not take a commit whose content was left out on the way', () => {
     expect(held().check(commitOf('a', { changes: [changeOf('item', [], { erased: true })] }))?.code).toBe('NotErased')
   })
 
-  test('takes parents of the same item, whatever their schema, and of no other', () => {
+  test('[A7] takes parents of the same item, whatever their schema, and of no other', () => {
     const schema = { name: 's', version: 2, hash: '11' }
     const commits = held(commitOf('a'))
     const of = (change: Change) => commitOf('b', { chain: 'd', clock: 2, changes: [change] })

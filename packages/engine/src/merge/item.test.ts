@@ -266,11 +266,11 @@ const compare = (seed: number, count: number, withDead: boolean, withErased = fa
 }
 
 describe('the value of an item', () => {
-  test('is what the oracle says, in any order of admission, at any version, whenever it was asked for', () => {
+  test('[M1] [M2] [M3] [M4] [M5] [M6] [V2] is what the oracle says, in any order of admission, at any version, whenever it was asked for', () => {
     for (let seed = 1; seed <= 250; seed++) compare(seed, 3 + (seed % 12), false)
   })
 
-  test('is so with dead changes, whenever their verdicts came', () => {
+  test('[V4] [V6] is so with dead changes, whenever their verdicts came', () => {
     for (let seed = 1; seed <= 250; seed++) compare(seed, 3 + (seed % 12), true)
   })
 
@@ -358,14 +358,14 @@ describe('rules', () => {
     insert: value,
   })
 
-  test('a removal that names an element its author did not see does nothing, in either order', () => {
+  test('[M5] a removal that names an element its author did not see does nothing, in either order', () => {
     const remove: Operation = { kind: 'remove', field: 'tags', tags: [tag('a')] }
     const first = itemOf({ a: { on: '', does: [add] }, b: { on: '', does: [remove] } }).item
     const second = itemOf({ b: { on: '', does: [remove] }, a: { on: '', does: [add] } }).item
     for (const item of [first, second]) expect(plainly(item, item.value()).fields).toEqual({ tags: [[tag('a'), 'x']] })
   })
 
-  test('so does a drop, and one that names what stands in another field', () => {
+  test('[M5] so does a drop, and one that names what stands in another field', () => {
     const drop: Operation = { kind: 'drop', field: 'marks', tags: [tag('a'), tag('a', 1)] }
     const first = itemOf({ a: { on: '', does: [put(1), add] }, b: { on: '', does: [drop] } }).item
     const second = itemOf({ b: { on: '', does: [drop] }, a: { on: '', does: [put(1), add] } }).item
@@ -405,7 +405,7 @@ describe('rules', () => {
     }
   })
 
-  test('a change that cites a verdict is judged as its author saw it, also when it was counted before the verdict', () => {
+  test('[V4] a change that cites a verdict is judged as its author saw it, also when it was counted before the verdict', () => {
     const gone: Operation = { kind: 'splice', field: 'notes', at: 0, remove: 3, length: 0, insert: '' }
     // c builds on b, which removes all; its author knew that b is void and wrote at the end of what b removed.
     const { item, refusals, at } = itemOf({
@@ -419,7 +419,7 @@ describe('rules', () => {
     expect(ropeOf(item.value(), 'notes').toString()).toBe('abcde')
   })
 
-  test('the verdict with the lower position stands, whichever came first', () => {
+  test('[V4] the verdict with the lower position stands, whichever came first', () => {
     const history = {
       a: { on: '', does: [insert('abc')] },
       b: { on: 'a', does: [insert('d', 3)] },
@@ -435,7 +435,7 @@ describe('rules', () => {
     }
   })
 
-  test('an edit that its author made without knowing of a deletion revives; one that knew restores', () => {
+  test('[M6] an edit that its author made without knowing of a deletion revives; one that knew restores', () => {
     const touch: Operation = { kind: 'touch' }
     const deleted = itemOf({ a: { on: '', does: [touch] }, b: { on: 'a', does: [{ kind: 'delete' }] } }).item
     expect(isPresent(deleted.value())).toBe(false)
@@ -453,7 +453,7 @@ describe('rules', () => {
     expect(isPresent(joined.value())).toBe(false)
   })
 
-  test('no field grows beyond its limit; what concurrent edits took beyond it can still shrink', () => {
+  test('[V2] no field grows beyond its limit; what concurrent edits took beyond it can still shrink', () => {
     const half = 'x'.repeat(limits.itemBytes / 2)
     const { refusals } = itemOf({
       a: { on: '', does: [insert(half)] },
@@ -478,7 +478,7 @@ describe('rules', () => {
     expect(sets.refusals).toEqual({ a: undefined, b: 'more than a field holds', c: 'more than a field holds' })
   })
 
-  test('what is refused for another reason does nothing, also when a verdict has it judged anew', () => {
+  test('[V6] what is refused for another reason does nothing, also when a verdict has it judged anew', () => {
     const { item, at } = itemOf({ a: { on: '', does: [insert('abc')] } })
     item.count({ id: 'b'.repeat(64), clock: 9, parents: [0], operations: [insert('no')], seen: 5 }, deny)
     expect(ropeOf(item.value(), 'notes').toString()).toBe('abc')

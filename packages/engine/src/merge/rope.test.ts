@@ -79,7 +79,7 @@ describe('applySplices', () => {
     expect(apply('', [0, 0, thread], [2, 0, thread], [0, 2, ''])).toBe(thread)
   })
 
-  test('refuses what is out of range', () => {
+  test('[V2] refuses what is out of range', () => {
     expect(apply('abc', [4, 0, ''])).toBeUndefined()
     expect(apply('abc', [2, 2, ''])).toBeUndefined()
     expect(apply('abc', [-1, 1, ''])).toBeUndefined()
@@ -88,7 +88,7 @@ describe('applySplices', () => {
     expect(apply('abc', [0, 1, ''], [2, 1, ''])).toBeUndefined()
   })
 
-  test('refuses to split a surrogate pair or to insert half of one', () => {
+  test('[V2] refuses to split a surrogate pair or to insert half of one', () => {
     const text = `a${thread}b`
     expect(apply(text, [2, 0, 'x'])).toBeUndefined()
     expect(apply(text, [2, 1, ''])).toBeUndefined()

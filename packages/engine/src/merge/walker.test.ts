@@ -227,11 +227,11 @@ const compareWithOracle = (seed: number, withDead: boolean, withErased = false):
 }
 
 describe('transform', () => {
-  test('gives what the oracle gives, in any order of admission', () => {
+  test('[M4] gives what the oracle gives, in any order of admission', () => {
     for (let seed = 1; seed <= 1000; seed++) compareWithOracle(seed, false)
   })
 
-  test('gives what the oracle gives with dead events that some authors saw as dead and others did not', () => {
+  test('[V6] gives what the oracle gives with dead events that some authors saw as dead and others did not', () => {
     for (let seed = 1; seed <= 1000; seed++) compareWithOracle(seed, true)
   })
 
@@ -253,12 +253,12 @@ describe('transform', () => {
     return events
   }
 
-  test.each([false, true])('keeps the runs of two typists apart (backwards: %s)', (backwards) => {
+  test.each([false, true])('[M4] keeps the runs of two typists apart (backwards: %s)', (backwards) => {
     const events = twoTypists(5, backwards)
     expect(replayed(historyOf(events), [], headsOf(events))).toBe('(aaaaabbbbb)')
   })
 
-  test('keeps words together that were typed forwards and backwards in one place', () => {
+  test('[M4] keeps words together that were typed forwards and backwards in one place', () => {
     const words = { a: [1, 2, 2, 1], b: [1, 1, 1, 4], c: [1, 1, 3, 3] }
     const knownDead = new Set<number>()
     const events: Event[] = [{ parents: [], splices: [{ at: 0, remove: 0, insert: '()' }], tieBreak: '', knownDead }]

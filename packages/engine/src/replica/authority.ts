@@ -4,6 +4,7 @@
 import { toHex } from '../bytes/bytes.ts'
 import { limits } from '../bytes/limits.ts'
 import { isRefusal, type Refusal, refusal } from '../bytes/refusal.ts'
+import type { Commit } from '../commit/commit.ts'
 import type { Head } from '../graph/commits.ts'
 import { type Certificate, encodeCertificate, readCertificate } from '../trust/certificate.ts'
 import {
@@ -52,6 +53,8 @@ export class Authority {
   /** What the entry under way settles. */
   readonly #current = new Map<Repository, Queued>()
   readonly #judging: Judging
+  /** Repositories whose last entry voided a clock. */
+  readonly #clockLast = new WeakSet<Repository>()
   readonly #outdated: Outdated
   readonly #onIncident: (why: Refusal, repository: string) => void
   #stopped = false
@@ -131,11 +134,12 @@ export class Authority {
     if (this.#stopped || this.#writing.has(repository) || !repository.pipeline.isOpen) return
     const statement =
       this.#founding(repository) ??
-      this.#ahead(repository) ??
       this.#outdated.verdict(repository, this.#moved(repository)) ??
       this.#due(repository) ??
-      this.#checkpoint(repository)
+      this.#inTurn(repository)
     if (statement === undefined) return
+    if (isAboutClock(statement)) this.#clockLast.add(repository)
+    else this.#clockLast.delete(repository)
     this.#writing.add(repository)
     this.#last.set(repository, this.#runtime.elapsed())
     this.#next(repository, statement).then(
@@ -154,10 +158,27 @@ export class Authority {
     )
   }
 
+  /** Clocks and receipts take turns, so that whoever sends many clocks that are ahead holds up nobody's. */
+  #inTurn(repository: Repository): Statement | undefined {
+    if (this.#clockLast.has(repository)) return this.#checkpoint(repository) ?? this.#ahead(repository)
+    return this.#ahead(repository) ?? this.#checkpoint(repository)
+  }
+
+  /** Of each chain the first commit whose clock is far ahead and not voided yet: nothing from there on is covered. */
+  #firstAhead({ counting, pipeline }: Repository): Map<string, Commit> {
+    const first = new Map<string, Commit>()
+    for (const id of counting.ahead) {
+      const commit = pipeline.commits.get(id)
+      if (commit === undefined || pipeline.log.isVoid(id)) continue
+      if (commit.seq < (first.get(commit.chain)?.seq ?? Number.POSITIVE_INFINITY)) first.set(commit.chain, commit)
+    }
+    return first
+  }
+
   /** A clock that is far ahead would win every tie until its time comes: it is voided, and an honest author writes the same again. */
   #ahead({ counting, pipeline }: Repository): Statement | undefined {
-    for (const [commit, { why }] of counting.waiting) {
-      if (why.code !== 'ClockAhead' || pipeline.log.isVoid(commit) || !pipeline.commits.has(commit)) continue
+    for (const commit of counting.ahead) {
+      if (pipeline.log.isVoid(commit) || !pipeline.commits.has(commit)) continue
       return { kind: 'verdict', commit, key: null, code: 'ClockAhead', rule: clockRule, reason: 'ahead of the time' }
     }
     return undefined
@@ -200,12 +221,12 @@ export class Authority {
     return undefined
   }
 
-  /** Over what moved; and over nothing, when somebody's access ended and this log does not know it yet. */
+  /** Over what moved; and over nothing, when an access or a key ended and this log does not know it yet. */
   #checkpoint(repository: Repository): Statement | undefined {
     const { log } = repository.pipeline
     const moved = this.#moved(repository)
     const last = log.entries.at(-1)
-    const mustKnow = last !== undefined && (last.root?.n ?? -1) < this.#root.lastRevocation
+    const mustKnow = last !== undefined && (last.root?.n ?? -1) < this.#root.lastEnd
     if (moved.length === 0 && !mustKnow) return undefined
     const headsRoot = log.rootWith(moved, (bytes) => this.#runtime.hash(bytes))
     return { kind: 'checkpoint', headsRoot, stateRoot: null, moved }
@@ -221,7 +242,8 @@ export class Authority {
       if (why !== undefined || left.length === 0) current.done(why)
       else this.#queued.get(repository)?.unshift({ ...current, statements: left })
     }
-    if ((this.#queued.get(repository)?.length ?? 0) > 0) this.#write(repository)
+    const waits = (this.#queued.get(repository)?.length ?? 0) > 0 || this.#ahead(repository) !== undefined
+    if (waits) this.#write(repository)
     else this.cover(repository)
   }
 
@@ -257,8 +279,11 @@ export class Authority {
   #moved(repository: Repository): Head[] {
     const { commits, log } = repository.pipeline
     const moved = new Map<string, Head>()
-    for (const head of commits.heads()) {
-      const covered = log.covered.get(head.chain)
+    const ahead = this.#firstAhead(repository)
+    for (const tip of commits.heads()) {
+      const covered = log.covered.get(tip.chain)
+      const head = before(ahead.get(tip.chain)) ?? tip
+      if (head === 'none') continue
       if (moved.has(head.chain) || (covered !== undefined && covered.seq >= head.seq)) continue
       if (
         covered !== undefined &&
@@ -335,3 +360,11 @@ export class Authority {
     this.#scheduled.clear()
   }
 }
+
+/** The commit before one that must not be covered; `none` when it is the first of its chain, undefined when there is no such one. */
+const before = (commit: Commit | undefined): Head | 'none' | undefined => {
+  if (commit === undefined) return undefined
+  return commit.prev === null ? 'none' : { chain: commit.chain, seq: commit.seq - 1, id: commit.prev }
+}
+
+const isAboutClock = (statement: Statement): boolean => statement.kind === 'verdict' && statement.rule === clockRule

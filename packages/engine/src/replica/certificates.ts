@@ -1,6 +1,7 @@
 /** The certificates a replica knows, whichever repository they came with, and the authority's keys that make them good. */
 
 import { equalBytes } from '../bytes/bytes.ts'
+import { limits } from '../bytes/limits.ts'
 import { isRefusal, type Refusal, refusal } from '../bytes/refusal.ts'
 import type { Hash } from '../commit/commit.ts'
 import { type Certificate, readCertificate } from '../trust/certificate.ts'
@@ -49,7 +50,16 @@ export class Certificates {
   /** Keeps a certificate that was checked before: made here, or read from this replica's own log. */
   keep(certificate: Certificate): void {
     const known = this.#known.get(certificate.session)
-    if (known === undefined || certificate.expires > known.expires) this.#known.set(certificate.session, certificate)
+    const rank = (one: Certificate): number => (this.isTooLate(one) ? 0 : one.expires)
+    if (known === undefined || rank(certificate) > rank(known)) this.#known.set(certificate.session, certificate)
+  }
+
+  /**
+   * Whether it was issued after its signer was retired: by whoever got hold of the old key. That is for whoever admits to ask, as expiry is;
+   * within a certificate's life the old key can name nobody any more.
+   */
+  isTooLate({ issued, signer }: Certificate): boolean {
+    return issued > this.#root.retirementTime(signer) + limits.clockAhead
   }
 
   /** Forgets one session's certificate, or all of them: they come again with whatever needs them. */

@@ -71,7 +71,7 @@ describe('a login', () => {
   })
 })
 
-describe('a renewal', () => {
+describe('[C4] a renewal', () => {
   test('is for who shows a certificate in force that is not revoked', async () => {
     const { state, judge } = certifying()
     state.now = life - 1

@@ -374,7 +374,9 @@ export class Connection {
         return this.#board.welcomed(this, frame.path)
       case 'root': {
         const why = await this.#board.takeRoot(frame.entries, this.#peer.publicKey)
-        if (why !== undefined) this.offend(why)
+        // They are sent once: what this device could not store comes with the next channel.
+        if (why?.code === 'DiskError' || why?.code === 'DiskFull') this.close(why)
+        else if (why !== undefined) this.offend(why)
         return
       }
       case 'sync':
@@ -496,6 +498,8 @@ export class Connection {
   async #request({ tag, method, args }: Extract<Frame, { kind: 'request' }>, peer: Peer): Promise<void> {
     const answer = (why: Refusal | undefined): void => void this.#send({ kind: 'answer', tag, why: why ?? null })
     if (this.#answering >= requestsAtOnce) return answer(refusal('TooMany', 'requests at once'))
+    const tooFast = this.#board.quota?.asks(this.payer)
+    if (tooFast !== undefined) return answer(tooFast)
     this.#answering++
     try {
       answer(await this.#board.request(method, args, peer))

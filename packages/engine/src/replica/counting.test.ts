@@ -204,7 +204,7 @@ describe('order', () => {
   )
 
   test.each(Array.from({ length: 10 }, (_, seed) => seed))(
-    'what is held and becomes known counts as if it always had (seed %i)',
+    '[V1] what is held and becomes known counts as if it always had (seed %i)',
     (seed) => {
       const commits = history(seed, 40, refusesSome)
       const oracle = new Counting(rules({ authorize: refusesSome }), () => undefined)
@@ -228,7 +228,7 @@ describe('order', () => {
 describe('what waits', () => {
   const first = commitOf({ id: '01'.repeat(32), changes: [change('a', [], [touch])] })
 
-  test('an unknown schema holds its change, its descendants and its atomic siblings, and nothing else', () => {
+  test('[V1] [V5] an unknown schema holds its change, its descendants and its atomic siblings, and nothing else', () => {
     const counting = new Counting(rules(), () => undefined)
     const other = 'ef'.repeat(32)
     counting.count(
@@ -246,7 +246,7 @@ describe('what waits', () => {
     expect([...counting.waiting.values()].map(({ why }) => why.code)).toEqual(['UnknownSchema', 'UnknownSchema'])
   })
 
-  test('an atomic commit is dead as a whole when one change of it is', () => {
+  test('[V5] an atomic commit is dead as a whole when one change of it is', () => {
     const seen: string[] = []
     const counting = new Counting(rules(), ({ refusal: why }) => void seen.push(why?.code ?? 'alive'))
     const bad: Operation = { kind: 'splice', field: 'notes', at: 5, remove: 1, length: 0, insert: '' }
@@ -263,7 +263,7 @@ describe('what waits', () => {
     expect(seen).toEqual(['Inapplicable', 'Inapplicable', 'alive', 'Inapplicable'])
   })
 
-  test('a clock ahead counts when its time has come, and its own author never waits', () => {
+  test('[V1] a clock ahead counts when its time has come, and its own author never waits', () => {
     const time = { now }
     const ahead = commitOf({
       id: '02'.repeat(32),
@@ -287,7 +287,7 @@ describe('what waits', () => {
     expect(covered.waiting.size).toBe(0)
   })
 
-  test('what waits for a parent is counted with it, without a retry, however deep', () => {
+  test('[V1] what waits for a parent is counted with it, without a retry, however deep', () => {
     const known = { on: false }
     const counting = new Counting(rules({ policyKnown: ({ id }) => known.on || id !== first.id }), () => undefined)
     counting.count(first)

@@ -78,8 +78,14 @@ export class Counting {
     this.#onCounted = onCounted
   }
 
+  /** Commits that wait, with the reason, and which of their changes do. */
+  /** Commits that wait for their clock. */
+  get ahead(): ReadonlySet<string> {
+    return this.#ahead
+  }
+
   /** Commits that wait, with the reason. */
-  get waiting(): ReadonlyMap<string, { readonly why: Refusal }> {
+  get waiting(): ReadonlyMap<string, { readonly why: Refusal; readonly changes: readonly Change[] }> {
     return this.#waiting
   }
 

@@ -60,7 +60,13 @@ export class Deaths {
 
   #lineOf(chain: string): Line {
     const { commits, log, durableEntries } = this.#pipeline
-    const line: Line = this.#lines.get(chain) ?? { looked: 0, covered: [], ids: new Set(), left: new Map(), beyond: new Set() }
+    const line: Line = this.#lines.get(chain) ?? {
+      looked: 0,
+      covered: [],
+      ids: new Set(),
+      left: new Map(),
+      beyond: new Set(),
+    }
     this.#lines.set(chain, line)
     const coverings = log.coverings(chain)
     for (; line.looked < coverings.length; line.looked++) {
@@ -68,7 +74,8 @@ export class Deaths {
       if (next === undefined || next.n >= durableEntries || !commits.has(next.head.id)) break
       const added: string[] = []
       let at = commits.get(next.head.id)
-      for (; at !== undefined && !line.ids.has(at.id); at = at.prev === null ? undefined : commits.get(at.prev)) added.push(at.id)
+      for (; at !== undefined && !line.ids.has(at.id); at = at.prev === null ? undefined : commits.get(at.prev))
+        added.push(at.id)
       // No authority covers one branch and then another.
       if (at?.id !== line.covered.at(-1)?.head.id) continue
       for (const id of added) line.ids.add(id)

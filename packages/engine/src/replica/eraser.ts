@@ -39,6 +39,6 @@ export const erase = async (
     const refused = await authority.write(repository, [statement], why)
     if (refused !== undefined) return refused
   }
-  await pipeline.cleaned()
+  await pipeline.cleaning.done()
   return undefined
 }

@@ -130,7 +130,8 @@ export class Handshake {
       this.#fails()
       return 'false'
     }
-    if (read.expires > this.#board.clock.now()) return read
+    const { certificates, clock } = this.#board
+    if (read.expires > clock.now() && !certificates.isTooLate(read)) return read
     this.#ends.refuse(refusal('CertificateExpired', read.session))
     return undefined
   }

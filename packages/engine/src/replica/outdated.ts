@@ -53,7 +53,14 @@ export class Outdated {
       const why = this.#judging.writeByNewest(commit, log, edit)
       if (why === undefined) continue
       const reason = cutName(why.reason ?? 'the rules were changed')
-      return { kind: 'verdict', commit: commit.id, key: commit.atomic ? null : key, code: 'NotAllowed', rule: cutName(why.rule ?? ''), reason }
+      return {
+        kind: 'verdict',
+        commit: commit.id,
+        key: commit.atomic ? null : key,
+        code: 'NotAllowed',
+        rule: cutName(why.rule ?? ''),
+        reason,
+      }
     }
     return undefined
   }

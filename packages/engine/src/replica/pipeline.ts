@@ -16,13 +16,13 @@ import { encode } from '../bytes/cbor.ts'
 import { limits } from '../bytes/limits.ts'
 import { isRefusal, type Refusal, refusal, StorageError, WeftError } from '../bytes/refusal.ts'
 import { type Commit, format, type Position, readCommit, signedBytes } from '../commit/commit.ts'
-import { idOfRecord, stripCommit } from '../commit/strip.ts'
 import { Commits } from '../graph/commits.ts'
 import { AuthorityLog } from '../trust/authoritylog.ts'
 import { type Certificate, readCertificate } from '../trust/certificate.ts'
 import { type Entry, readEntry } from '../trust/entry.ts'
 import { messageOf } from '../trust/signed.ts'
 import type { Certificates } from './certificates.ts'
+import { Cleaning } from './cleaning.ts'
 import type { Met } from './evidence.ts'
 import { isFirst } from './founding.ts'
 import { Journal } from './journal.ts'
@@ -78,6 +78,7 @@ export class Pipeline {
   readonly path: string
   readonly commits = new Commits()
   readonly log: AuthorityLog
+  readonly cleaning: Cleaning
   readonly #runtime: Runtime
   readonly #root: RootLog
   readonly #certificates: Certificates
@@ -98,11 +99,6 @@ export class Pipeline {
   #closed = false
   #retry = firstRetry
   #cancelRetry: (() => void) | undefined
-  /** Whether the file still holds what is erased. */
-  #isFull = false
-  #cancelRewrite: (() => void) | undefined
-  readonly #cleaners: (() => void)[] = []
-
   constructor(options: {
     path: string
     runtime: Runtime
@@ -114,6 +110,14 @@ export class Pipeline {
   }) {
     this.path = options.path
     this.log = new AuthorityLog(options.path)
+    this.cleaning = new Cleaning(options.runtime, this.log, {
+      commitKind: frameKinds.commit,
+      incident: (why) => this.#events.incident(why),
+      again: () => {
+        this.#work.push({ kind: 'mark', through: () => undefined })
+        this.#start()
+      },
+    })
     this.#runtime = options.runtime
     this.#root = options.root
     this.#certificates = options.certificates
@@ -167,7 +171,8 @@ export class Pipeline {
       if (why === undefined) this.log.append(entry)
       this.#durableEntries = this.log.entries.length
     }
-    this.#isFull = damage.length > 0 && !this.log.erasures.isEmpty
+    const { cleaning } = this
+    if (damage.length > 0 && !this.log.erasures.isEmpty) cleaning.due()
     for (const frame of frames) {
       if (frame.kind === frameKinds.certificate) {
         const certificate = readCertificate(frame.payload, hash)
@@ -178,8 +183,8 @@ export class Pipeline {
         }
       } else if (frame.kind === frameKinds.commit) {
         const read = readCommit(frame.payload, hash)
-        const commit = isRefusal(read) ? read : this.#strip(read)
-        if (commit !== read) this.#isFull = true
+        const commit = isRefusal(read) ? read : cleaning.strip(read)
+        if (commit !== read) cleaning.due()
         if (!isRefusal(commit) && this.commits.get(commit.id) !== undefined) continue
         const why = isRefusal(commit) ? commit : (this.#isForeign(commit) ?? this.#check(commit))
         if (isRefusal(commit) || why !== undefined) {
@@ -191,8 +196,8 @@ export class Pipeline {
         commits.push(commit)
       }
     }
-    if (this.#isFull) await this.#clean(journal)
-    else if (!this.log.erasures.isEmpty) await journal.discardAside().catch((error: unknown) => this.#notClean(error))
+    if (cleaning.isDue) await cleaning.run(journal)
+    else if (!this.log.erasures.isEmpty) await cleaning.discardAside(journal)
     if (this.#closing) {
       await journal.close()
       throw new WeftError('Closed', this.path)
@@ -215,24 +220,8 @@ export class Pipeline {
     this.#start()
   }
 
-  /** Resolves when the file holds nothing of what is erased, or could not be written anew for now. */
-  cleaned(): Promise<void> {
-    return new Promise((resolve) => {
-      if (!this.#isFull || this.#closed || this.#cancelRewrite !== undefined) return resolve()
-      this.#cleaners.push(resolve)
-    })
-  }
-
-  #isErased = (commit: string, key: string): boolean => this.log.erasures.at(commit, key) !== undefined
-
-  /** The commit without what the log erases. */
-  #strip(commit: Commit): Commit {
-    if (!this.log.erasures.concerns(commit.id)) return commit
-    return stripCommit(commit, (key) => this.#isErased(commit.id, key), this.#runtime.hash)
-  }
-
   #check(commit: Commit): Refusal | undefined {
-    return this.commits.check(commit, this.#isErased)
+    return this.commits.check(commit, this.cleaning.isErased)
   }
 
   /** Takes what these entries erase out of what is held. */
@@ -242,45 +231,16 @@ export class Pipeline {
     )
     for (const { commit: id } of erased) {
       const held = this.commits.get(id)
-      const stripped = held && this.#strip(held)
+      const stripped = held && this.cleaning.strip(held)
       if (stripped !== undefined && stripped !== held) this.commits.replace(stripped)
       const waiting = this.#pending.get(id)
       if (waiting === undefined) continue
-      const commit = this.#strip(waiting.commit)
+      const commit = this.cleaning.strip(waiting.commit)
       this.#pending.set(id, { ...waiting, commit })
       this.#pendingBytes += commit.bytes.length - waiting.commit.bytes.length
     }
     // What a crash left aside may hold it as well, so that the file is written anew whatever was held.
-    if (erased.length > 0) this.#isFull = true
-  }
-
-  /** Writes the file anew without what is erased. It never rejects. */
-  async #clean(journal: Journal): Promise<void> {
-    const { hash } = this.#runtime
-    const { erasures } = this.log
-    try {
-      await journal.rewrite(({ kind, payload }) => {
-        const id = kind === frameKinds.commit && !erasures.isEmpty ? idOfRecord(payload, hash) : undefined
-        const commit = id !== undefined && erasures.concerns(id) ? readCommit(payload, hash) : undefined
-        return commit === undefined || isRefusal(commit) ? payload : this.#strip(commit).bytes
-      })
-      this.#isFull = false
-    } catch (error) {
-      this.#notClean(error)
-    }
-    for (const cleaned of this.#cleaners.splice(0)) cleaned()
-  }
-
-  #notClean(error: unknown): void {
-    this.#isFull = true
-    const why = error instanceof WeftError ? refusal(error.code, error.about) : refusal('DiskError', String(error))
-    this.#events.incident(why)
-    if (this.#closing || this.#cancelRewrite !== undefined) return
-    this.#cancelRewrite = this.#runtime.timer(lastRetry, () => {
-      this.#cancelRewrite = undefined
-      this.#work.push({ kind: 'mark', through: () => undefined })
-      this.#start()
-    })
+    if (erased.length > 0) this.cleaning.due()
   }
 
   /** Whether nothing was ever written here. */
@@ -380,6 +340,7 @@ export class Pipeline {
     const certificate = this.#certificates.get(commit.session)
     if (certificate === undefined) return refusal('UnknownSession', commit.session)
     if (this.#now === undefined) return undefined
+    if (this.#certificates.isTooLate(certificate)) return refusal('CertificateExpired', commit.session)
     const now = this.#now()
     if (certificate.expires < now) return refusal('CertificateExpired', commit.session)
     // From before the authority's clock was set back.
@@ -490,7 +451,7 @@ export class Pipeline {
     } finally {
       for (const through of marks) through()
     }
-    if (this.#isFull && this.#cancelRewrite === undefined) await this.#clean(journal)
+    if (this.cleaning.isDue) await this.cleaning.run(journal)
     return true
   }
 
@@ -536,7 +497,7 @@ export class Pipeline {
     const queue = [work]
     for (let next = queue.shift(); next !== undefined; next = queue.shift()) {
       const { origin } = next
-      const commit = this.#strip(next.commit)
+      const commit = this.cleaning.strip(next.commit)
       if (this.commits.get(commit.id) !== undefined) continue
       const why = this.#check(commit)
       if (why?.code === 'MissingParents' && origin !== 'local') {
@@ -592,11 +553,10 @@ export class Pipeline {
     this.#closing = true
     this.#cancelRetry?.()
     this.#cancelRetry = undefined
-    this.#cancelRewrite?.()
     this.#start()
     await this.#running
     this.#closed = true
-    for (const cleaned of this.#cleaners.splice(0)) cleaned()
+    this.cleaning.close()
     for (const work of this.#work.splice(0)) if (work.kind === 'mark') work.through()
     await this.#journal?.close()
   }

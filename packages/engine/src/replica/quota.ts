@@ -133,6 +133,12 @@ export class Quota {
     return key === undefined ? 0 : this.#buckets.framesPerUser.take(key, 1, this.#now())
   }
 
+  /** Something is asked of the authority that may be one more entry in a log: it costs what a commit costs. */
+  asks(payer: Payer): Refusal | undefined {
+    const key = userOf(payer)
+    return key === undefined ? undefined : this.#take('commitsPerUser', key, 1, 'requests')
+  }
+
   /** The gate of what that peer brings. `payer` is asked each time: a login may change it. */
   gate(payer: () => Payer): Gate {
     return {

@@ -94,10 +94,22 @@ export class Reckoning {
     const { key, schema } = item
     if (commit.session !== this.#of.session()) return this.#of.saving.buried(commit.id, key)
     // What is written again is lost to nobody.
-    if (why.rule === clockRule) return
+    const { isOpen } = this.#of.pipeline
+    if (why.rule === clockRule && (isOpen || this.#wroteAgain(commit, key))) return
     this.#of.saving.refuse(commit.id, key, why)
     const time = Math.floor(commit.clock / clockTicks)
     this.#rejections.add(why, { commit: commit.id, key, schema, time, ...item.outcome(index) })
+  }
+
+  /** Whether another chain of the same session goes on with the item: else the last run ended before it did. */
+  #wroteAgain({ id, session, chain }: Commit, key: string): boolean {
+    const { commits } = this.#of.pipeline
+    for (let index = commits.indexOf(id) + 1; ; index++) {
+      const later = commits.at(index)
+      if (later === undefined) return false
+      if (later.session === session && later.chain !== chain && later.changes.some((change) => change.key === key))
+        return true
+    }
   }
 
   /** An edit as it would be judged in a commit made now. */
@@ -144,8 +156,9 @@ export class Reckoning {
   whyDenied(id: string): readonly { readonly schema: string; readonly key: string; readonly why: Refusal }[] {
     const commit = this.#of.pipeline.commits.get(id)
     if (commit === undefined) return []
-    const waits = this.#of.counting.waiting.get(id)?.why
+    const waiting = this.#of.counting.waiting.get(id)
     return commit.changes.flatMap((change) => {
+      const waits = waiting?.changes.some(({ key }) => key === change.key) ? waiting.why : undefined
       const why = this.#whyNot(commit, change) ?? waits
       return why === undefined ? [] : [{ schema: change.schema.name, key: change.key, why }]
     })
@@ -192,7 +205,7 @@ export class Reckoning {
   }
 
   /** The authority did not take the clock of an own commit: what it wrote is written again, under the time as it is known now. */
-  #writeAgain(commit: Commit): void {
+  #writeAgain(commit: Commit, time: number): void {
     const shown = commit.changes.flatMap(({ key, schema: { hash } }) => {
       const schema = this.#of.schema(hash)
       const live = schema === undefined ? undefined : this.#of.live(key, schema)
@@ -206,6 +219,8 @@ export class Reckoning {
     this.#of.refresh()
     // Told of it once already, or opened with the entry: nothing of it is shown.
     if (!counted) return
+    // This device's clock was set since it heard of the authority's, else it would not have been ahead.
+    this.#of.clock.correct(time)
     this.#of.restartChain()
     this.#of.saving.again(commit.id)
     for (const one of shown) remake(one.live, one.shown)
@@ -259,12 +274,12 @@ export class Reckoning {
   }
 
   /** An entry of the repository's log is in force. */
-  entered({ statement, n, root }: Pick<Entry, 'statement' | 'n' | 'root'>): void {
+  entered({ statement, n, root, time }: Pick<Entry, 'statement' | 'n' | 'root' | 'time'>): void {
     const { certificates, judging } = this.#of
     if (statement.kind === 'verdict') {
       const commit = this.#of.pipeline.commits.get(statement.commit)
       const isOwn = commit?.session === this.#of.session()
-      if (commit !== undefined && isOwn && statement.code === 'ClockAhead') this.#writeAgain(commit)
+      if (commit !== undefined && isOwn && statement.code === 'ClockAhead') this.#writeAgain(commit, time)
       else if (commit !== undefined) this.#bury(commit)
       this.#of.incident(refusal('Voided', `${statement.rule}: ${statement.reason}`))
     } else if (statement.kind === 'grant' && (statement.fences || statement.founding)) {

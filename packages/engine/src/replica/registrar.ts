@@ -122,11 +122,8 @@ export class Registrar {
     const standing = pipeline.log.invitation(hash)
     if (standing === undefined) return Promise.resolve(refusal('InvitationOver', path))
     const { role, by } = standing.statement
-    const grant: Statement = { kind: 'grant', owner, role, by, fences: false, founding: false }
-    const used = (): Statement => {
-      const uses = (pipeline.log.invitation(hash)?.statement.uses ?? 1) - 1
-      return { ...standing.statement, uses }
-    }
+    // One entry for both, or a crash in between would leave a use too many.
+    const grant: Statement = { kind: 'grant', owner, role, by, fences: false, founding: false, invitation: hash }
     const mayNot = (): Refusal | 'done' | undefined => {
       const { log, durableEntries } = pipeline
       if (log.roleAt(owner, durableEntries - 1) !== undefined) return 'done'
@@ -137,6 +134,6 @@ export class Registrar {
       const inviter = { session: certificates.ofOwner(by)?.session ?? '', owner: by }
       return judging.grant(log, durableEntries, inviter, { owner }, role) === undefined ? undefined : over
     }
-    return authority.write(repository, [grant, used], mayNot)
+    return authority.write(repository, [grant], mayNot)
   }
 }

@@ -6,7 +6,7 @@
 import { fromHex, isWellFormed, toHex, utf8Length } from '../bytes/bytes.ts'
 import { limits } from '../bytes/limits.ts'
 import { type Refusal, refusal, StorageError, WeftError } from '../bytes/refusal.ts'
-import type { Commit } from '../commit/commit.ts'
+import { type Commit, clockTicks } from '../commit/commit.ts'
 import type { Initial, Item, Schema } from '../schema/schema.ts'
 import type { Invitation } from '../trust/authoritylog.ts'
 import type { Entry, NamedChange } from '../trust/entry.ts'
@@ -453,6 +453,7 @@ export class Repository {
     this.counting.retry()
     this.#refresh()
     this.#due.by(this.counting.nextDue())
+    this.#capture.schedule()
     this.#host.progress(this)
   }
 
@@ -573,11 +574,13 @@ export class Repository {
     this.#changes.tell()
     this.#host.entered(this, entries, origin)
     this.#saving.check()
+    this.#capture.schedule()
     this.#host.progress(this)
   }
 
-  #applyEntry({ statement, n, root }: Pick<Entry, 'statement' | 'n' | 'root'>): void {
-    this.#reckoning.entered({ statement, n, root })
+  #applyEntry(entry: Entry): void {
+    const { statement } = entry
+    this.#reckoning.entered(entry)
     if (statement.kind !== 'checkpoint') return
     for (const commit of this.#saving.checkpoint(statement.moved)) this.#tellSaved(commit)
   }
@@ -591,7 +594,10 @@ export class Repository {
     const { identity, certificates, root } = this.#host
     if (!this.pipeline.isOpen || this.#closed || identity === undefined || root.position === null) return undefined
     // Rules judge the owner whom the certificate names: before it is here, this replica would judge otherwise than all others.
-    return certificates.get(identity.session) === undefined ? undefined : identity
+    if (certificates.get(identity.session) === undefined) return undefined
+    // What is built on a clock far ahead would be ahead as well: first the authority says what becomes of it.
+    const latest = (this.#host.clock.now() + limits.clockAhead) * clockTicks
+    return this.#saving.endsAfter(latest, (id) => this.pipeline.log.isVoid(id)) ? undefined : identity
   }
 
   #allChanged(): void {

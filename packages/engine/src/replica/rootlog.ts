@@ -11,11 +11,13 @@ import { type Entry, noNetwork, readEntry, rootPath, type Subject } from '../tru
 import { messageOf } from '../trust/signed.ts'
 import type { Runtime } from './ports.ts'
 
+const never = Number.POSITIVE_INFINITY
+
 export class RootLog {
   readonly #runtime: Runtime
   readonly #log = new AuthorityLog(rootPath)
   /** Every key that ever was in force, and where it was retired. */
-  readonly #keys = new Map<string, { readonly publicKey: Uint8Array; retired: number }>()
+  readonly #keys = new Map<string, { readonly publicKey: Uint8Array; retired: number; retiredTime: number }>()
   /** Session, or owner, to where its access ended. */
   readonly #revoked = { session: new Map<string, number>(), owner: new Map<string, number>() }
   readonly #rules: { readonly n: number; readonly version: number }[] = []
@@ -73,9 +75,16 @@ export class RootLog {
     return 'session' in subject ? this.#revoked.session.has(subject.session) : this.#revoked.owner.has(subject.owner)
   }
 
-  /** The last position that ended somebody's access, or -1. */
-  get lastRevocation(): number {
-    return Math.max(-1, ...this.#revoked.session.values(), ...this.#revoked.owner.values())
+  /** The last position that ended somebody's access or the use of a key, or -1. */
+  get lastEnd(): number {
+    return this.#lastEnd
+  }
+
+  #lastEnd = -1
+
+  /** When a key was retired, ms since 1970; infinity while it is in force. */
+  retirementTime(id: string): number {
+    return this.#keys.get(id)?.retiredTime ?? never
   }
 
   /** The version of the rules in force at a position. */
@@ -121,10 +130,12 @@ export class RootLog {
         break
       case 'retirement': {
         const key = this.#keys.get(statement.signer)
-        if (key !== undefined) key.retired = Math.min(key.retired, n)
+        if (key !== undefined && key.retired === never) Object.assign(key, { retired: n, retiredTime: entry.time })
+        this.#lastEnd = n
         break
       }
       case 'revocation': {
+        this.#lastEnd = n
         const { subject } = statement
         const [places, id] =
           'session' in subject ? [this.#revoked.session, subject.session] : [this.#revoked.owner, subject.owner]
@@ -140,6 +151,6 @@ export class RootLog {
 
   #addKey(publicKey: Uint8Array): void {
     const id = toHex(this.#runtime.hash(publicKey))
-    if (!this.#keys.has(id)) this.#keys.set(id, { publicKey, retired: Number.POSITIVE_INFINITY })
+    if (!this.#keys.has(id)) this.#keys.set(id, { publicKey, retired: never, retiredTime: never })
   }
 }

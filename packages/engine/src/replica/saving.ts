@@ -137,6 +137,14 @@ export class Saving {
     for (const waiter of this.#waiters) if (waiter.commits?.includes(id) === true) waiter.commits = undefined
   }
 
+  /** Whether an own chain ends in a commit with a later clock that neither a checkpoint covers nor `isVoid` knows. */
+  endsAfter(clock: number, isVoid: (id: string) => boolean): boolean {
+    for (const chain of this.#uncovered.keys())
+      for (const { id } of this.#commits.headsOf(chain))
+        if ((this.#commits.get(id)?.clock ?? 0) > clock && !isVoid(id)) return true
+    return false
+  }
+
   /** What was edited will be in no commit. */
   denied(live: LiveItem, why: Refusal): void {
     for (const waiter of this.#waiters) {
@@ -169,7 +177,9 @@ export class Saving {
       }
       const { level, commits, live } = waiter
       const refused = commits
-        .map((id) => this.#dropped.get(id) ?? (level === 'authority' ? this.#refused.get(id)?.get(live.key) : undefined))
+        .map(
+          (id) => this.#dropped.get(id) ?? (level === 'authority' ? this.#refused.get(id)?.get(live.key) : undefined),
+        )
         .find((why) => why !== undefined)
       if (refused !== undefined) {
         this.#waiters.delete(waiter)

@@ -27,7 +27,7 @@ test('what is in a filter hits it; of what is not, about 0.8 % do, in small filt
   }
 })
 
-test('ids mined against one salt hit others no more than any: every round draws its own', () => {
+test('[S4] ids mined against one salt hit others no more than any: every round draws its own', () => {
   const inside = ids('in', 200)
   const first = makeFilter(inside, saltOf('first'), hash)
   const mined = ids('candidate', 20_000)
@@ -42,7 +42,7 @@ test('ids mined against one salt hit others no more than any: every round draws 
   expect(wrong / 5_000).toBeLessThan(2 * 0.0082)
 })
 
-test('a filter without bits is hit by nothing, and stands for too many tips', () => {
+test('[S6] a filter without bits is hit by nothing, and stands for too many tips', () => {
   expect(hits(exactFilter(saltOf('')), idOf('x'), hash)).toBe(false)
   expect(refuseFilter(exactFilter(saltOf('')))).toBeUndefined()
   expect(filterBytes(mostTips) * 8).toBeLessThanOrEqual(limits.filterBits + 7)

@@ -389,7 +389,7 @@ const talk = (first: Store, second: Store, seed = 1) => {
 }
 
 describe('golden conversations', () => {
-  test('equal: hello and silence', () => {
+  test('[S2] equal: hello and silence', () => {
     const [a, b] = [new Store(), new Store()]
     grow([a, b], 'one', 3)
     const pair = talk(a, b)
@@ -398,7 +398,7 @@ describe('golden conversations', () => {
     expect(pair.sides.map((side) => side.wakes)).toEqual([[], []])
   })
 
-  test('the leader is behind', () => {
+  test('[S4] [S5] the leader is behind', () => {
     const [a, b] = [new Store(), new Store()]
     grow([b], '', 4, grow([a, b], 'one', 3))
     grow([a, b], 'two', 5)
@@ -417,7 +417,7 @@ describe('golden conversations', () => {
     expect(pair.phases).toBe('level,level')
   })
 
-  test('the follower is behind', () => {
+  test('[S4] the follower is behind', () => {
     const [a, b] = [new Store(), new Store()]
     grow([a], '', 4, grow([a, b], 'one', 3))
     expect(talk(a, b).lines).toEqual([
@@ -432,7 +432,7 @@ describe('golden conversations', () => {
     ])
   })
 
-  test('both diverged, each with a chain that the other has never seen', () => {
+  test('[S4] [S5] both diverged, each with a chain that the other has never seen', () => {
     const [a, b] = [new Store(), new Store()]
     grow([a], '', 4, grow([a, b], 'one', 3))
     grow([b], '', 2, grow([a, b], 'two', 3))
@@ -458,7 +458,7 @@ describe('golden conversations', () => {
     expect(pair.equal).toBe(true)
   })
 
-  test('clone, in frames, to either side', () => {
+  test('[S3] clone, in frames, to either side', () => {
     const full = new Store()
     grow([full], 'one', 20, undefined, '', 200_000)
     expect(talk(new Store(), full).lines).toEqual([
@@ -483,7 +483,7 @@ describe('golden conversations', () => {
     ])
   })
 
-  test('a fork: each side has a branch of its own', () => {
+  test('[S5] a fork: each side has a branch of its own', () => {
     const [a, b] = [new Store(), new Store()]
     const shared = grow([a, b], 'one', 10)
     grow([a], '', 6, shared, 'a')
@@ -510,7 +510,7 @@ describe('golden conversations', () => {
     expect(pair.equal).toBe(true)
   })
 
-  test('the authority log comes first, and goes on', () => {
+  test('[S1] the authority log comes first, and goes on', () => {
     const [a, b] = [new Store(), new Store()]
     a.log.push(Uint8Array.of(1))
     b.log.push(Uint8Array.of(1), Uint8Array.of(2), Uint8Array.of(3))
@@ -531,7 +531,7 @@ describe('golden conversations', () => {
     expect(a.log).toEqual(b.log)
   })
 
-  test('live: one push for each commit, and none back', () => {
+  test('[S8] live: one push for each commit, and none back', () => {
     const [a, b] = [new Store(), new Store()]
     const last = grow([a, b], 'one', 2)
     const pair = talk(a, b)
@@ -670,7 +670,7 @@ describe('convergence', () => {
     }
   }, 60_000)
 
-  test('unending edits cost pauses that double, not rounds', () => {
+  test('[S7] unending edits cost pauses that double, not rounds', () => {
     const [a, b] = [new Store(), new Store()]
     grow([a], '', 5, grow([a, b], 'one', 3))
     const pair = new Pair(a, b, 5)
@@ -692,7 +692,7 @@ describe('convergence', () => {
     expect(pair.equal).toBe(true)
   })
 
-  test('a connection lost anywhere is taken up again; nothing that came is sent again', () => {
+  test('[C1] a connection lost anywhere is taken up again; nothing that came is sent again', () => {
     for (let seed = 1; seed <= 30; seed++) {
       const [a, b] = seed % 3 === 0 ? [new Store(), divergent(seed)[0]] : divergent(seed)
       const random = randomFrom(seed)
@@ -716,7 +716,7 @@ describe('convergence', () => {
     }
   })
 
-  test('a clone that broke goes on from what arrived', () => {
+  test('[S3] a clone that broke goes on from what arrived', () => {
     const full = new Store()
     for (let i = 0; i < 30; i++) grow([full], `clone ${i}`, 3, undefined, '', 100_000)
     const empty = new Store()
@@ -775,7 +775,7 @@ describe('convergence', () => {
 })
 
 describe('when it cannot', () => {
-  test('commits that never get through end in rest, with the heads named, until something changes', () => {
+  test('[S4] [S7] commits that never get through end in rest, with the heads named, until something changes', () => {
     const [a, b] = [new Store(), new Store()]
     grow([a, b], 'one', 3)
     const lost = grow([b], 'two', 2)
@@ -803,7 +803,7 @@ describe('when it cannot', () => {
     expect(pair.equal).toBe(true)
   })
 
-  test.each([0, 1])('a full disk on side %i is told, and tried again until there is room', (at) => {
+  test.each([0, 1])('[S9] a full disk on side %i is told, and tried again until there is room', (at) => {
     const [a, b] = [new Store(), new Store()]
     const [here, there] = at === 0 ? [a, b] : [b, a]
     grow([a, b], 'one', 3)
@@ -848,7 +848,7 @@ describe('when it cannot', () => {
     expect(pair.equal).toBe(true)
   })
 
-  test('a forked authority log is an offence, with both entries, on both sides', () => {
+  test('[S1] a forked authority log is an offence, with both entries, on both sides', () => {
     for (const [mine, theirs] of [
       [
         [1, 2],
@@ -996,7 +996,7 @@ describe('hostile peers', () => {
     expect(pair.sides[1].offences.map(({ code }) => code)).toEqual(['TooMany'])
   })
 
-  test('ids mined to begin alike cost two rounds, not the convergence', () => {
+  test('[S6] ids mined to begin alike cost two rounds, not the convergence', () => {
     const [a, b] = [new Store(), new Store()]
     const shared = grow([a, b], 'one', 3)
     for (const [store, tail] of [

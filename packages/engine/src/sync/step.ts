@@ -61,7 +61,14 @@ export interface Surroundings {
 }
 
 /** What the other side cannot take now and may take later: kept here, and offered again. */
-const mending: ReadonlySet<Code> = new Set(['DiskFull', 'DiskError', 'TooMany', 'TooFast', 'TooManyRepositories'])
+const mending: ReadonlySet<Code> = new Set([
+  'DiskFull',
+  'DiskError',
+  'TooMany',
+  'TooFast',
+  'TooManyRepositories',
+  'ClockAhead',
+])
 const shortestPause = 250
 const longestPause = 30_000
 /** A leader that hears nothing for so long begins another round. */

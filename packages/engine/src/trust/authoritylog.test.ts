@@ -116,7 +116,35 @@ describe('a log', () => {
     expect(log.knows({ ...position, hash: hex('0') })).toBe(false)
   })
 
-  test('V11: a verdict on what a checkpoint covers has no effect', () => {
+  test('H6: a guest’s grant uses the invitation up, once for each', () => {
+    const log = grown()
+    const invitation: Statement = {
+      kind: 'invitation',
+      secret: hex('7'),
+      role: 'editor',
+      expires: 9,
+      uses: 2,
+      by: 'ada',
+    }
+    const guest = (owner: string): Statement => ({
+      kind: 'grant',
+      owner,
+      role: 'editor',
+      by: 'ada',
+      fences: false,
+      founding: false,
+      invitation: hex('7'),
+    })
+    const left = [invitation, guest('bob'), guest('carol'), guest('dave')].map((statement) => {
+      log.append(entryOf(log, statement))
+      return log.invitation(hex('7'))?.statement.uses
+    })
+    expect(left).toEqual([2, 1, undefined, undefined])
+    log.truncate(2)
+    expect(log.invitation(hex('7'))).toEqual({ n: 0, statement: { ...invitation, uses: 1 } })
+  })
+
+  test('[V11] a verdict on what a checkpoint covers has no effect', () => {
     const log = grown([headOf('1', 3)])
     const [covered, late] = [headOf('1', 2), headOf('1', 4)]
     for (const { id } of [covered, late]) log.append(entryOf(log, { ...verdict, commit: id }))

@@ -249,6 +249,7 @@ export class AuthorityLog {
       }
       case 'grant':
         this.#grants.set(statement.owner, [...(this.#grants.get(statement.owner) ?? []), { n, statement }])
+        this.#use(statement.invitation)
         return
       case 'invitation':
         this.#invitations.set(statement.secret, { n: this.invitation(statement.secret)?.n ?? n, statement })
@@ -258,6 +259,13 @@ export class AuthorityLog {
         return
       default:
     }
+  }
+
+  #use(secret: string | undefined): void {
+    const standing = secret === undefined ? undefined : this.invitation(secret)
+    if (secret === undefined || standing === undefined) return
+    const { n, statement } = standing
+    this.#invitations.set(secret, { n, statement: { ...statement, uses: statement.uses - 1 } })
   }
 
   /** Drops the entries from `n` on: they could not be stored. */

@@ -75,6 +75,18 @@ const entries: Record<string, EntryBody> = {
     ...inRepository,
     statement: { kind: 'grant', owner: 'b', role: 'editor', by: 'a', fences: true, founding: false },
   },
+  'grant to a guest': {
+    ...inRepository,
+    statement: {
+      kind: 'grant',
+      owner: 'b',
+      role: 'editor',
+      by: 'a',
+      fences: false,
+      founding: false,
+      invitation: hex('7'),
+    },
+  },
   'grant that takes': {
     ...inRepository,
     statement: { kind: 'grant', owner: 'b', role: null, by: null, fences: false, founding: false },

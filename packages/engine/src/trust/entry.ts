@@ -6,7 +6,8 @@
  *     0 genesis    = [public key (65 bytes), network name (16 random bytes)]         the network is the hash of this entry
  *     1 checkpoint = [heads root (32 bytes), state root | null, [[session, incarnation, seq, commit id], ...]]    the chains that moved
  *     2 verdict    = [commit id, item key | null, code, rule, reason]                voids a change, or all changes of a commit
- *     3 grant      = [owner, role | null, by | null, flags]        gives a role or takes it away; flags: 1 fences, 2 founding
+ *     3 grant      = [owner, role | null, by | null, flags]        gives a role or takes it away; flags: 1 fences, 2 founding. To a guest:
+ *                    [owner, role, by, 0, SHA-256 of the secret]   and the invitation has one use less
  *     4 revocation = [0 session | 1 owner, session id (32 bytes) | owner, reason]    in the root log
  *     5 invitation = [SHA-256 of the secret, role, expires, uses, by]               uses 0: withdrawn
  *     6 erasure    = [[[commit id, item key], ...], [[commit id, item key], ...], by, reason]    what is erased, and what did not count of the same items
@@ -57,6 +58,8 @@ export type Statement =
       readonly fences: boolean
       /** The first entry of a log: commits of everybody else that cite no position do not count. */
       readonly founding: boolean
+      /** SHA-256 of the secret of the invitation that is used by it, hex. */
+      readonly invitation?: string
     }
   | { readonly kind: 'revocation'; readonly subject: Subject; readonly reason: string }
   | {
@@ -156,7 +159,8 @@ const encodeStatement = (statement: Statement): [kind: number, body: Plain] => {
       ]
     case 'grant': {
       const flags = (statement.fences ? fencesFlag : 0) + (statement.founding ? foundingFlag : 0)
-      return [kinds.grant, [statement.owner, statement.role, statement.by, flags]]
+      const used = statement.invitation === undefined ? [] : [fromHex(statement.invitation)]
+      return [kinds.grant, [statement.owner, statement.role, statement.by, flags, ...used]]
     }
     case 'revocation': {
       const { subject, reason } = statement
@@ -271,12 +275,17 @@ const readers: Readonly<Record<number, (list: readonly Plain[]) => Statement | u
     isHash(commit) && (key === null || isText(key)) && isText(code) && isText(rule) && isText(reason) && !rest.length
       ? { kind: 'verdict', commit: toHex(commit), key, code, rule, reason }
       : undefined,
-  [kinds.grant]: ([owner, role, by, flags, ...rest]) => {
+  [kinds.grant]: ([owner, role, by, flags, ...used]) => {
     if (!isName(owner) || (role !== null && !isName(role)) || (by !== null && !isName(by))) return undefined
-    if (!isCount(flags) || flags > fencesFlag + foundingFlag || rest.length > 0) return undefined
+    if (!isCount(flags) || flags > fencesFlag + foundingFlag || used.length > 1) return undefined
     const founding = (flags & foundingFlag) !== 0
     if (founding && role === null) return undefined
-    return { kind: 'grant', owner, role, by, fences: (flags & fencesFlag) !== 0, founding }
+    const grant = { kind: 'grant', owner, role, by, fences: (flags & fencesFlag) !== 0, founding } as const
+    if (used.length === 0) return grant
+    const [secret] = used
+    return isHash(secret) && flags === 0 && role !== null && by !== null
+      ? { ...grant, invitation: toHex(secret) }
+      : undefined
   },
   [kinds.revocation]: ([which, subject, reason, ...rest]) => {
     if (!isText(reason) || rest.length > 0) return undefined

@@ -72,7 +72,7 @@ describe('a template', () => {
 describe('rules', () => {
   const reading = (...rules: readonly Rule[]) => judgeRules(rules, 'read', '/board/x', ada, silent)
 
-  test('B1: deny unless one of the kind fits and says true', () => {
+  test('[V3] B1: deny unless one of the kind fits and says true', () => {
     expect(reading()).toEqual({ code: 'NoRule', rule: undefined, reason: undefined })
     expect(reading(write('/board/:id', () => true))?.code).toBe('NoRule')
     expect(reading(read('/list/:id', () => true))?.code).toBe('NoRule')
@@ -92,7 +92,7 @@ describe('rules', () => {
     )
   })
 
-  test('say why to a person, and nothing but true allows', () => {
+  test('[V3] say why to a person, and nothing but true allows', () => {
     const why = read('/board/:id', () => 'Members only.')
     expect(
       reading(
@@ -106,7 +106,7 @@ describe('rules', () => {
     }
   })
 
-  test('B11: that throw or answer with a promise deny, and are told of', () => {
+  test('[V3] B11: that throw or answer with a promise deny, and are told of', () => {
     const told: Refusal[] = []
     const faults = { report: (why: Refusal) => void told.push(why), twice: false }
     const throws = read('/board/:id', () => {

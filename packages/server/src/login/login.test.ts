@@ -184,7 +184,7 @@ test('an unknown way names those there are, and each is there once', async () =>
   await (await serve({ ...other, login: [byToken(), { ...byToken(), method: 'other' }] })).close()
 })
 
-test('a link in a mail logs in on every device that opens one, to one account', async () => {
+test('[C4] a link in a mail logs in on every device that opens one, to one account', async () => {
   const links: string[] = []
   let come: (() => void) | undefined
   const smtp = new SMTPServer({

@@ -1,0 +1,110 @@
+/**
+ * Takes what a repository's log erases out of commits, and out of the file that holds them: it is written anew without it, and that is
+ * tried until it works. The entry that erases is in the file already, so that whoever opens it after a crash goes on where this one stopped.
+ */
+import { isRefusal, type Refusal, refusal, WeftError } from '../bytes/refusal.ts'
+import { type Commit, readCommit } from '../commit/commit.ts'
+import { idIn, stripCommit } from '../commit/strip.ts'
+import type { Frame } from '../log/frame.ts'
+import type { AuthorityLog } from '../trust/authoritylog.ts'
+import type { Journal } from './journal.ts'
+import type { Runtime } from './ports.ts'
+
+/** Until the file is written anew after that failed, ms. */
+const retryAfter = 30_000
+
+export interface CleaningEvents {
+  /** The kind of the frames that hold commits. */
+  readonly commitKind: number
+  incident(why: Refusal): void
+  /** It is time to try again. */
+  again(): void
+}
+
+export class Cleaning {
+  readonly #runtime: Runtime
+  readonly #log: AuthorityLog
+  readonly #of: CleaningEvents
+  #isDue = false
+  #isClosed = false
+  #cancel: (() => void) | undefined
+  readonly #waiting: (() => void)[] = []
+
+  constructor(runtime: Runtime, log: AuthorityLog, of: CleaningEvents) {
+    this.#runtime = runtime
+    this.#log = log
+    this.#of = of
+  }
+
+  /** Whether the file may hold what is erased and should be written anew now. */
+  get isDue(): boolean {
+    return this.#isDue && this.#cancel === undefined
+  }
+
+  /** Something was erased, or the file held what was. */
+  due(): void {
+    this.#isDue = true
+  }
+
+  isErased = (commit: string, key: string): boolean => this.#log.erasures.at(commit, key) !== undefined
+
+  /** The commit without what is erased of it. */
+  strip(commit: Commit): Commit {
+    if (!this.#log.erasures.concerns(commit.id)) return commit
+    return stripCommit(commit, (key) => this.isErased(commit.id, key), this.#runtime.hash)
+  }
+
+  /** Resolves when the file holds nothing of what is erased, or could not be written anew for now. */
+  done(): Promise<void> {
+    return new Promise((resolve) => {
+      if (!this.isDue || this.#isClosed) resolve()
+      else this.#waiting.push(resolve)
+    })
+  }
+
+  /** Writes the file anew. It never rejects. */
+  async run(journal: Journal): Promise<void> {
+    await this.#try(journal.rewrite((frame) => this.#payloadOf(frame)))
+  }
+
+  /** Removes what a crash may have left beside the file. It never rejects. */
+  async discardAside(journal: Journal): Promise<void> {
+    await this.#try(journal.discardAside())
+  }
+
+  close(): void {
+    this.#isClosed = true
+    this.#cancel?.()
+    this.#settle()
+  }
+
+  #payloadOf({ kind, payload }: Frame): Uint8Array {
+    const { hash } = this.#runtime
+    const id = kind === this.#of.commitKind ? idIn(payload, hash) : undefined
+    const commit = id !== undefined && this.#log.erasures.concerns(id) ? readCommit(payload, hash) : undefined
+    return commit === undefined || isRefusal(commit) ? payload : this.strip(commit).bytes
+  }
+
+  async #try(work: Promise<void>): Promise<void> {
+    try {
+      await work
+      this.#isDue = false
+    } catch (error) {
+      this.#isDue = true
+      this.#of.incident(
+        error instanceof WeftError ? refusal(error.code, error.about) : refusal('DiskError', String(error)),
+      )
+      if (!this.#isClosed) {
+        this.#cancel ??= this.#runtime.timer(retryAfter, () => {
+          this.#cancel = undefined
+          this.#of.again()
+        })
+      }
+    }
+    this.#settle()
+  }
+
+  #settle(): void {
+    for (const done of this.#waiting.splice(0)) done()
+  }
+}
