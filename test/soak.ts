@@ -26,6 +26,16 @@ const simulations = Array.from(
   }),
 )
 
+/** The same with traitors. */
+const intrigues = Array.from(
+  { length: 4 },
+  (_, index): Job => ({
+    name: `traitors ${index + 1}`,
+    script: 'test/sim/main.ts',
+    options: ['--byzantine', '--from', String(index * 1_000), '--seeds', '1000', '--no-mutants', '--json'],
+  }),
+)
+
 /** The traces of josephg/editing-traces, commit by commit, where they are laid beside the repository. */
 const traces = ['automerge-paper', 'friendsforever'].flatMap((name): Job[] => {
   const file = `../shared/data/${name}.json.gz`
@@ -57,6 +67,7 @@ const jobs: readonly Job[] = [
   { name: 'fuzz', script: 'test/fuzz/main.ts', options: ['--inputs', '1000000', '--poison', '100000', '--json'] },
   { name: 'kills', script: 'test/crash/main.ts', options: ['--kills', '500', '--json'] },
   ...simulations,
+  ...intrigues,
   ...attacks,
 ]
 

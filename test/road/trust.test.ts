@@ -278,7 +278,7 @@ describe('rules that were replaced', () => {
     return of
   }
 
-  test('nobody goes on under the older ones by citing them', async () => {
+  test('[H8] nobody goes on under the older ones by citing them', async () => {
     const { lab, ada, of, card } = await replaced('cites old rules')
     const known = of('bob').database.root.position
     await lab.authority({ rules: newer })
@@ -504,7 +504,25 @@ describe('a crash, or a failure', () => {
   })
 })
 
-test('a retired key of the authority certifies nobody any more, and every repository knows that it is retired', async () => {
+test('a root log longer than a frame reaches whoever comes new, and whoever was away', async () => {
+  const { lab, authority, ada, hers, card } = await boardWith('long root log', {})
+  lab.disconnect('ada')
+  const many = Array.from({ length: 2_600 }, (_, count) => `gone:${count}:${'x'.repeat(150)}`)
+  const ended = Promise.all(many.map((owner) => authority.database.revoke({ owner }, 'y'.repeat(200))))
+  await lab.until(() => authority.database.root.size > many.length)
+  await ended
+  const bob = await joined(lab, 'bob')
+  expect(bob.database.root.size).toBe(authority.database.root.size)
+  lab.connect('ada')
+  await lab.run(1_000)
+  expect(ada.database.root.size).toBe(authority.database.root.size)
+  card.title = 'second'
+  const outcome = outcomeOf(saved(card, 'authority'))
+  await lab.run(1_000)
+  expect([outcome.current, hers.role]).toEqual(['resolved', 'owner'])
+})
+
+test('[H7] a retired key of the authority certifies nobody any more, and every repository knows that it is retired', async () => {
   const { lab, hers } = await boardWith('retired key', {})
   const old = lab.authorityKey
   for (const name of ['ada', 'authority']) lab.kill(name)

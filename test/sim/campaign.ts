@@ -56,7 +56,8 @@ const nameOf = (message: string): string =>
     .slice(0, 160)
 
 /** As `nameOf`, and without who it happened to. */
-const lawOf = (failed: Failed): string => failed.what.replace(/\b(server|ada|ann|bob|cai|dee|eli|flo|mal|max|mia|n#)\b/g, '*').slice(0, 60)
+const lawOf = (failed: Failed): string =>
+  failed.what.replace(/\b(server|ada|ann|bob|cai|dee|eli|flo|mal|max|mia|n#)\b/g, '*').slice(0, 60)
 
 export const tryScript = async (script: Script, options?: WorldOptions): Promise<Played | Failed> => {
   try {

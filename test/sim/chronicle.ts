@@ -65,7 +65,9 @@ export const usualTemper: Temper = {
   steps: 36,
 }
 
-const must = <Value extends object>(value: Value): Exclude<Value, { readonly code: string; readonly about: string }> => {
+const must = <Value extends object>(
+  value: Value,
+): Exclude<Value, { readonly code: string; readonly about: string }> => {
   if (isRefusal(value)) throw new Error(`${value.code} ${value.about}`)
   // What is no refusal is what was asked for.
   return value as Exclude<Value, { readonly code: string; readonly about: string }>
@@ -313,7 +315,13 @@ export class Chronicle {
     const floor = (place: (commit: Commit) => number): number => Math.max(-1, ...before.map(place))
     const between = (least: number, most: number): number =>
       stream.chance(0.7) ? most : least + stream.int(Math.max(1, most - least + 1))
-    const rootAt = between(Math.max(0, floor(({ policy }) => policy.root.n)), this.root.length - 1)
+    const rootAt = between(
+      Math.max(
+        0,
+        floor(({ policy }) => policy.root.n),
+      ),
+      this.root.length - 1,
+    )
     const logAt = between(
       floor(({ policy }) => policy.authority?.n ?? -1),
       this.log.length - 1,
@@ -340,8 +348,13 @@ export class Chronicle {
         return { kind: 'splice', field: 'notes', at, remove, length: insert.length, insert }
       }
       if (kind === 5)
-        return { kind: 'assign', field: 'title', value: stream.chance(0.15) ? stream.pick(['closed it', '¡odd']) : stream.pick(['one', 'two', 'three']) }
-      if (kind === 6 && stream.chance(0.4)) return { kind: 'assign', field: 'points', value: stream.pick([1, 2, 3, 0.5]) }
+        return {
+          kind: 'assign',
+          field: 'title',
+          value: stream.chance(0.15) ? stream.pick(['closed it', '¡odd']) : stream.pick(['one', 'two', 'three']),
+        }
+      if (kind === 6 && stream.chance(0.4))
+        return { kind: 'assign', field: 'points', value: stream.pick([1, 2, 3, 0.5]) }
       if (kind === 7) return { kind: 'assign', field: 'done', value: stream.chance(0.5) }
       if (kind < 10)
         return { kind: 'put', field: 'votes', entry: [stream.pick([ballotOf(owner), 'v:other']), stream.int(9)] }

@@ -14,6 +14,7 @@ import {
   elementsOf,
   entriesOf,
   isPresent,
+  itemValue,
   type Judged,
   keysOf,
   now,
@@ -21,12 +22,20 @@ import {
   registerOf,
   shownOf,
   textOf,
-  valueOf,
 } from './oracle.ts'
 import { Card } from './worlds/card.ts'
 import { allows, foundingRole } from './worlds/charter.ts'
 
-export type Fate = 'counts' | 'held' | 'refused' | 'inapplicable' | 'founding' | 'fence' | 'revoked' | 'branch' | 'verdict'
+export type Fate =
+  | 'counts'
+  | 'held'
+  | 'refused'
+  | 'inapplicable'
+  | 'founding'
+  | 'fence'
+  | 'revoked'
+  | 'branch'
+  | 'verdict'
 
 export interface Known {
   readonly commits: readonly Commit[]
@@ -127,7 +136,8 @@ class Archive {
     if (authority === null) return foundingRole(owner)
     let role: string | undefined
     for (const { n, statement } of this.#known.log) {
-      if (n <= authority.n && statement.kind === 'grant' && statement.owner === owner) role = statement.role ?? undefined
+      if (n <= authority.n && statement.kind === 'grant' && statement.owner === owner)
+        role = statement.role ?? undefined
     }
     return role
   }
@@ -153,7 +163,10 @@ class Archive {
     for (const { n, head } of this.coverings(commit.chain)) {
       if (!this.leadsTo(head, commit) && !this.leadsTo(commit, head)) deaths.push({ from: n, why: 'branch' })
     }
-    return deaths.reduce<Death | undefined>((first, one) => (first === undefined || one.from < first.from ? one : first), undefined)
+    return deaths.reduce<Death | undefined>(
+      (first, one) => (first === undefined || one.from < first.from ? one : first),
+      undefined,
+    )
   }
 }
 
@@ -330,5 +343,5 @@ export const fatesOf = (known: Known): Fates => {
     }
     fates.set(commit.id, own)
   }
-  return { of: fates, values: new Map([...items].map(([key, changes]) => [key, valueOf(changes)])) }
+  return { of: fates, values: new Map([...items].map(([key, changes]) => [key, itemValue(changes)])) }
 }

@@ -112,7 +112,10 @@ class Reader {
     this.repository.reconsider()
   }
 
-  async receive(commits: readonly { readonly bytes: Uint8Array }[], entries: readonly { readonly bytes: Uint8Array }[]) {
+  async receive(
+    commits: readonly { readonly bytes: Uint8Array }[],
+    entries: readonly { readonly bytes: Uint8Array }[],
+  ) {
     await this.repository.pipeline.receive(
       {},
       { certificates: [], commits: commits.map(({ bytes }) => bytes), entries: entries.map(({ bytes }) => bytes) },
@@ -176,7 +179,8 @@ const deliver = async (chronicle: Chronicle, reader: Reader, units: readonly Uni
       await flush()
       reader.nextRoot()
     } else {
-      const [commit, entry] = 'commit' in unit ? [chronicle.commits[unit.commit]] : [undefined, chronicle.log[unit.entry]]
+      const [commit, entry] =
+        'commit' in unit ? [chronicle.commits[unit.commit]] : [undefined, chronicle.log[unit.entry]]
       if (commit !== undefined) commits.push(commit)
       if (entry !== undefined) entries.push(entry)
     }
@@ -186,7 +190,12 @@ const deliver = async (chronicle: Chronicle, reader: Reader, units: readonly Uni
   await flush()
 }
 
-const play = async (chronicle: Chronicle, fates: Fates, stream: Stream, forks: ReadonlySet<string>): Promise<string | undefined> => {
+const play = async (
+  chronicle: Chronicle,
+  fates: Fates,
+  stream: Stream,
+  forks: ReadonlySet<string>,
+): Promise<string | undefined> => {
   const files = memoryFiles()
   const reader = new Reader(chronicle, stream)
   await reader.repository.open(files, 'board')
@@ -218,10 +227,7 @@ const forksOf = ({ commits }: Chronicle): Set<string> => {
 
 const ordersOfOne = 20
 
-const tryOrders = async (
-  { trials, seed, report }: TryOptions,
-  temper: Temper,
-): Promise<Tried> => {
+const tryOrders = async ({ trials, seed, report }: TryOptions, temper: Temper): Promise<Tried> => {
   const counts: Record<string, number> = {}
   let [tried, violations] = [0, 0]
   let first: string | undefined

@@ -205,7 +205,7 @@ const sortedBy = <One>(list: readonly One[], name: (one: One) => string): One[] 
   [...list].sort((a, b) => (name(a) < name(b) ? -1 : 1))
 
 /** The value of an item, given all its changes. */
-export const valueOf = (changes: readonly Judged[], view = now): CardValue => {
+export const itemValue = (changes: readonly Judged[], view = now): CardValue => {
   const fields: Record<string, unknown> = {}
   for (const name of Card.names) {
     const field = Card.fields[name as keyof typeof Card.fields]
@@ -236,7 +236,7 @@ export const valuesOf = (
       change.never = dead.has(change.id)
       change.from = voided.get(change.id) ?? now
     }
-    values.set(key, valueOf(changes))
+    values.set(key, itemValue(changes))
   }
   return values
 }

@@ -28,7 +28,7 @@ import {
   readCertificate,
 } from '../../packages/engine/src/trust/certificate.ts'
 import { type EntryBody, encodeEntry, readEntry } from '../../packages/engine/src/trust/entry.ts'
-import { messageOf, type SignedKind } from '../../packages/engine/src/trust/signed.ts'
+import { messageOf, type SignedKind, sealBody } from '../../packages/engine/src/trust/signed.ts'
 import vectors from './format-1.json' with { type: 'json' }
 import { jsonOf, plainOf, schemas } from './written.ts'
 
@@ -103,13 +103,19 @@ const plainly = (item: MergedItem, state: ItemState): unknown => ({
   ),
 })
 
-const itemOf = (key: string): MergedItem => {
+/** `erasedAt`: where what `vectors.erased` holds was erased. */
+const itemOf = (key: string, erasedAt?: number): MergedItem => {
   const item = new MergedItem(key, schemas.thing)
-  for (const { id, clock, policy, changes } of commits) {
+  const stripped = good(readCommit(fromHex(vectors.erased.bytes), hash))
+  for (const commit of commits) {
+    const isErased = erasedAt !== undefined && commit.id === stripped.id
+    const { id, clock, policy, changes } = isErased ? stripped : commit
     for (const change of changes) {
       if (change.key !== key) continue
       const parents = change.parents.map((parent) => item.graph.indexOf(parent) ?? -1)
-      item.count({ id, clock, parents, operations: change.operations, seen: policy.authority?.n ?? -1 })
+      const seen = policy.authority?.n ?? -1
+      const erased = isErased ? erasedAt : undefined
+      item.count({ id, clock, parents, operations: change.operations, seen, erased, settled: erasedAt !== undefined })
     }
   }
   return item
@@ -119,6 +125,13 @@ describe('items', () => {
   test.each(vectors.items)('$name', ({ key, voided, value }) => {
     const item = itemOf(key)
     for (const { id, position } of voided) item.void(item.graph.indexOf(id) ?? -1, position)
+    expect(plainly(item, item.value())).toEqual(value)
+  })
+})
+
+describe('items with erased content', () => {
+  test.each(vectors.erasures)('$name', ({ key, position, value }) => {
+    const item = itemOf(key, position)
     expect(plainly(item, item.value())).toEqual(value)
   })
 })
@@ -143,6 +156,12 @@ describe('what the authority signs', () => {
     expect(jsonOf(rest)).toEqual(read)
     expect(toHex(encodeEntry(plainOf(read) as EntryBody))).toBe(toHex(body))
     checkSigned('entry', entry)
+  })
+
+  test.each(vectors.statements)('the statement $name', ({ bytes, body }) => {
+    expect(toHex(encodeEntry(plainOf(body) as EntryBody))).toBe(bytes)
+    const entry = good(readEntry(sealBody(fromHex(bytes), new Uint8Array(64), hash).bytes, hash))
+    expect(entry).toMatchObject(plainOf(body) as EntryBody)
   })
 
   test('entries stand in their logs in this order, and the first makes the network', () => {

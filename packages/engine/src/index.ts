@@ -61,6 +61,7 @@ export { boolean, date, type Field, map, number, order, type ScalarValue, set, s
 export type { MapHandle, SetHandle, TextChange, TextHandle, TextSplice } from './schema/handle.ts'
 export { type Fields, type Initial, type Item, type Schema, schema } from './schema/schema.ts'
 export type { Invitation } from './trust/authoritylog.ts'
+export type { NamedChange } from './trust/entry.ts'
 export type { Evidence, Fork } from './trust/evidence.ts'
 export {
   certifiedOnly,

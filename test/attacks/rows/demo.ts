@@ -36,7 +36,9 @@ const built = async (): Promise<void> => {
   )
   if (outcomes.every((path) => existsSync(path) && statSync(path).mtimeMs > changed)) return
   await new Promise<void>((resolve, reject) => {
-    const child = spawn(process.execPath, ['.ci/build.mjs'], { cwd: root, stdio: ['ignore', 'inherit', 'inherit'] })
+    // A test runner calls itself NODE_ENV=test, and then the page would be built for development, without its service worker.
+    const env = { ...process.env, NODE_ENV: 'production' }
+    const child = spawn(process.execPath, ['.ci/build.mjs'], { cwd: root, env, stdio: ['ignore', 'inherit', 'inherit'] })
     child.once('error', reject)
     child.once('exit', (code) => (code === 0 ? resolve() : reject(new Error(`the build ended with ${code}`))))
   })

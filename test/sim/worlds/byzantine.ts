@@ -10,7 +10,17 @@
  * and after every few events: nothing is shown that no state of the logs would allow, and nobody is sent commits or entries of a
  * repository by a replica that knows that they may not read it.
  */
-import { type Commit, type Database, isRefusal, keyOf, type LiveItem, liveOf, saved, StorageError, WeftError } from '@weft-db/engine'
+import {
+  type Commit,
+  type Database,
+  isRefusal,
+  keyOf,
+  type LiveItem,
+  liveOf,
+  StorageError,
+  saved,
+  WeftError,
+} from '@weft-db/engine'
 import { decode, type Plain } from '../../../packages/engine/src/bytes/cbor.ts'
 import type { Entry } from '../../../packages/engine/src/trust/entry.ts'
 import { readEntry } from '../../../packages/engine/src/trust/entry.ts'
@@ -116,7 +126,8 @@ class Assembly {
     const key = `item${index}`
     const found = board.item(Card, key)
     try {
-      const item = found ?? (found === null && citizen.owner.startsWith('founder') ? board.create(Card, {}, { key }) : undefined)
+      const item =
+        found ?? (found === null && citizen.owner.startsWith('founder') ? board.create(Card, {}, { key }) : undefined)
       if (item === undefined) return
       const kind = stream.int(10)
       const word = stream.pick(['warp', 'weft', 'loom'])
@@ -126,10 +137,11 @@ class Assembly {
       else if (kind === 5) item.votes.set(ballotOf(citizen.owner), stream.int(5))
       else if (kind === 6) item.tags.add(word)
       else if (kind === 7) item.points = stream.int(100)
-      else if (kind === 8) board.transact(() => {
-        item.done = !item.done
-        for (const other of board.query(Card).current ?? []) if (keyOf(other) !== key) other.title = word
-      })
+      else if (kind === 8)
+        board.transact(() => {
+          item.done = !item.done
+          for (const other of board.query(Card).current ?? []) if (keyOf(other) !== key) other.title = word
+        })
       else if (stream.chance(0.2)) board.delete(item)
       else item.done = stream.chance(0.5)
       if (stream.chance(0.5) && !citizen.isTraitor) this.#track(citizen, item)
@@ -238,7 +250,8 @@ class Assembly {
     if (board.pipeline.durableEntries === 0) return false
     let role: string | null = null
     for (const { n, statement } of board.pipeline.log.entries)
-      if (n < board.pipeline.durableEntries && statement.kind === 'grant' && statement.owner === owner) role = statement.role
+      if (n < board.pipeline.durableEntries && statement.kind === 'grant' && statement.owner === owner)
+        role = statement.role
     return role === null
   }
 
@@ -281,7 +294,8 @@ class Assembly {
     if (isAuthority) return true
     const { board } = this.server
     const session = database?.person?.session
-    if (board === undefined || session === undefined || this.rootEntries.some((entry) => ends(entry, session, owner))) return false
+    if (board === undefined || session === undefined || this.rootEntries.some((entry) => ends(entry, session, owner)))
+      return false
     let role: string | null = null
     for (const { statement } of board.pipeline.log.entries)
       if (statement.kind === 'grant' && statement.owner === owner) role = statement.role
@@ -318,7 +332,8 @@ class Assembly {
     }
     const knows = log.entries.at(-1)?.root?.n ?? -1
     const revoked = this.rootEntries.findLast(({ statement }) => statement.kind === 'revocation')
-    if (log.entries.length > 0 && revoked !== undefined && revoked.n > knows) return 'the log knows less than was revoked'
+    if (log.entries.length > 0 && revoked !== undefined && revoked.n > knows)
+      return 'the log knows less than was revoked'
     return undefined
   }
 
@@ -370,7 +385,8 @@ class Assembly {
       const states = [...(fates.of.get(id)?.values() ?? ['lost'])]
       // Of a commit whose clock was ahead the promise went over to the one that it was written again in.
       const isAgain = states.includes('verdict') && !this.#isCoveredBeforeVerdict(id)
-      if (!isAgain && states.some((state) => state !== 'counts')) throw new Error(`acked lost: ${id} is ${states.join()}`)
+      if (!isAgain && states.some((state) => state !== 'counts'))
+        throw new Error(`acked lost: ${id} is ${states.join()}`)
     }
     for (const { board, database, name, isAuthority } of this.honest) {
       const session = database?.person?.session
@@ -381,7 +397,8 @@ class Assembly {
         for (const { key } of commit.changes) {
           const fate = fates.of.get(commit.id)?.get(key)
           const isTold = told.has(`${commit.id}/${key}`)
-          if (fate === 'counts' && isTold) throw new Error(`told: ${name} was told that ${commit.id} ${key} does not count`)
+          if (fate === 'counts' && isTold)
+            throw new Error(`told: ${name} was told that ${commit.id} ${key} does not count`)
           // What the authority never got is fenced off, or waits for a role.
           const fenced = board.pipeline.log.deathOf(commit, database?.person?.owner ?? '', undefined)
           // What only its clock was ahead of was written again.

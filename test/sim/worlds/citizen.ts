@@ -118,7 +118,9 @@ export class Citizen {
       storage: async () => ({ files, keys, mode: 'simulated', lasting: true }),
       transports: [
         ...(this.isAuthority ? [] : [this.#network.dialer(process.life, 'server')]),
-        ...(this.isAuthority || this.#neighbours.some(({ dials }) => !dials) ? [this.#network.acceptor(process.life)] : []),
+        ...(this.isAuthority || this.#neighbours.some(({ dials }) => !dials)
+          ? [this.#network.acceptor(process.life)]
+          : []),
         ...this.#neighbours.filter(({ dials }) => dials).map(({ name }) => this.#network.dialer(process.life, name)),
       ],
       captureRate: 20,

@@ -6,7 +6,14 @@ import { type Trick, tricks } from './traitor.ts'
 
 export type Act =
   /** A member with the right to gives or takes a role, or invites. */
-  | { readonly at: number; readonly kind: 'grant'; readonly to: string; readonly role: string | null; readonly fences: boolean; readonly invites: boolean }
+  | {
+      readonly at: number
+      readonly kind: 'grant'
+      readonly to: string
+      readonly role: string | null
+      readonly fences: boolean
+      readonly invites: boolean
+    }
   | { readonly at: number; readonly kind: 'revoke'; readonly whom: string; readonly session: boolean }
   /** The authority starts again with newer rules, or with another key. */
   | { readonly at: number; readonly kind: 'rules' }
@@ -93,7 +100,9 @@ const mild = (plan: Plan, stream: Stream, people: readonly string[]): Plan => {
   const faulty = stream.chance(0.3)
   const nodes = plan.nodes.map((node) => ({
     ...node,
-    disk: faulty ? node.disk : { ...soundDisk, latency: node.disk.latency, syncLatency: Math.min(2, node.disk.syncLatency) },
+    disk: faulty
+      ? node.disk
+      : { ...soundDisk, latency: node.disk.latency, syncLatency: Math.min(2, node.disk.syncLatency) },
   }))
   const kept = plan.events.filter(({ kind }) => kind !== 'jump' && (kind === 'edit' || stream.chance(0.5)))
   const moved = kept.map((event): PlanEvent => {
@@ -103,10 +112,28 @@ const mild = (plan: Plan, stream: Stream, people: readonly string[]): Plan => {
     return { ...event, node, item: event.item % 3 }
   })
   const away: PlanEvent[] = stream.chance(0.5)
-    ? [{ at: 5_000 + stream.int(8_000), kind: 'partition', left: ['server'], right: [...people], both: true, lasts: 1_000 + stream.int(6_000) }]
+    ? [
+        {
+          at: 5_000 + stream.int(8_000),
+          kind: 'partition',
+          left: ['server'],
+          right: [...people],
+          both: true,
+          lasts: 1_000 + stream.int(6_000),
+        },
+      ]
     : []
   const alone: PlanEvent[] = stream.chance(0.6)
-    ? [{ at: 5_000 + stream.int(8_000), kind: 'partition', left: ['server'], right: [stream.pick(people)], both: true, lasts: 2_000 + stream.int(9_000) }]
+    ? [
+        {
+          at: 5_000 + stream.int(8_000),
+          kind: 'partition',
+          left: ['server'],
+          right: [stream.pick(people)],
+          both: true,
+          lasts: 2_000 + stream.int(9_000),
+        },
+      ]
     : []
   const founds: PlanEvent = { at: 1_000 + stream.int(1_200), kind: 'edit', node: 'ann', item: 0, draw: stream.uint32() }
   const network = {
@@ -132,5 +159,8 @@ export const intrigueOf = (seed: string): { readonly plan: Plan; readonly intrig
   const pairs = names.flatMap((one, index) => names.slice(index + 1).map((other) => [one, other] as const))
   const share = stream.pick([0, 0.3, 0.8])
   const direct = pairs.filter(() => stream.chance(share))
-  return { plan: mild(few, stream.branch('faults'), names), intrigue: { people, direct, acts: actsOf(stream.branch('acts'), people) } }
+  return {
+    plan: mild(few, stream.branch('faults'), names),
+    intrigue: { people, direct, acts: actsOf(stream.branch('acts'), people) },
+  }
 }

@@ -116,18 +116,25 @@ export class Traitor {
       changes
         .filter((change) => change.key === key)
         .flatMap(({ operations }) =>
-          operations.flatMap((one, at) => (one.kind === 'add' || one.kind === 'put' ? [[one.kind, `${id}:${at}`] as const] : [])),
+          operations.flatMap((one, at) =>
+            one.kind === 'add' || one.kind === 'put' ? [[one.kind, `${id}:${at}`] as const] : [],
+          ),
         ),
     )
     const drawn = stream.int(12)
     const tag = tags.length > 0 ? stream.pick(tags) : undefined
     if (drawn < 3) return [text()]
-    if (drawn === 3) return [{ kind: 'assign', field: 'title', value: stream.pick(['evil', 'closed by evil', '¡evil']) }]
+    if (drawn === 3)
+      return [{ kind: 'assign', field: 'title', value: stream.pick(['evil', 'closed by evil', '¡evil']) }]
     if (drawn < 6) return [{ kind: 'assign', field: 'points', value: stolenPoints - stream.int(50) }]
     if (drawn === 6) return [{ kind: 'put', field: 'votes', entry: ['v:stolen', 1] }]
     if (drawn === 7) return [{ kind: 'delete' }]
     if (drawn === 8 && tag !== undefined)
-      return [tag[0] === 'add' ? { kind: 'remove', field: 'tags', tags: [tag[1]] } : { kind: 'drop', field: 'votes', tags: [tag[1]] }]
+      return [
+        tag[0] === 'add'
+          ? { kind: 'remove', field: 'tags', tags: [tag[1]] }
+          : { kind: 'drop', field: 'votes', tags: [tag[1]] },
+      ]
     if (drawn === 9) return [{ kind: 'splice', field: 'notes', at: 1_000_000, remove: 3, length: 1, insert: '!' }]
     if (drawn === 10) return [{ kind: 'add', field: 'tags', value: 'evil' }, text()]
     return [{ kind: 'assign', field: 'due', value: 1_700_000_000_000 }]
@@ -227,7 +234,9 @@ export class Traitor {
     const { log, durableEntries } = board.pipeline
     const newest = database?.root.position
     if (database === undefined || newest === undefined || newest === null) throw new Error('the network is known')
-    const floorRoot = before.map(({ policy }) => policy.root).reduce((a, b) => (b.n > a.n ? b : a), this.#oldestRoot(database.root.after(0)))
+    const floorRoot = before
+      .map(({ policy }) => policy.root)
+      .reduce((a, b) => (b.n > a.n ? b : a), this.#oldestRoot(database.root.after(0)))
     const floorAuthority = before
       .map(({ policy }) => policy.authority)
       .reduce((a, b) => ((b?.n ?? -1) > (a?.n ?? -1) ? b : a), null)
@@ -262,7 +271,8 @@ export class Traitor {
     const body = frame[3]
     if (!isList(body)) return [message]
     const withBody = (changed: readonly Plain[]): Uint8Array[] => [encode([...frame.slice(0, 3), changed])]
-    if (body[0] === messages.entries && this.#keepsEntries && to !== 'server') return withBody([body[0], body[1] ?? 0, []])
+    if (body[0] === messages.entries && this.#keepsEntries && to !== 'server')
+      return withBody([body[0], body[1] ?? 0, []])
     const commits = body[4]
     if (body[0] !== messages.push || !isList(commits)) return [message]
     const kept = commits.filter((one) => {

@@ -2,7 +2,8 @@
 import { describe, expect, test } from 'vitest'
 import { campaign, regressions, tryScript } from '../campaign.ts'
 import type { Sight } from '../coverage.ts'
-import { scriptOf, seedName } from './script.ts'
+import { equivocations, fenceOrders, revocations } from '../fences.ts'
+import { byzantineWorld, scriptOf, seedName } from './script.ts'
 
 const patience = 300_000
 
@@ -26,6 +27,18 @@ const expected: readonly Sight[] = [
   'dead change',
   'direct channel used',
   'saved locally',
+  'saved by the authority',
+]
+
+const inFewSeeds: readonly Sight[] = [
+  'traitor: mutate',
+  'traitor: old policy',
+  'traitor: equivocate',
+  'change refused by the rules',
+  'fence voided something',
+  'branch lost',
+  'a fork reported',
+  'own work rejected',
   'saved by the authority',
 ]
 
@@ -59,4 +72,30 @@ describe('the simulated worlds', () => {
     expect(part.events).toBe(100)
     expect(whole.events).toBeGreaterThan(100)
   })
+
+  test(
+    'twenty seeds with traitors keep every law, with the same trace each time',
+    async () => {
+      const outcome = await campaign({ from: 0, seeds: 20, world: byzantineWorld, twice: 15 })
+      expect(outcome.failed.map(({ message }) => message)).toEqual([])
+      expect(outcome.traceStable).toBe(true)
+      expect(inFewSeeds.filter((sight) => outcome.coverage.missing.includes(sight))).toEqual([])
+    },
+    patience,
+  )
+
+  test.each([
+    ['fences', fenceOrders],
+    ['forks', equivocations],
+    ['revocations', revocations],
+  ])(
+    'histories with %s end the same in every order of delivery',
+    async (_name, orders) => {
+      const { trials, violations, first, fates } = await orders({ trials: 200, seed: 'sample' })
+      expect(first).toBeUndefined()
+      expect({ trials, violations }).toEqual({ trials: 200, violations: 0 })
+      for (const fate of ['counts', 'refused', 'fence', 'branch', 'revoked']) expect(fates[fate]).toBeGreaterThan(0)
+    },
+    patience,
+  )
 })

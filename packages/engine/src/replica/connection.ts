@@ -377,6 +377,10 @@ export class Connection {
         // They are sent once: what this device could not store comes with the next channel.
         if (why?.code === 'DiskError' || why?.code === 'DiskFull') this.close(why)
         else if (why !== undefined) this.offend(why)
+        const peer = this.#peer && this.#handshake.again(this.#peer)
+        if (peer === this.#peer || this.#closed) return
+        this.#peer = peer
+        this.#board.proved(this)
         return
       }
       case 'sync':

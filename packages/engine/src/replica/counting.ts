@@ -184,10 +184,15 @@ export class Counting {
     }
   }
 
+  /** Its time is to come, and the authority has said nothing of it. */
+  #isAhead(commit: Commit): boolean {
+    if (commit.clock <= (this.#rules.now() + limits.clockAhead) * clockTicks) return false
+    return !this.#rules.isOwn(commit) && !this.#rules.isDecided(commit)
+  }
+
   #mustWait(commit: Commit, change: Change): Refusal | undefined {
     if (commit.extended) return refusal('UnknownFormat', 'a field of the header')
-    const ahead = commit.clock > (this.#rules.now() + limits.clockAhead) * clockTicks
-    if (ahead && !this.#rules.isOwn(commit) && !this.#rules.isDecided(commit)) return refusal('ClockAhead', commit.id)
+    if (this.#isAhead(commit)) return refusal('ClockAhead', commit.id)
     if (!this.#rules.policyKnown(commit)) return refusal('BadEntry', 'a position that is not known yet')
     const undecided = this.#rules.undecided(commit)
     if (undecided !== undefined) return undecided
@@ -236,8 +241,10 @@ export class Counting {
   /** Tries again what waits: something became known, or time went on. */
   retry(): void {
     // Insertion order is the order of admission, so parents come first.
-    for (const { commit, changes } of [...this.#waiting.values()]) {
+    for (const { commit, changes, why } of [...this.#waiting.values()]) {
       if (this.#waiting.get(commit.id)?.changes !== changes) continue
+      // Thousands may wait for their time, and are looked at with every entry.
+      if (why.code === 'ClockAhead' && this.#isAhead(commit)) continue
       this.#count(commit, changes)
       this.#countChildren()
     }

@@ -4,6 +4,7 @@
  */
 import { equalBytes } from '../bytes/bytes.ts'
 import { encode } from '../bytes/cbor.ts'
+import { limits } from '../bytes/limits.ts'
 import { isRefusal, type Refusal, refusal } from '../bytes/refusal.ts'
 import { keyId } from '../commit/commit.ts'
 import type { Certificate } from '../trust/certificate.ts'
@@ -42,6 +43,25 @@ export interface HandshakeEnds {
   isClosed(): boolean
 }
 
+/** Entries of the root log in one frame, bytes: beside a certificate, and well below the limit of a frame. */
+const rootBytes = limits.frameBytes / 2
+
+/** As many entries to each frame as it takes. */
+const inFrames = (entries: readonly Uint8Array[]): Uint8Array[][] => {
+  const frames: Uint8Array[][] = []
+  let room = 0
+  for (const entry of entries) {
+    room -= entry.length + 8
+    const last = frames.at(-1)
+    if (last !== undefined && room >= 0) last.push(entry)
+    else {
+      frames.push([entry])
+      room = rootBytes - entry.length - 8
+    }
+  }
+  return frames
+}
+
 export class Handshake {
   readonly #channel: Channel
   readonly #board: HandshakeParts
@@ -77,13 +97,20 @@ export class Handshake {
     }
     const { publicKey } = proof.key
     const signature = await proof.key.sign(this.#challenge(publicKey, bytes, this.#channel.initiator))
-    this.#ends.send({
-      kind: 'prove',
-      publicKey,
-      certificate: proof.certificate,
-      signature,
-      root: root.after(frame.root),
-    })
+    const [first = [], ...others] = inFrames(root.after(frame.root))
+    this.#ends.send({ kind: 'prove', publicKey, certificate: proof.certificate, signature, root: first })
+    this.#rest = others
+  }
+
+  /** What the root log has beyond one frame, for a peer that proved a key. */
+  #rest: readonly (readonly Uint8Array[])[] = []
+
+  /** The root log grew: only now may it be known here that the peer's key is the authority's. */
+  again(peer: Peer): Peer {
+    const { root, clock } = this.#board
+    if (peer.isAuthority || !root.isAuthority(peer.publicKey)) return peer
+    clock.correct(this.#peerTime)
+    return { ...peer, isAuthority: true }
   }
 
   /** The peer proved itself, or tried: who it is, when it is somebody to go on with. */
@@ -106,6 +133,7 @@ export class Handshake {
     }
     const certificate = await this.#certificate(frame)
     if (certificate === 'false' || this.#ends.isClosed()) return undefined
+    for (const entries of this.#rest) this.#ends.send({ kind: 'root', entries })
     const isAuthority = root.isAuthority(publicKey)
     if (isAuthority) clock.correct(this.#peerTime)
     return { key: keyId(publicKey, (bytes) => runtime.hash(bytes)), publicKey, isAuthority, certificate }
