@@ -52,6 +52,9 @@ const attacks = [
   'A6,C10,D13',
   'C1,C2,C4,C9',
   'C3,C5,C6,C8',
+  'B1,B2,B3,B4,B5,B7,B10,B11',
+  'B8,B9',
+  'B6',
   'D7,D8,D9,D10,F1,F2,F3,F4,F6',
 ].map(
   (rows): Job => ({

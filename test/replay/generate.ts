@@ -243,7 +243,9 @@ const makeHistory = async (
       if (!voided.has(victim.id)) {
         const n = desk.pipeline.log.entries.length
         const { runtime, root, clock, judging } = town.authority
-        const judge = new Authority(town.key, runtime, root, clock, judging, ({ code }) => town.incidents.push(`judge: ${code}`))
+        const judge = new Authority(town.key, runtime, root, clock, judging, ({ code }) =>
+          town.incidents.push(`judge: ${code}`),
+        )
         void judge.void(desk, {
           kind: 'verdict',
           commit: victim.id,

@@ -114,27 +114,30 @@ describe('a network', () => {
     expect(again.database.network).toBeUndefined()
   })
 
-  test.each([0, 1])('is not founded anew over a first entry that cannot be read, with %i other logs', async (others) => {
-    const lab = new Lab(`unreadable ${others}`)
-    const authority = await lab.authority()
-    if (others > 0) {
-      const ada = await lab.join('ada')
-      ada.database.repository(board).create(Card, { title: 'x' })
-      await lab.run(1_000)
-    }
-    const closing = authority.database.close()
-    await lab.run(10)
-    await closing
-    const name = logName('/sys', authority.database.runtime)
-    const files = lab.device('authority').disk.files()
-    const file = await files.open(name, false)
-    // The first entry stands right behind the header: what is damaged at the end of a log looks like a torn tail.
-    for (let at = 100, end = (await file?.size()) ?? 0; at < end; at++) await file?.write(at, new Uint8Array([0]))
-    const again = await lab.authority()
-    const opened = outcomeOf(again.database.opened)
-    await lab.run(10)
-    expect(opened.current).toBe('LogCorrupt')
-  })
+  test.each([0, 1])(
+    'is not founded anew over a first entry that cannot be read, with %i other logs',
+    async (others) => {
+      const lab = new Lab(`unreadable ${others}`)
+      const authority = await lab.authority()
+      if (others > 0) {
+        const ada = await lab.join('ada')
+        ada.database.repository(board).create(Card, { title: 'x' })
+        await lab.run(1_000)
+      }
+      const closing = authority.database.close()
+      await lab.run(10)
+      await closing
+      const name = logName('/sys', authority.database.runtime)
+      const files = lab.device('authority').disk.files()
+      const file = await files.open(name, false)
+      // The first entry stands right behind the header: what is damaged at the end of a log looks like a torn tail.
+      for (let at = 100, end = (await file?.size()) ?? 0; at < end; at++) await file?.write(at, new Uint8Array([0]))
+      const again = await lab.authority()
+      const opened = outcomeOf(again.database.opened)
+      await lab.run(10)
+      expect(opened.current).toBe('LogCorrupt')
+    },
+  )
 })
 
 describe('verdicts', () => {

@@ -1,7 +1,8 @@
 /** The rows of the attack catalogue that are about the edge of a server, each a few times: `npm run attacks -- --full` has the figures. */
 import { expect, test } from 'vitest'
-import * as rows from '../attacks/rows/edge.ts'
+import { D7, D8, D9, D10, F1, F2, F3, F4, F6 } from '../attacks/rows/edge.ts'
 
+const rows = { D10, D7, D8, D9, F1, F2, F3, F4, F6 }
 const samples: { readonly [Name in keyof typeof rows]: number } = {
   D7: 2_000,
   D8: 30,

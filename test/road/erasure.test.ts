@@ -127,7 +127,7 @@ describe('[E1] [E2] erasure', () => {
       expect(plain(replica, 'card')).toEqual([`${secret} title`, ` ${secret} world`, [], [[`${secret} vote`, 1]]])
   })
 
-  test('[E5] is not undone by an offline holder, whatever it wrote meanwhile, nor by one that never hears of it first', async () => {
+  test('[E4] is not undone by an offline holder, whatever it wrote meanwhile, nor by one that never hears of it first', async () => {
     const { lab, all, ada, cara, holding, erased } = await founded('returns')
     lab.disconnect('cara')
     await lab.run(100)
@@ -255,7 +255,7 @@ describe('[E1] [E2] erasure', () => {
     for (const replica of all) expect(plain(replica, 'card')?.[0]).toBe('bob')
   })
 
-  test('[E6] of an atomic commit leaves its other items as they are', async () => {
+  test('[E5] of an atomic commit leaves its other items as they are', async () => {
     const { lab, all, bob, erased } = await founded('atomic')
     const his = boardOf(bob)
     his.transact(() => {
@@ -508,7 +508,7 @@ test('[E8] an audit accepts stripped content only under an entry, and tells of c
   expect(codes(await look(new Map(after).set(name ?? '', write(back))))).toContain('ErasedContent')
 })
 
-test('schedules: nothing of what was erased comes back, and all show the same', async () => {
+test('[E4] [E5] schedules: nothing of what was erased comes back, and all show the same', async () => {
   const { violations, erased, through } = await erasures({ trials: 20, seed: 'road' })
   expect([violations, through]).toEqual([0, ''])
   expect(Number(erased)).toBeGreaterThan(10)

@@ -1,6 +1,5 @@
 /** Rules of docs/protocol.md that no other test shows by itself: each title cites the rule it holds the replicas to. */
 import {
-  type Channel,
   create,
   type DatabaseOptions,
   grant,
@@ -20,84 +19,12 @@ import { decode, encode, type Plain } from '../../packages/engine/src/bytes/cbor
 import { limits } from '../../packages/engine/src/bytes/limits.ts'
 import { type Commit, signedBytes } from '../../packages/engine/src/commit/commit.ts'
 import type { Operation } from '../../packages/engine/src/commit/operation.ts'
-import { decodeFrame, encodeFrame, type Frame } from '../../packages/engine/src/replica/wire.ts'
 import { readCertificate } from '../../packages/engine/src/trust/certificate.ts'
-import { messageOf } from '../../packages/engine/src/trust/signed.ts'
 import { type CommitChange, commitOf, hash, Target } from '../attacks/target.ts'
 import { memoryPair } from '../sim/memory-transport.ts'
 import { stream } from '../sim/random.ts'
+import { changed, dialled, proved } from './bare-channel.ts'
 import { board, Card, gate, Lab, outcomeOf, type Replica } from './lab.ts'
-
-/** Channels as another transport makes them, but for what is changed. A message that is changed to undefined is lost. */
-const changed = (
-  transport: Transport,
-  change: { readonly binding?: Uint8Array; send?(bytes: Uint8Array): Uint8Array | undefined },
-): Transport => ({
-  stop: () => transport.stop(),
-  start: (onChannel) =>
-    transport.start((channel) => {
-      const { binding, send = (bytes: Uint8Array) => bytes } = change
-      onChannel({
-        remote: channel.remote,
-        initiator: channel.initiator,
-        ...(binding && { binding }),
-        get buffered() {
-          return channel.buffered
-        },
-        send: (bytes) => {
-          const sent = send(bytes)
-          if (sent !== undefined) channel.send(sent)
-        },
-        close: (reason) => channel.close(reason),
-        listen: (listener) => channel.listen(listener),
-      } satisfies Channel)
-    }),
-})
-
-/** A bare channel to the authority, greeted and not proved. */
-const dialled = async (lab: Lab) => {
-  const { channel, received, state } = lab.dial()
-  await lab.run(0)
-  const [greeting] = received
-  const told = greeting === undefined ? undefined : decodeFrame(greeting, 0)
-  if (greeting === undefined || told === undefined || !('kind' in told) || told.kind !== 'greet')
-    throw new Error('the authority did not greet')
-  let sent = 0
-  const send = (frame: Frame): Uint8Array => {
-    const bytes = encodeFrame(sent++, frame)
-    channel.send(bytes)
-    return bytes
-  }
-  const heard = (): Frame[] =>
-    received.map((bytes, number) => decodeFrame(bytes, number)).filter((frame): frame is Frame => 'kind' in frame)
-  const greet: Frame = { ...told, nonce: new Uint8Array(32), root: 0 }
-  const key = lab.key('eve')
-  /** What proves the key on this channel, after this greeting. */
-  const proofOf = (mine: Uint8Array): Promise<Uint8Array> => {
-    const body = encode([key.publicKey, hash(mine), hash(greeting), true, new Uint8Array(0)])
-    return key.sign(messageOf('proof', body, hash))
-  }
-  const prove = async (signature: Uint8Array): Promise<void> => {
-    send({ kind: 'prove', publicKey: key.publicKey, certificate: null, signature, root: [] })
-    await lab.run(10)
-  }
-  const refused = (): string[] => heard().flatMap((frame) => (frame.kind === 'refused' ? [frame.code] : []))
-  return { send, heard, refused, state, greet, key, proofOf, prove }
-}
-
-/** The same, proved. */
-const proved = async (lab: Lab) => {
-  const eve = await dialled(lab)
-  await eve.prove(await eve.proofOf(eve.send(eve.greet)))
-  /** Beats, so that the authority hears of it all the while. */
-  const stay = async (ms: number): Promise<void> => {
-    for (let left = ms; left > 0; left -= 10_000) {
-      eve.send({ kind: 'beat' })
-      await lab.run(Math.min(left, 10_000))
-    }
-  }
-  return { ...eve, stay }
-}
 
 const mayWrite = write('/board/:id', ({ role }) => role === 'owner' || role === 'editor' || 'You can only look.')
 const readers = read('/board/:id', ({ role }) => role !== undefined)
@@ -378,7 +305,7 @@ describe('counting', () => {
     await target.close()
   })
 
-  test('[V1] [V8] what a session wrote before its access ended waits until the repository’s log knows of the end', async () => {
+  test('[V1] [V8] what a session wrote before its access ended waits until the repository’s log knows; what cites the end is refused', async () => {
     const { lab, authority, hers, card, member } = await founded('undecided')
     const bob = await member('bob', 'editor')
     lab.disconnect('bob')
@@ -402,6 +329,16 @@ describe('counting', () => {
     signing.open()
     await lab.run(2_000)
     expect([codesOf(hers, commit), card.title]).toEqual([['RevokedBeforeSync'], 'first'])
+    lab.connect('bob')
+    await lab.run(2_000)
+    const { identity, person } = bob.database
+    if (identity === undefined || person === undefined) throw new Error('bob is logged out')
+    const draft = { key: keyOf(card), operations: [{ kind: 'assign', field: 'title', value: 'later still' }] } as const
+    const by = { key: identity.key, certificate: person, session: person.session }
+    const knowing = await commitOf(bob.database, by, stream('undecided', 'bob'), { path: board, draft })
+    expect(knowing.policy.root.n).toBeGreaterThan(commit.policy.root.n)
+    await Promise.all([hers.pipeline.receive({}, { ...give, commits: [knowing.bytes] }), lab.run(100)])
+    expect([codesOf(hers, knowing), card.title]).toEqual([['Revoked'], 'first'])
   })
 
   const thread = '\u{1f9f5}'

@@ -12,8 +12,8 @@ import {
   composeCommit,
   type Draft,
   type Header,
-  sealCommit,
   keyId,
+  sealCommit,
   sessionId,
   signedBytes,
 } from '../../packages/engine/src/commit/commit.ts'

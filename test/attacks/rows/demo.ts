@@ -38,7 +38,11 @@ const built = async (): Promise<void> => {
   await new Promise<void>((resolve, reject) => {
     // A test runner calls itself NODE_ENV=test, and then the page would be built for development, without its service worker.
     const env = { ...process.env, NODE_ENV: 'production' }
-    const child = spawn(process.execPath, ['.ci/build.mjs'], { cwd: root, env, stdio: ['ignore', 'inherit', 'inherit'] })
+    const child = spawn(process.execPath, ['.ci/build.mjs'], {
+      cwd: root,
+      env,
+      stdio: ['ignore', 'inherit', 'inherit'],
+    })
     child.once('error', reject)
     child.once('exit', (code) => (code === 0 ? resolve() : reject(new Error(`the build ended with ${code}`))))
   })

@@ -318,6 +318,7 @@ class Assembly {
       if (board === undefined || database === undefined || !board.pipeline.isOpen) return `${name} is not open`
       // A traitor's own replica may hold what nobody else takes.
       if (citizen.isTraitor) continue
+      if (this.rootEntries.some((entry) => ends(entry, '', citizen.owner)) && database.person === undefined) continue
       if (!citizen.isAuthority && database.person === undefined) return `${name} is not logged in`
       if (!board.pipeline.isIdle) return `${name} is storing`
       if (board.problem !== undefined) return `${name} cannot store: ${board.problem.code}`

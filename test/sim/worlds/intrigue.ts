@@ -2,7 +2,7 @@
 import { soundDisk } from '../files.ts'
 import { type Plan, type PlanEvent, planOf } from '../plan.ts'
 import { Stream } from '../random.ts'
-import { type Trick, tricks } from './traitor.ts'
+import { type Trick, tricks } from './trick.ts'
 
 export type Act =
   /** A member with the right to gives or takes a role, or invites. */

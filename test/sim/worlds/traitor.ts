@@ -24,6 +24,7 @@ import { sha256 } from '../shelf.ts'
 import { boardPath, Card } from './card.ts'
 import { ballotOf } from './charter.ts'
 import type { Citizen } from './citizen.ts'
+import type { Trick } from './trick.ts'
 
 const cardHash = toHex(sha256(Card.definition))
 const clockTicks = 256
@@ -32,25 +33,6 @@ const messages = { entries: 1, push: 5 }
 
 const isBytes = (plain: Plain | undefined): plain is Uint8Array => plain instanceof Uint8Array
 const isList = (plain: Plain | undefined): plain is readonly Plain[] => Array.isArray(plain)
-
-export const tricks = [
-  'mutate',
-  'honest',
-  'old policy',
-  'back-date',
-  'equivocate',
-  'evil merge',
-  'mixed',
-  'mine',
-  'ahead',
-  'unknown policy',
-  'replay elsewhere',
-  'forge',
-  'withhold',
-  'copy',
-  'policy back',
-] as const
-export type Trick = (typeof tricks)[number]
 
 /** Points that only owners may give: a traitor who never was one gives these. */
 export const stolenPoints = -600

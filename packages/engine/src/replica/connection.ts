@@ -171,7 +171,11 @@ export class Connection {
   /** The root log grew. */
   offerRoot(entries: readonly Uint8Array[]): void {
     if (this.#peer !== undefined) this.#send({ kind: 'root', entries })
+    else this.#grown.push(...entries)
   }
+
+  /** What the root log grew by since this side said what it holds, while the peer had not proved itself. */
+  readonly #grown: Uint8Array[] = []
 
   /** Counts an offence; the third within a minute closes the channel. */
   offend(why: Refusal): void {
@@ -423,6 +427,7 @@ export class Connection {
     const out = this.#board.quota?.returns({ owner: peer.certificate?.owner, address: this.channel.address })
     if (out !== undefined) return this.#partWith(out)
     this.#peer = peer
+    if (this.#grown.length > 0) this.#send({ kind: 'root', entries: this.#grown.splice(0) })
     this.#board.proved(this)
   }
 

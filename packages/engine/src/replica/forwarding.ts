@@ -10,6 +10,8 @@ export class Forwarding {
   readonly #connections: Iterable<Connection>
   /** Whether this replica is the authority. */
   readonly #welcomes: boolean
+  /** How many entries there were when commits were told of last. */
+  readonly #entries = new WeakMap<Repository, number>()
 
   constructor(connections: Iterable<Connection>, welcomes: boolean) {
     this.#connections = connections
@@ -17,7 +19,12 @@ export class Forwarding {
   }
 
   committed(repository: Repository, settled: readonly { readonly commit: Commit; readonly origin: Origin }[]): void {
+    const { durableEntries } = repository.pipeline
+    // Stored together with entries that may end somebody's reading.
+    const grew = this.#entries.get(repository) !== durableEntries
+    this.#entries.set(repository, durableEntries)
     for (const connection of this.#connections) {
+      if (grew) connection.reconsider(repository)
       // Its founder is known by now, and is the only one who reads it until the first entry.
       if (repository.pipeline.durableEntries === 0) connection.reconsider(repository)
       const reconciler = connection.reconciler(repository.path)

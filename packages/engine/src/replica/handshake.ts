@@ -124,7 +124,8 @@ export class Handshake {
     const { publicKey } = frame
     const message = this.#challenge(publicKey, this.#peerGreeting, !this.#channel.initiator)
     if (!(await runtime.verify(publicKey, message, frame.signature))) return this.#fails()
-    if (frame.root.length > 0) {
+    // Whoever dials this replica does not tell it which network it belongs to.
+    if (frame.root.length > 0 && (root.network !== undefined || this.#channel.initiator)) {
       const why = await this.#board.takeRoot(frame.root, publicKey)
       if (why !== undefined) {
         this.#ends.turnAway(why)

@@ -62,6 +62,11 @@ export class Judging {
     this.#faults = faults
   }
 
+  /** Whether this replica has the rules that are in force now: without them nobody here could say what will count. */
+  get knowsRules(): boolean {
+    return this.rulesAt(this.#root.size - 1) !== undefined
+  }
+
   /** The rules in force at a root position; undefined when this replica does not have that version. */
   rulesAt(n: number): readonly Rule[] | undefined {
     return this.#version(this.#root.rulesAt(n))
@@ -99,7 +104,10 @@ export class Judging {
     if (revokedAt === undefined || root.n >= revokedAt) return undefined
     const decided = log.firstKnowing(revokedAt) !== Number.POSITIVE_INFINITY
     const covered = log.coveredAt(commit.chain, commit.seq) !== Number.POSITIVE_INFINITY
-    return decided || covered ? undefined : refusal('Undecided', commit.id)
+    if (decided || covered) return undefined
+    // What is dead by an older fence stays so, whatever the authority says of the revocation, and its author is to know.
+    const owner = this.#certificates.get(commit.session)?.owner ?? ''
+    return log.deathOf(commit, owner, undefined) === undefined ? refusal('Undecided', commit.id) : undefined
   }
 
   /** From where on a commit is dead by what the logs say of its author. */

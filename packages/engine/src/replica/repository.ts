@@ -22,7 +22,7 @@ import type { Met } from './evidence.ts'
 import { refuseFounding } from './founding.ts'
 import { Items } from './items.ts'
 import type { Judging, Person } from './judging.ts'
-import type { LastChange, LiveItem, LiveOwner, SavedState } from './live.ts'
+import type { LastChange, LiveItem, LiveOwner } from './live.ts'
 import { lastChangeOf, type Member, membersOf } from './members.ts'
 import { type Origin, Pipeline } from './pipeline.ts'
 import type { Files, Runtime } from './ports.ts'
@@ -188,7 +188,7 @@ export class Repository {
       this.#markReady = resolve
       this.#failReady = reject
     })
-    // Opening is awaited by whoever asks; a failure that nobody asks about is in the status.
+    // A failure that nobody asks about is in the status.
     this.ready.catch(() => undefined)
   }
 
@@ -243,7 +243,7 @@ export class Repository {
    */
   create<S extends Schema>(schema: S, values: Initial<S> = {} as Initial<S>, options: { key?: string } = {}): Item<S> {
     this.#mustBeUsable()
-    const { key = this.#newKey() } = options
+    const { key = toHex(this.#host.runtime.random(12)) } = options
     if (key === '' || !isWellFormed(key) || utf8Length(key) > limits.nameBytes)
       throw new WeftError('BadItemKey', key.slice(0, 32))
     const live = this.#items.open(key, schema)
@@ -315,14 +315,6 @@ export class Repository {
     this.#capture.flush()
   }
 
-  #savedState(live: LiveItem): SavedState {
-    reportRead(live)
-    if (!live.draft.isEmpty) return 'draft'
-    const ids = live.merged.liveHeads.map((index) => live.merged.graph.node(index).id)
-    if (ids.every((id) => this.#saving.covers(id))) return 'authority'
-    return this.#host.lasting && ids.every((id) => this.pipeline.commits.has(id)) ? 'local' : 'draft'
-  }
-
   /** Whether a checkpoint of the authority covers the commit. */
   covers(id: string): boolean {
     return this.#saving.covers(id)
@@ -340,6 +332,7 @@ export class Repository {
 
   #lastChange(live: LiveItem): LastChange | undefined {
     reportRead(live)
+    if (this.#forgotten) return undefined
     const { certificates, identity } = this.#host
     const sessionOf = (id: string): string | undefined =>
       this.pipeline.commits.get(id)?.session ?? (this.#saving.isUndurable(id) ? identity?.session : undefined)
@@ -493,10 +486,6 @@ export class Repository {
     if (this.#closed || this.#host.leaving) throw new WeftError('Closed', this.path)
   }
 
-  #newKey(): string {
-    return toHex(this.#host.runtime.random(12))
-  }
-
   get #liveOwner(): LiveOwner {
     return {
       editing: (one) => {
@@ -511,7 +500,7 @@ export class Repository {
         if (level === 'local' && !this.#host.lasting) throw new WeftError('NoStorage', this.path)
         return this.#saving.wait(one, level)
       },
-      savedState: (one) => this.#savedState(one),
+      savedState: (one) => this.#saving.stateOf(one, this.#host.lasting),
       lastChange: (one) => this.#lastChange(one),
     }
   }
@@ -567,12 +556,15 @@ export class Repository {
   }
 
   #entered(entries: readonly Entry[], origin: Origin): void {
-    for (const entry of entries) this.#applyEntry(entry)
-    this.#reckoning.erased(entries)
-    this.counting.retry()
-    this.#refresh()
-    this.#changes.tell()
-    this.#host.entered(this, entries, origin)
+    try {
+      for (const entry of entries) this.#applyEntry(entry)
+      this.#reckoning.erased(entries)
+      this.counting.retry()
+      this.#refresh()
+    } finally {
+      this.#changes.tell()
+      this.#host.entered(this, entries, origin)
+    }
     this.#saving.check()
     this.#capture.schedule()
     this.#host.progress(this)
@@ -594,7 +586,7 @@ export class Repository {
     const { identity, certificates, root } = this.#host
     if (!this.pipeline.isOpen || this.#closed || identity === undefined || root.position === null) return undefined
     // Rules judge the owner whom the certificate names: before it is here, this replica would judge otherwise than all others.
-    if (certificates.get(identity.session) === undefined) return undefined
+    if (certificates.get(identity.session) === undefined || !this.#host.judging.knowsRules) return undefined
     // What is built on a clock far ahead would be ahead as well: first the authority says what becomes of it.
     const latest = (this.#host.clock.now() + limits.clockAhead) * clockTicks
     return this.#saving.endsAfter(latest, (id) => this.pipeline.log.isVoid(id)) ? undefined : identity

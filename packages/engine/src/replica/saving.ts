@@ -5,7 +5,8 @@
 import { type Refusal, WeftError } from '../bytes/refusal.ts'
 import type { Commit } from '../commit/commit.ts'
 import type { Commits, Head } from '../graph/commits.ts'
-import type { LiveItem } from './live.ts'
+import type { LiveItem, SavedState } from './live.ts'
+import { reportRead } from './reads.ts'
 
 export type SavedLevel = 'local' | 'authority'
 
@@ -143,6 +144,15 @@ export class Saving {
       for (const { id } of this.#commits.headsOf(chain))
         if ((this.#commits.get(id)?.clock ?? 0) > clock && !isVoid(id)) return true
     return false
+  }
+
+  /** Where the item's newest changes stand. `lasting`: whether what is stored here is. */
+  stateOf(live: LiveItem, lasting: boolean): SavedState {
+    reportRead(live)
+    if (!live.draft.isEmpty) return 'draft'
+    const ids = live.merged.liveHeads.map((index) => live.merged.graph.node(index).id)
+    if (ids.every((id) => this.covers(id))) return 'authority'
+    return lasting && ids.every((id) => this.#commits.has(id)) ? 'local' : 'draft'
   }
 
   /** What was edited will be in no commit. */

@@ -1,10 +1,11 @@
 /** A log that is written anew, for what is erased to go: on a disk that fails, and under power cuts. */
+
+import type { Files } from '@weft-db/engine'
 import { describe, expect, test } from 'vitest'
-import { type Refusal, StorageError } from '../bytes/refusal.ts'
-import { encodeFrame, scan } from '../log/frame.ts'
-import { Disk } from './brittle.ts'
-import { Journal, type OpenJournal } from './journal.ts'
-import type { Files } from './ports.ts'
+import { type Refusal, StorageError } from '../../packages/engine/src/bytes/refusal.ts'
+import { encodeFrame, scan } from '../../packages/engine/src/log/frame.ts'
+import { Disk } from '../../packages/engine/src/replica/brittle.ts'
+import { Journal, type OpenJournal } from '../../packages/engine/src/replica/journal.ts'
 
 const name = 'test.log'
 const header = Uint8Array.of(1, 2, 3, 4)
