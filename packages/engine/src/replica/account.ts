@@ -134,9 +134,10 @@ export class Account {
       !isRefusal(certificate) && this.#key !== undefined && equalBytes(certificate.publicKey, this.#key.publicKey)
     if (isRefusal(certificate) || !isOwn) {
       const why = isRefusal(certificate) ? certificate : refusal('BadCertificate', certificate.session)
-      if (typeof answered === 'object') answered.reject(WeftError.of(why))
-      this.#loggedIn = this.#certificate !== undefined || this.#asking.login !== undefined
-      return this.#of.incident(why)
+      this.#asking.again(answered)
+      this.#of.incident(why)
+      // The authority sent another one: what lies between alters bytes.
+      return this.#of.hangUp(why)
     }
     const { owner } = this.#certificate ?? certificate
     if (certificate.owner !== owner) {

@@ -16,7 +16,7 @@ interface PendingLogin {
 }
 
 /** What the authority answers now. */
-export type Answered = 'renewal' | 'given up' | Pick<PendingLogin, 'resolve' | 'reject'>
+export type Answered = 'renewal' | 'given up' | PendingLogin
 
 export class Asking {
   readonly #connections: Iterable<Connection>
@@ -75,6 +75,11 @@ export class Asking {
     if (what !== this.#pending) return 'given up'
     this.#pending = undefined
     return what
+  }
+
+  /** What came was no answer to trust: it is asked again over the next channel, unless another login began. */
+  again(answered: Answered | undefined): void {
+    if (this.#pending === undefined && typeof answered === 'object') this.#pending = answered
   }
 
   /** Gives up the login that has no answer yet. */
