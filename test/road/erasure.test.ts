@@ -513,3 +513,34 @@ test('[E4] [E5] schedules: nothing of what was erased comes back, and all show t
   expect([violations, through]).toEqual([0, ''])
   expect(Number(erased)).toBeGreaterThan(10)
 }, 60_000)
+
+describe('[E5] a verdict that was given on content that is gone', () => {
+  test('stands, for who had the content and for who never saw it', async () => {
+    // What is written on a card without a title does not count.
+    const titled: Rules = [
+      read('/board/:id', () => true),
+      write('/board/:id', ({ before }) => before === null || before['title'] !== ''),
+      erase('/board/:id', () => true),
+    ]
+    const lab = new Lab('settled')
+    await lab.authority({ rules: titled })
+    const ada = await lab.join('ada', { rules: titled })
+    boardOf(ada)
+    await lab.run(500)
+    const card = boardOf(ada).create(Card, { title: secret }, { key: 'card' })
+    await lab.run(1_000)
+    card.done = true
+    await lab.run(1_000)
+    const [commit = ''] = [...boardOf(ada).pipeline.commits.heads()].map(
+      ({ id }) => boardOf(ada).pipeline.commits.get(id)?.prev ?? '',
+    )
+    const outcome = outcomeOf(boardOf(ada).eraseChanges([{ commit, key: 'card' }], 'asked for'))
+    await lab.run(2_000)
+    const bob = await lab.join('bob', { rules: titled })
+    boardOf(bob)
+    await lab.run(2_000)
+    expect([outcome.current, cardOf(ada, 'card').title, cardOf(bob, 'card').title]).toEqual(['resolved', '', ''])
+    expect([cardOf(ada, 'card').done, cardOf(bob, 'card').done]).toEqual([true, true])
+    expect(ada.incidents.map(({ code }) => code)).not.toContain('NotAllowed')
+  })
+})

@@ -85,16 +85,16 @@ describe('the simulated worlds', () => {
   )
 
   test.each([
-    ['fences', fenceOrders],
-    ['forks', equivocations],
-    ['revocations', revocations],
-  ])(
+    ['fences', fenceOrders, ['counts', 'refused', 'fence']],
+    ['forks', equivocations, ['counts', 'refused', 'branch']],
+    ['revocations', revocations, ['counts', 'refused', 'revoked']],
+  ] as const)(
     'histories with %s end the same in every order of delivery',
-    async (_name, orders) => {
+    async (_name, orders, wanted) => {
       const { trials, violations, first, fates } = await orders({ trials: 200, seed: 'sample' })
       expect(first).toBeUndefined()
       expect({ trials, violations }).toEqual({ trials: 200, violations: 0 })
-      for (const fate of ['counts', 'refused', 'fence', 'branch', 'revoked']) expect(fates[fate]).toBeGreaterThan(0)
+      for (const fate of wanted) expect(fates[fate] ?? 0).toBeGreaterThan(0)
     },
     patience,
   )
