@@ -148,3 +148,25 @@ describe('a log written anew', () => {
     expect([...disk.contents.keys()]).toEqual([])
   })
 })
+
+test('the copy that opening makes is not relied on either when its name could not be stored', async () => {
+  const disk = new Disk()
+  const first = await open(disk)
+  await first.journal.append([1, 2].map(frame))
+  await first.journal.close()
+  let failed = false
+  disk.fault = () => {
+    if (failed || disk.log.at(-1) !== 'syncNames') return undefined
+    failed = true
+    return 'DiskError'
+  }
+  const { journal } = await open(disk)
+  expect(failed).toBe(true)
+  const from = disk.log.length
+  await journal.append([frame(3)])
+  expect(disk.log.slice(from)).toContain('rename')
+  const again = disk.log.length
+  await journal.append([frame(4)])
+  expect(disk.log.slice(again)).not.toContain('rename')
+  expect(await stored(disk)).toEqual([1, 2, 3, 4])
+})

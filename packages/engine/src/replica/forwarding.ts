@@ -10,7 +10,7 @@ export class Forwarding {
   readonly #connections: Iterable<Connection>
   /** Whether this replica is the authority. */
   readonly #welcomes: boolean
-  /** How many entries there were when commits were told of last. */
+  /** How many entries there were when commits or entries were told of last. */
   readonly #entries = new WeakMap<Repository, number>()
 
   constructor(connections: Iterable<Connection>, welcomes: boolean) {
@@ -40,13 +40,17 @@ export class Forwarding {
 
   /** The entries go to whoever reads; who may read may be others by them. */
   entered(repository: Repository, entries: readonly Entry[]): void {
-    const { entries: log } = repository.pipeline.log
-    const knew = log[(entries[0]?.n ?? 0) - 1]?.root?.n ?? -1
-    const knowsMore = entries.some(({ root }) => root !== null && root.n > knew)
+    const { log, durableEntries } = repository.pipeline
+    // What was stored with them and came from elsewhere is told of in its own turn, but goes out with these.
+    const from = Math.min(this.#entries.get(repository) ?? durableEntries, entries[0]?.n ?? durableEntries)
+    this.#entries.set(repository, durableEntries)
+    const fresh = log.entries.slice(from, durableEntries)
+    const knew = log.entries[from - 1]?.root?.n ?? -1
+    const mayEnd = fresh.some(({ root, statement }) => statement.kind === 'grant' || (root !== null && root.n > knew))
     const moved = entries.flatMap(({ statement }) => (statement.kind === 'grant' ? [statement] : []))
     for (const connection of this.#connections) {
       // Whoever may not read any more gets what ended that as a farewell, and nothing else.
-      if (moved.length > 0 || knowsMore) connection.reconsider(repository)
+      if (mayEnd) connection.reconsider(repository)
       connection.reconciler(repository.path)?.entries()
       const owner = connection.peer?.certificate?.owner
       const isWelcome = moved.some((one) => one.owner === owner && one.role !== null)

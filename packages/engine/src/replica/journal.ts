@@ -62,7 +62,7 @@ export class Journal {
   #checksum = 0
   /** Whether what lies behind `#size` is a tail that a crash left, to be kept aside before it is cut. */
   #torn = false
-  /** Whether the name may still be that of a file before a rewrite: nothing behind it lasts until it is written anew. */
+  /** Whether the name may still be that of a file before a copy or a rewrite: nothing behind it lasts until it is written anew. */
   #isNameDoubtful = false
   #waiting: Append[] = []
   #pump: Promise<void> | undefined
@@ -336,7 +336,9 @@ export class Journal {
       }
       await this.#drop()
       await this.#files.rename(renewed, this.#name)
+      this.#isNameDoubtful = true
       await this.#files.syncNames()
+      this.#isNameDoubtful = false
     } catch (error) {
       await this.#drop()
       throw storageError(error, this.#name)
