@@ -62,7 +62,7 @@ export const paths: Row = async ({ trials, seed }) => {
   for (let trial = 0; trial < trials; trial++) {
     const length = draws.chance(0.3) ? longest : 1 + draws.int(draws.chance(0.5) ? 300 : longest)
     const path = draws.pick(shapes)(draws, length).slice(0, longest)
-    const bytes = encode([0, subscribeFrame, 0, path.replaceAll(/[\ud800-\udfff]/g, 'x')])
+    const bytes = encode([0, subscribeFrame, 0, path.replaceAll(/[\ud800-\udfff]/g, 'x'), 0])
     if (isRepositoryPath(path) && path.length > 200) violations++
     let took = time(path, bytes)
     // What else the machine does shows in one time, not in all of them.

@@ -404,6 +404,11 @@ class Assembly {
           const fenced = board.pipeline.log.deathOf(commit, database?.person?.owner ?? '', undefined)
           // What only its clock was ahead of was written again.
           if (fate === 'verdict') continue
+          // Whoever lost the founding gets no byte of the other's repository, its log neither: all they hear is that it is not theirs.
+          if (fate === 'founding' && !isTold && board.pipeline.log.entries.length === 0) {
+            if (board.barred?.code === 'UnknownRepository') continue
+            throw new Error(`told: ${name} was not told that somebody else founded before ${commit.id}`)
+          }
           if ((fate === undefined ? fenced !== undefined : fate !== 'counts') && !isTold)
             throw new Error(`told: ${name} was not told that ${commit.id} ${key} is ${fate ?? 'fenced off'}`)
           if (fate === 'inapplicable') throw new Error(`garbled: ${commit.id} of ${name} cannot be applied`)
