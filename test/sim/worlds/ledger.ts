@@ -64,7 +64,8 @@ export class Ledger {
         this.#name(one)
         this.#open.delete(one)
         this.#coverage.saw(level === 'local' ? 'saved locally' : 'saved by the authority')
-        this.#acknowledge(player.name, level, one.ids ?? [])
+        const ids = one.ids ?? []
+        this.#acknowledge(player.name, level, level === 'local' ? ids : ids.filter((id) => !isWrittenAgain(player, id)))
       },
       (error: unknown) => {
         if (!(error instanceof WeftError)) throw error
@@ -132,3 +133,9 @@ export class Ledger {
     return undefined
   }
 }
+
+/** What a far clock stamped is voided, and written again where there is something left to write: the promise is about that. */
+const isWrittenAgain = (player: Player, id: string): boolean =>
+  player.board?.pipeline.log.entries.some(
+    ({ statement }) => statement.kind === 'verdict' && statement.commit === id && statement.code === 'ClockAhead',
+  ) ?? false
