@@ -1,6 +1,7 @@
 /**
  * The attack catalogue as a table: which function attacks for a row, how much in a sample of seconds and how much in full. What the number
- * counts (attacks, commits, schedules, texts) the function says.
+ * counts (attacks, commits, schedules, texts) the function says. Rows with a letter and a number are those of the threat model; those with a
+ * word are laws that no single attack stands for.
  */
 import type { Row } from './row.ts'
 
@@ -35,6 +36,8 @@ const graph = from('graph', () => import('./rows/graph.ts'))
 const transport = from('transport', () => import('./rows/transport.ts'))
 const edge = from('edge', () => import('./rows/edge.ts'))
 const demo = from('demo', () => import('./rows/demo.ts'))
+const erasure = from('erasure', () => import('./rows/erasure.ts'))
+const orders = from('orders', () => import('./rows/orders.ts'))
 
 export const catalogue: Readonly<Record<string, Entry>> = {
   A1: identity((rows) => rows.flips, 1, 50),
@@ -78,4 +81,8 @@ export const catalogue: Readonly<Record<string, Entry>> = {
   F4: edge((rows) => rows.F4, 400, 1_000_000),
   F5: demo((rows) => rows.hostileBoard, 16, 64),
   F6: edge((rows) => rows.F6, 1, 20),
+  erasure: erasure((rows) => rows.erasures, 20, 1_000),
+  fences: orders((rows) => rows.fences, 100, 10_000),
+  forks: orders((rows) => rows.forks, 100, 10_000),
+  revocations: orders((rows) => rows.revocations, 100, 10_000),
 }

@@ -157,12 +157,13 @@ class Archive {
       if (statement.fences && statement.owner === owner && cited < n && covered >= n)
         deaths.push({ from: n, why: 'fence' })
     }
-    const revoked = this.revokedAt(commit)
-    const ended = revoked === now ? now : this.knowing(revoked)
-    if (ended !== now && covered > ended) deaths.push({ from: ended, why: 'revoked' })
     for (const { n, head } of this.coverings(commit.chain)) {
       if (!this.leadsTo(head, commit) && !this.leadsTo(commit, head)) deaths.push({ from: n, why: 'branch' })
     }
+    // One checkpoint may lose the branch and be the first to know that the access ended: the branch is the reason.
+    const revoked = this.revokedAt(commit)
+    const ended = revoked === now ? now : this.knowing(revoked)
+    if (ended !== now && covered > ended) deaths.push({ from: ended, why: 'revoked' })
     return deaths.reduce<Death | undefined>(
       (first, one) => (first === undefined || one.from < first.from ? one : first),
       undefined,

@@ -42,7 +42,8 @@ export class Deaths {
   of(commit: Commit, keys: readonly string[]): Death | undefined {
     const { log, durableEntries } = this.#pipeline
     let first: Death | undefined
-    for (const death of [log.verdictOn(commit, keys), this.#judging.deathOf(commit, log), this.#lost(commit)]) {
+    // Of two from one entry on, the lost branch is the reason: the same checkpoint may be the first to know that an access ended.
+    for (const death of [log.verdictOn(commit, keys), this.#lost(commit), this.#judging.deathOf(commit, log)]) {
       if (death !== undefined && death.from < (first?.from ?? durableEntries)) first = death
     }
     return first
