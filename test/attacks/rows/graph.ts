@@ -6,17 +6,12 @@ import { limits } from '../../../packages/engine/src/bytes/limits.ts'
 import type { Commit } from '../../../packages/engine/src/commit/commit.ts'
 import { Card, Lab, board as livingBoard, type Replica } from '../../road/lab.ts'
 import { stream } from '../../sim/random.ts'
+import { occupied } from '../occupied.ts'
 import { type Edit, rewritten } from '../rewrite.ts'
 import { mustHold, type Row } from '../row.ts'
 import { hash, nameOf, Target } from '../target.ts'
 
 const megabyte = 1_048_576
-
-const occupied = (): number => {
-  globalThis.gc?.()
-  const { heapUsed, external, arrayBuffers } = process.memoryUsage()
-  return heapUsed + external + arrayBuffers
-}
 
 /** C1: `trials` right commits of one person that build on what nobody has. */
 export const orphans: Row = async ({ trials, seed }) => {
@@ -52,10 +47,10 @@ export const orphans: Row = async ({ trials, seed }) => {
       bytes = Math.max(bytes, pending.bytes)
       if (pending.commits > limits.pendingCommits || pending.bytes > limits.pendingBytes) violations++
       // The pool is full after the first few batches.
-      if (sent === 2_000 || (before === 0 && sent >= trials / 2)) before = occupied()
+      if (sent === 2_000 || (before === 0 && sent >= trials / 2)) before = await occupied()
       if (sent % 100_000 < 500 || sent >= trials) {
         busy = Math.min(busy, await write())
-        growth = before === 0 ? 0 : Math.max(growth, occupied() - before)
+        growth = before === 0 ? 0 : Math.max(growth, (await occupied()) - before)
       }
     }
     const grown = Math.max(0, growth) / megabyte

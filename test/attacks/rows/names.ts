@@ -9,6 +9,7 @@ import { fingerprintBytes } from '../../../packages/engine/src/sync/fingerprint.
 import { isRepositoryPath } from '../../../packages/engine/src/trust/rules.ts'
 import { runtime, Stranger } from '../../road/stranger.ts'
 import { type Stream, stream } from '../../sim/random.ts'
+import { occupied } from '../occupied.ts'
 import { mustHold, type Row } from '../row.ts'
 import { cardName } from '../target.ts'
 import { serving } from './sockets.ts'
@@ -25,13 +26,6 @@ const rates = {
   repositoriesPerUser: unhurried,
 }
 const namesPerChannel = 1_000
-
-/** What is in use. The process has as much again from time to time, of which the strangers in it have their part. */
-const occupied = (): number => {
-  globalThis.gc?.()
-  const { heapUsed, external, arrayBuffers } = process.memoryUsage()
-  return heapUsed + external + arrayBuffers
-}
 
 /**
  * D10: `trials` names are asked for by somebody who may read all of them, and given up again, without a write. A violation is each file
@@ -57,11 +51,11 @@ export const names: Row = ({ trials, seed }) =>
     }
     await ask(Math.min(namesPerChannel, trials))
     const files = new Set(await readdir(store))
-    const before = occupied()
+    const before = await occupied()
     while (asked < trials) await ask(Math.min(namesPerChannel, trials - asked))
     // What was closed last has been seen by the server when the next channel is answered.
     const last = await Stranger.member(`http://127.0.0.1:${server.port}`, '/board/asked')
-    const grown = occupied() - before
+    const grown = (await occupied()) - before
     const open = [...server.database.repositories].length
     for (const file of await readdir(store)) if (!files.has(file)) violations++
     violations += [...files].filter((file) => file.endsWith('.log')).length - 1
