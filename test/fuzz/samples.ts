@@ -8,7 +8,9 @@ import { composeCommit, type Draft, type Hash, type Header } from '../../package
 import { type Operation, tagOf } from '../../packages/engine/src/commit/operation.ts'
 import type { Frame } from '../../packages/engine/src/replica/wire.ts'
 import { makeFilter } from '../../packages/engine/src/sync/filter.ts'
-import type { Message } from '../../packages/engine/src/sync/message.ts'
+import type { Cursor, Message } from '../../packages/engine/src/sync/message.ts'
+import type { Sums } from '../../packages/engine/src/sync/sums.ts'
+import { encodeVector } from '../../packages/engine/src/sync/vector.ts'
 import { encodeCertificate } from '../../packages/engine/src/trust/certificate.ts'
 import { encodeEntry, noNetwork, rootPath, type Statement } from '../../packages/engine/src/trust/entry.ts'
 import { sealBody } from '../../packages/engine/src/trust/signed.ts'
@@ -186,12 +188,17 @@ export const someEntry = (draw: Stream): Uint8Array => {
   )
 }
 
+export const someSums = (draw: Stream): Sums =>
+  Uint32Array.from({ length: draw.int(40) + 1 }, () => draw.int(2_147_483_647))
+
+const someCursor = (draw: Stream): Cursor => ({ place: draw.int(70_000), hash: draw.bytes(4) })
+
 export const someMessage = (draw: Stream): Message => {
   const round = 1 + draw.int(300)
-  switch (draw.int(9)) {
+  switch (draw.int(12)) {
     case 0: {
-      const log = draw.chance(0.5) ? undefined : somePosition(draw)
-      return { kind: 'hello', fingerprint: draw.bytes(16), count: draw.int(70_000), log }
+      const sketch = draw.pick([undefined, someSums(draw), someCursor(draw)])
+      return { kind: 'hello', fingerprint: draw.bytes(8), empty: draw.chance(0.5), sketch }
     }
     case 1:
       return { kind: 'entries', from: draw.int(300), entries: [draw.bytes(5), someEntry(draw)] }
@@ -223,9 +230,24 @@ export const someMessage = (draw: Stream): Message => {
       return { kind: 'push', round: 0, last: true, unknown: [1, 2], commits, certificates: [draw.bytes(3)] }
     }
     case 6:
-      return { kind: 'fingerprint', round, fingerprint: draw.bytes(16), moved: draw.chance(0.5) }
+      return draw.chance(0.5)
+        ? { kind: 'fingerprint', round, fingerprint: draw.bytes(8), moved: draw.chance(0.5), cursor: undefined }
+        : { kind: 'fingerprint', round, fingerprint: undefined, moved: draw.chance(0.5), cursor: someCursor(draw) }
     case 7:
       return { kind: 'refused', code: draw.pick(['DiskFull', 'BadHash'] as const), ids: [hex(draw, 32)] }
+    case 8:
+      return { kind: 'sums', round, sums: someSums(draw) }
+    case 9: {
+      const heads = Array.from({ length: draw.int(40) }, () => ({ key: draw.int(200), seq: draw.int(999), idBits: 0 }))
+      return { kind: 'vector', round, bits: encodeVector(heads, { round, idBits: 0 }) }
+    }
+    case 10: {
+      const behind = Array.from({ length: draw.int(4) }, () => {
+        const held = draw.int(3)
+        return { key: draw.uint32(), held, id: held === 0 ? '' : hex(draw, 4) }
+      })
+      return { kind: 'moved', round, rest: [...someSums(draw)].slice(0, 5), behind, pushes: draw.chance(0.5) }
+    }
     default:
       return { kind: 'rest', round }
   }
@@ -258,7 +280,14 @@ export const someFrame = (draw: Stream): Frame => {
     case 5:
       return { kind: 'beat' }
     case 6:
-      return { kind: 'subscribe', tag, path: '/board/roadmap', held: draw.int(99) }
+      return {
+        kind: 'subscribe',
+        tag,
+        path: '/board/roadmap',
+        log: draw.chance(0.5) ? undefined : somePosition(draw),
+        moved: draw.int(99),
+        store: draw.bytes(8),
+      }
     case 7:
       return { kind: 'sync', tag, message: somePlain(draw) }
     case 8:

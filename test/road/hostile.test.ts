@@ -25,7 +25,7 @@ import { isRefusal } from '../../packages/engine/src/bytes/refusal.ts'
 import { scan } from '../../packages/engine/src/log/frame.ts'
 import { frameKinds } from '../../packages/engine/src/replica/pipeline.ts'
 import { Card, until } from './ring.ts'
-import { runtime, Stranger } from './stranger.ts'
+import { runtime, Stranger, subscribing } from './stranger.ts'
 
 const path = '/board/hostile'
 const cardSchema = { name: Card.name, version: Card.version, hash: toHex(runtime.hash(Card.definition)) }
@@ -212,7 +212,7 @@ describe('[C2] who has not proved a key', () => {
 
   test('may not ask for a repository', async () => {
     const stranger = await met(Stranger.connect(url()))
-    await refusedWith('UnknownMessage', stranger, () => stranger.send({ kind: 'subscribe', tag: 0, path, held: 0 }))
+    await refusedWith('UnknownMessage', stranger, () => stranger.send(subscribing(0, path)))
   })
 
   test('is closed when the proof is another key’s', async () => {
@@ -262,15 +262,13 @@ describe('who proved a key', () => {
 
   test('[C4] [C7] is refused a repository before a login, as one that does not exist', async () => {
     const stranger = await met(Stranger.proved(url()))
-    await refusedWith('UnknownRepository', stranger, () => stranger.send({ kind: 'subscribe', tag: 0, path, held: 0 }))
+    await refusedWith('UnknownRepository', stranger, () => stranger.send(subscribing(0, path)))
   })
 
   for (const bad of ['board/hostile', '/sys/root', '/../etc', '/board/a/b', '', `/${'x'.repeat(78)}😀`]) {
     test(`is refused the path ${JSON.stringify(bad.slice(0, 20))}`, async () => {
       const stranger = await met(Stranger.member(url(), path))
-      await refusedWith('UnknownRepository', stranger, () =>
-        stranger.send({ kind: 'subscribe', tag: 1, path: bad, held: 0 }),
-      )
+      await refusedWith('UnknownRepository', stranger, () => stranger.send(subscribing(1, bad)))
     })
   }
 
@@ -446,7 +444,7 @@ test('a login that takes its time holds up nothing else, and is one at a time', 
   const stranger = await met(Stranger.proved(url()))
   stranger.send({ kind: 'login', method: 'slow', credentials: null })
   await refusedWith('TooMany', stranger, () => stranger.send({ kind: 'login', method: 'slow', credentials: null }))
-  await refusedWith('UnknownRepository', stranger, () => stranger.send({ kind: 'subscribe', tag: 0, path, held: 0 }))
+  await refusedWith('UnknownRepository', stranger, () => stranger.send(subscribing(0, path)))
 })
 
 test('a login of the app that throws is refused, and reported', async () => {

@@ -250,7 +250,7 @@ export class Lab {
 
   /** Kills a replica's process without closing anything. */
   kill(name: string): void {
-    this.disconnect(name)
+    for (const person of name === 'authority' ? this.#pairs.keys() : [name]) this.disconnect(person)
     this.device(name).crash()
   }
 }

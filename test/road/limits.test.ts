@@ -26,6 +26,7 @@ import { messageOf } from '../../packages/engine/src/trust/signed.ts'
 import { hash, Target } from '../attacks/target.ts'
 import { memoryPair } from '../sim/memory-transport.ts'
 import { board, Card, gate, Lab } from './lab.ts'
+import { subscribing } from './stranger.ts'
 
 test('nodes: one CBOR item more than a message may have', () => {
   const items = (count: number): Uint8Array => encode(Array.from({ length: count - 1 }, () => 0))
@@ -96,11 +97,10 @@ test('repositoriesPerChannel: one more than a channel may name', async () => {
   const lab = new Lab('repositories')
   await lab.authority()
   const eve = await bare(lab)
-  for (let tag = 0; tag < limits.repositoriesPerChannel; tag++)
-    eve.send({ kind: 'subscribe', tag, path: `/board/${tag}`, held: 0 })
+  for (let tag = 0; tag < limits.repositoriesPerChannel; tag++) eve.send(subscribing(tag, `/board/${tag}`))
   await lab.run(10)
   expect(eve.refused()).toEqual([])
-  eve.send({ kind: 'subscribe', tag: limits.repositoriesPerChannel, path: '/board/more', held: 0 })
+  eve.send(subscribing(limits.repositoriesPerChannel, '/board/more'))
   await lab.run(10)
   expect(eve.refused()).toEqual(['TooMany'])
 })
@@ -162,9 +162,9 @@ test('channelQueue: commits that wait for the disk are refused beyond it, to be 
   large(own, 200_000)
   await lab.until(() => own.unacknowledged === 0)
   const eve = await bare(lab)
-  eve.send({ kind: 'subscribe', tag: 0, path: board, held: 0 })
+  eve.send(subscribing(0, board))
   await lab.run(10)
-  syncTo(eve, [0, new Uint8Array(fingerprintBytes), 0, null, new Map()])
+  syncTo(eve, [0, new Uint8Array(fingerprintBytes), true, null])
   await lab.run(10)
   const told = (): number =>
     eve.heard().filter((frame) => {
@@ -233,6 +233,8 @@ test('unsentMessages: one more than may wait for a peer that does not read close
     runtime: target.runtime,
     certificates: target.database.certificates,
     leads: false,
+    salt: new Uint8Array(16),
+    base: false,
     link: {
       gate: undefined,
       send: () => undefined,
@@ -243,9 +245,10 @@ test('unsentMessages: one more than may wait for a peer that does not read close
       hangUp: ({ code }) => void ends.push(code),
       refused: () => undefined,
       level: () => undefined,
+      known: () => undefined,
     },
   })
-  reconciler.open()
+  reconciler.open({ log: undefined, moved: 0, known: undefined, session: undefined })
   for (let message = 1; message < limits.unsentMessages; message++) reconciler.refused(refusal('BadHash'), [])
   expect(ends).toEqual([])
   reconciler.refused(refusal('BadHash'), [])

@@ -25,6 +25,7 @@ import { memoryPair } from '../sim/memory-transport.ts'
 import { stream } from '../sim/random.ts'
 import { changed, dialled, proved } from './bare-channel.ts'
 import { board, Card, gate, Lab, outcomeOf, type Replica } from './lab.ts'
+import { subscribing } from './stranger.ts'
 
 const mayWrite = write('/board/:id', ({ role }) => role === 'owner' || role === 'editor' || 'You can only look.')
 const readers = read('/board/:id', ({ role }) => role !== undefined)
@@ -148,7 +149,7 @@ describe('channels', () => {
     const lab = new Lab('certified')
     await lab.authority()
     const eve = await proved(lab)
-    eve.send({ kind: 'subscribe', tag: 0, path: board, held: 0 })
+    eve.send(subscribing(0, board))
     eve.send({ kind: 'request', tag: 0, method: 'join', args: [board, '0'.repeat(32)] })
     await lab.run(10)
     expect(eve.refused()).toEqual(['UnknownRepository'])

@@ -27,6 +27,16 @@ const { hash } = runtime
 
 type Of<Kind extends Frame['kind']> = Extract<Frame, { kind: Kind }>
 
+/** Names a repository of which nothing is held. */
+export const subscribing = (tag: number, path: string): Extract<Frame, { kind: 'subscribe' }> => ({
+  kind: 'subscribe',
+  tag,
+  path,
+  log: undefined,
+  moved: 0,
+  store: new Uint8Array(8),
+})
+
 export class Stranger {
   readonly key: SigningKey
   readonly session: string
@@ -91,9 +101,9 @@ export class Stranger {
     const stranger = await Stranger.proved(url)
     stranger.send({ kind: 'login', method: 'anonymous', credentials: 'Mallory' })
     stranger.certificate = (await stranger.hears('certified')).certificate
-    stranger.send({ kind: 'subscribe', tag: 0, path, held: 0 })
+    stranger.send(subscribing(0, path))
     await stranger.hears('subscribe')
-    stranger.sync([0, new Uint8Array(fingerprintBytes), 0, null, new Map()])
+    stranger.sync([0, new Uint8Array(fingerprintBytes), true, null])
     await stranger.hears('sync')
     return stranger
   }

@@ -13,7 +13,7 @@ import { defaultRates } from '../../../packages/engine/src/replica/rates.ts'
 import { fingerprintBytes } from '../../../packages/engine/src/sync/fingerprint.ts'
 import { readCertificate } from '../../../packages/engine/src/trust/certificate.ts'
 import { Card } from '../../road/ring.ts'
-import { Stranger } from '../../road/stranger.ts'
+import { Stranger, subscribing } from '../../road/stranger.ts'
 import { stream } from '../../sim/random.ts'
 import { mustHold, type Row } from '../row.ts'
 import { cardName } from '../target.ts'
@@ -112,9 +112,9 @@ const enter = async (url: string, name: string): Promise<Stranger | undefined> =
     return undefined
   }
   stranger.certificate = answer.certificate
-  stranger.send({ kind: 'subscribe', tag: 0, path, held: 0 })
+  stranger.send(subscribing(0, path))
   await stranger.hears('subscribe')
-  stranger.sync([0, new Uint8Array(fingerprintBytes), 0, null, new Map()])
+  stranger.sync([0, new Uint8Array(fingerprintBytes), true, null])
   await stranger.hears('sync')
   return stranger
 }

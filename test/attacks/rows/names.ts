@@ -7,7 +7,7 @@ import { nodeFiles } from '@weft-db/storage/node'
 import { isWellFormed } from '../../../packages/engine/src/bytes/bytes.ts'
 import { fingerprintBytes } from '../../../packages/engine/src/sync/fingerprint.ts'
 import { isRepositoryPath } from '../../../packages/engine/src/trust/rules.ts'
-import { runtime, Stranger } from '../../road/stranger.ts'
+import { runtime, Stranger, subscribing } from '../../road/stranger.ts'
 import { type Stream, stream } from '../../sim/random.ts'
 import { occupied } from '../occupied.ts'
 import { mustHold, type Row } from '../row.ts'
@@ -39,7 +39,7 @@ export const names: Row = ({ trials, seed }) =>
     const ask = async (count: number): Promise<void> => {
       const stranger = await Stranger.member(`http://127.0.0.1:${server.port}`, '/board/asked')
       const paths = Array.from({ length: count }, () => `/board/${draws.int(2 ** 32)}-${draws.int(2 ** 32)}`)
-      for (const [at, path] of paths.entries()) stranger.send({ kind: 'subscribe', tag: at + 1, path, held: 0 })
+      for (const [at, path] of paths.entries()) stranger.send(subscribing(at + 1, path))
       const last = paths.at(-1)
       await stranger.hears('subscribe', ({ path }) => path === last)
       answered += stranger.heard.filter(({ kind }) => kind === 'subscribe').length - 1
@@ -175,13 +175,13 @@ export const paths: Row = async ({ trials, seed }) => {
         const some = all.slice(from, from + 500)
         for (const [at, path] of some.entries()) {
           if (path.length > 250) continue
-          stranger.send({ kind: 'subscribe', tag: at + 1, path, held: 0 })
+          stranger.send(subscribing(at + 1, path))
           if (!isRepositoryPath(path)) continue
           const commit = await stranger.commit(path, cardName)
           stranger.send({
             kind: 'sync',
             tag: at + 1,
-            message: [0, new Uint8Array(fingerprintBytes), 0, null, new Map()],
+            message: [0, new Uint8Array(fingerprintBytes), true, null],
           })
           stranger.send({
             kind: 'sync',
@@ -196,7 +196,7 @@ export const paths: Row = async ({ trials, seed }) => {
             ],
           })
         }
-        stranger.send({ kind: 'subscribe', tag: 1_000, path: '/board/last', held: 0 })
+        stranger.send(subscribing(1_000, '/board/last'))
         await stranger.hears('subscribe', ({ path }) => path === '/board/last')
         stranger.close()
         await stranger.closed

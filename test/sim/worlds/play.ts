@@ -20,6 +20,7 @@ import { Work } from './work.ts'
 export const calmLimit = 150_000
 export const restartLimit = 60_000
 const minute = 60_000
+const lastComparison = 40_000
 /** Beats of one side in a minute, and one more for clocks that run fast. */
 const mostBeats = 6
 /** More than all jumps of a plan together, less than a certificate's life, ms. */
@@ -151,7 +152,8 @@ export const play = async (script: Script, options: WorldOptions = {}): Promise<
     if (agreement.held !== undefined) throw new Error(agreement.held)
   })
 
-  // Nothing to say but that everybody is there.
+  // Whoever had something to say compares once more, and then there is nothing but that everybody is there.
+  if ((await world.run(world.now + lastComparison)) === 'step') return played(quiet)
   invariants.idle = true
   const before = new Map(
     [...players.keys()].flatMap((from) =>

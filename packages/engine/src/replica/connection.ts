@@ -2,11 +2,12 @@
  * One channel to one peer: numbers the frames, proves both sides, carries logins, subscriptions and reconciliation, beats when it has
  * nothing to say, and closes when the peer breaks the rules or falls silent. The grammar opens `wire.ts`.
  */
+import { toHex } from '../bytes/bytes.ts'
 import type { Plain } from '../bytes/cbor.ts'
 import { limits } from '../bytes/limits.ts'
 import { isRefusal, type Refusal, refusal, WeftError } from '../bytes/refusal.ts'
 import type { Certificate } from '../trust/certificate.ts'
-import { Handshake, type HandshakeParts } from './handshake.ts'
+import { Handshake, type HandshakeParts, inFrames } from './handshake.ts'
 import type { Peer } from './peer.ts'
 import type { Channel } from './ports.ts'
 import type { Payer, Quota } from './quota.ts'
@@ -16,12 +17,14 @@ import { encodeRequest, type Request } from './requests.ts'
 import { cutName, decodeFrame, encodeFrame, type Frame } from './wire.ts'
 
 const beatInterval = 15_000
-/** What a login may take before it is refused, ms. */
+/** ms; a login that takes longer is refused. */
 const loginPatience = 30_000
 const silence = 45_000
 
 /** What a connection needs of its replica. */
 export interface Switchboard extends HandshakeParts {
+  /** Whether this replica asks by filters alone. */
+  readonly sync: 'bloom' | undefined
   /** The authority's; nobody else counts. */
   readonly quota: Quota | undefined
   /** Both sides proved themselves. */
@@ -59,6 +62,8 @@ export class Connection {
   /** Repository by the tag the peer gave it, and the tag this side gave. */
   readonly #theirTags = new Map<number, string>()
   readonly #theirPaths = new Map<string, Repository>()
+  /** What the peer said of a repository when it named it. */
+  readonly #theirWords = new Map<string, Subscribe>()
   readonly #myTags = new Map<string, number>()
   /** Repositories the peer did not let this side have: asked for again after another login. */
   readonly #declined = new Set<string>()
@@ -134,7 +139,15 @@ export class Connection {
     if (!this.#myTags.has(path) && this.#myTags.size >= limits.repositoriesPerChannel) return
     const tag = this.#myTags.get(path) ?? this.#nextTag++
     this.#myTags.set(path, tag)
-    this.#send({ kind: 'subscribe', tag, path, held: repository.pipeline.durableEntries })
+    const { position, store } = repository.pipeline
+    this.#send({
+      kind: 'subscribe',
+      tag,
+      path,
+      log: position ?? undefined,
+      moved: this.#board.held(repository).moved(),
+      store,
+    })
     if (this.#theirPaths.has(path)) this.#reconcile(repository)
   }
 
@@ -232,6 +245,7 @@ export class Connection {
 
   #leave(path: string): void {
     const repository = this.#theirPaths.get(path)
+    this.#theirWords.delete(path)
     if (repository !== undefined && this.#theirPaths.delete(path)) this.#board.left(repository)
   }
 
@@ -353,7 +367,7 @@ export class Connection {
         if (!this.#peer.isAuthority) return this.#object(refusal('UnknownMessage', frame.kind))
         return this.#board.certified(frame.certificate)
       case 'subscribe':
-        return this.#subscribed(frame.tag, frame.path, frame.held)
+        return this.#subscribed(frame)
       case 'unsubscribe': {
         const path = this.#theirTags.get(frame.tag)
         if (path === undefined) return
@@ -431,7 +445,8 @@ export class Connection {
     this.#board.proved(this)
   }
 
-  #subscribed(tag: number, path: string, held: number): void {
+  #subscribed(frame: Subscribe): void {
+    const { tag, path, log } = frame
     const peer = this.#peer
     if (peer === undefined) return
     if (
@@ -445,12 +460,14 @@ export class Connection {
     if (repository === undefined) return this.#refuse(refusal('UnknownRepository', path))
     this.#theirTags.set(tag, path)
     this.#theirPaths.set(path, repository)
+    this.#theirWords.set(path, frame)
     // Answered when the repository is open: only then is it known what this side holds.
     repository.ready
       .then(
         () => {
           if (this.#closed || this.#theirTags.get(tag) !== path) return
-          if (this.#board.mayRead(repository, peer) !== undefined) return this.#deny(repository, peer, held)
+          if (this.#board.mayRead(repository, peer) !== undefined)
+            return this.#deny(repository, peer, (log?.n ?? -1) + 1)
           if (this.#myTags.has(path) && !this.#declined.has(path)) this.#reconcile(repository)
           else this.subscribe(repository)
         },
@@ -478,22 +495,10 @@ export class Connection {
   #part(repository: Repository, peer: Peer, held: number): void {
     const { path } = repository
     this.#unparted.delete(path)
-    let entries: Uint8Array[] = []
-    let bytes = 0
-    const send = (): void => {
-      if (entries.length > 0) this.#send({ kind: 'farewell', path, entries })
-      entries = []
-      bytes = 0
-    }
     const all = this.#board.farewell(repository, peer, held)
     if (all.length === 0 && this.#board.isRevoked(peer) && this.#unparted.size < limits.repositoriesPerChannel)
       this.#unparted.set(path, held)
-    for (const entry of all) {
-      if (bytes + entry.length > farewellBytes) send()
-      entries.push(entry)
-      bytes += entry.length + 8
-    }
-    send()
+    for (const entries of inFrames(all)) this.#send({ kind: 'farewell', path, entries })
   }
 
   /** Ends the reconciliation of a repository. */
@@ -523,13 +528,17 @@ export class Connection {
   #reconcile(repository: Repository): void {
     const { path } = repository
     const tag = this.#myTags.get(path)
-    if (this.#reconcilers.has(path) || tag === undefined || !repository.pipeline.isOpen) return
+    const words = this.#theirWords.get(path)
+    if (this.#reconcilers.has(path) || tag === undefined || words === undefined || !repository.pipeline.isOpen) return
+    const held = this.#board.held(repository)
     const reconciler = new Reconciler({
       repository,
-      held: this.#board.held(repository),
+      held,
       runtime: this.#board.runtime,
       certificates: this.#board.certificates,
       leads: this.channel.initiator,
+      salt: this.#handshake.salt(path),
+      base: this.#board.sync === 'bloom',
       link: {
         send: (message) => this.#send({ kind: 'sync', tag, message }),
         ready: () => this.channel.buffered < limits.channelHighWater,
@@ -545,10 +554,16 @@ export class Connection {
         level: () => {
           if (this.#peer !== undefined) this.#board.level(repository, this.#peer)
         },
+        known: (known) => repository.pipeline.remember(words.store, known),
       },
     })
     this.#reconcilers.set(path, reconciler)
-    reconciler.open()
+    reconciler.open({
+      log: words.log,
+      moved: words.moved + held.moved(),
+      known: repository.pipeline.known.of(toHex(words.store)),
+      session: this.#peer?.certificate?.session,
+    })
     for (const { message } of this.#forgetEarly(path)) reconciler.message(message)
   }
 
@@ -574,9 +589,9 @@ export class Connection {
   }
 }
 
+type Subscribe = Extract<Frame, { kind: 'subscribe' }>
+
 const earlyMessages = 16
-/** Entries in one frame, bytes. */
-const farewellBytes = limits.frameBytes / 2
 /** Requests of one peer that are being judged or written. */
 const requestsAtOnce = 16
 /** Entries that a peer whose subscription ends is sent once more, in case they were still on their way. */

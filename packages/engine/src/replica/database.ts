@@ -499,6 +499,7 @@ export class Database {
       root,
       certificates,
       proof: { key, certificate: certificate?.bytes ?? null },
+      sync: this.#options.sync,
       takeRoot: (entries, publicKey) => this.#takeRoot(entries, publicKey),
       proved: (connection) => this.#proved(connection),
       quota: this.#office?.quota,
@@ -523,9 +524,8 @@ export class Database {
         if (peer.isAuthority) {
           repository.synced = true
           repository.bar(undefined)
+          this.#standing.settled(repository.path)
         }
-        // The authority holds all of it now, whatever it could not store before.
-        if (peer.isAuthority) this.#standing.settled(repository.path)
         this.#standing.tell()
       },
       left: (repository) => {

@@ -7,6 +7,7 @@ import { encode } from '../bytes/cbor.ts'
 import { limits } from '../bytes/limits.ts'
 import { isRefusal, type Refusal, refusal } from '../bytes/refusal.ts'
 import { keyId } from '../commit/commit.ts'
+import { sessionSaltBytes } from '../sync/fingerprint.ts'
 import type { Certificate } from '../trust/certificate.ts'
 import { messageOf } from '../trust/signed.ts'
 import type { Certificates } from './certificates.ts'
@@ -43,11 +44,11 @@ export interface HandshakeEnds {
   isClosed(): boolean
 }
 
-/** Entries of the root log in one frame, bytes: beside a certificate, and well below the limit of a frame. */
-const rootBytes = limits.frameBytes / 2
+/** Entries of a log in one frame, bytes: beside a certificate, and well below the limit of a frame. */
+const entriesBytes = limits.frameBytes / 2
 
 /** As many entries to each frame as it takes. */
-const inFrames = (entries: readonly Uint8Array[]): Uint8Array[][] => {
+export const inFrames = (entries: readonly Uint8Array[]): Uint8Array[][] => {
   const frames: Uint8Array[][] = []
   let room = 0
   for (const entry of entries) {
@@ -56,7 +57,7 @@ const inFrames = (entries: readonly Uint8Array[]): Uint8Array[][] => {
     if (last !== undefined && room >= 0) last.push(entry)
     else {
       frames.push([entry])
-      room = rootBytes - entry.length - 8
+      room = entriesBytes - entry.length - 8
     }
   }
   return frames
@@ -165,12 +166,24 @@ export class Handshake {
     return undefined
   }
 
+  /** 16 bytes for the conversation about a repository: they follow from both greetings, so that nobody knows them before. */
+  salt(path: string): Uint8Array {
+    return this.#board.runtime
+      .hash(encode([...this.#greetings(this.#peerGreeting ?? new Uint8Array(0)), path]))
+      .slice(0, sessionSaltBytes)
+  }
+
+  /** Hashes of both greetings, that of whoever dialled first. */
+  #greetings(peerGreeting: Uint8Array): readonly [Uint8Array, Uint8Array] {
+    const hash = (bytes: Uint8Array): Uint8Array => this.#board.runtime.hash(bytes)
+    const [mine, theirs] = [hash(this.#greeting), hash(peerGreeting)]
+    return this.#channel.initiator ? [mine, theirs] : [theirs, mine]
+  }
+
   /** What the side with that key signs: its key, both greetings, whether it dialled, and what binds it to this very connection. */
   #challenge(publicKey: Uint8Array, peerGreeting: Uint8Array, dialled: boolean): Uint8Array {
     const hash = (bytes: Uint8Array): Uint8Array => this.#board.runtime.hash(bytes)
-    const [mine, theirs] = [hash(this.#greeting), hash(peerGreeting)]
-    const greetings = this.#channel.initiator ? [mine, theirs] : [theirs, mine]
     const binding = this.#channel.binding ?? new Uint8Array(0)
-    return messageOf('proof', encode([publicKey, ...greetings, dialled, binding]), hash)
+    return messageOf('proof', encode([publicKey, ...this.#greetings(peerGreeting), dialled, binding]), hash)
   }
 }

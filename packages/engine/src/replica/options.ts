@@ -43,6 +43,8 @@ export interface DatabaseOptions {
   readonly certificateLife?: number
   /** Commits a second and repository, at most: 3 unless told. */
   readonly captureRate?: number
+  /** `'bloom'`: replicas that this one dials compare by filters alone, the base protocol. */
+  readonly sync?: 'bloom'
   /** How much one user and one address may have of the authority: `defaultRates` where not told. */
   readonly rates?: Partial<Rates>
 }

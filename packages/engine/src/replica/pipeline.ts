@@ -11,12 +11,15 @@
  * written anew without it; until that worked it is tried again.
  */
 
-import { fromHex } from '../bytes/bytes.ts'
-import { encode } from '../bytes/cbor.ts'
+import { concatBytes, fromHex } from '../bytes/bytes.ts'
+import { decode, encode } from '../bytes/cbor.ts'
 import { limits } from '../bytes/limits.ts'
+import type { Plain } from '../bytes/plain.ts'
 import { isRefusal, type Refusal, refusal, StorageError, WeftError } from '../bytes/refusal.ts'
+import { isBytes } from '../bytes/shape.ts'
 import { type Commit, format, type Position, readCommit, signedBytes } from '../commit/commit.ts'
 import { Commits } from '../graph/commits.ts'
+import type { Known } from '../sync/session.ts'
 import { AuthorityLog } from '../trust/authoritylog.ts'
 import { type Certificate, readCertificate } from '../trust/certificate.ts'
 import { type Entry, readEntry } from '../trust/entry.ts'
@@ -26,11 +29,12 @@ import { Cleaning } from './cleaning.ts'
 import type { Met } from './evidence.ts'
 import { isFirst } from './founding.ts'
 import { Journal } from './journal.ts'
+import { KnownStores, storeBytes } from './known.ts'
 import type { Files, Runtime } from './ports.ts'
 import type { Gate } from './quota.ts'
 import type { RootLog } from './rootlog.ts'
 
-export const frameKinds = { header: 0, commit: 1, certificate: 2, entry: 3 } as const
+export const frameKinds = { header: 0, commit: 1, certificate: 2, entry: 3, known: 4 } as const
 
 /** Who brought a commit: this replica, or the channel it came through. */
 export type Origin = 'local' | object
@@ -61,6 +65,7 @@ type Work =
   | { readonly kind: 'mark'; readonly through: () => void }
   | { readonly kind: 'commit'; readonly commit: Commit; readonly origin: Origin }
   | { readonly kind: 'entry'; readonly entry: Entry; readonly origin: Origin }
+  | { readonly kind: 'known'; readonly payload: Uint8Array }
 
 interface Pending {
   readonly commit: Commit
@@ -79,6 +84,9 @@ export class Pipeline {
   readonly commits = new Commits()
   readonly log: AuthorityLog
   readonly cleaning: Cleaning
+  readonly known = new KnownStores()
+  /** Names this log among all copies of the repository. */
+  store: Uint8Array
   readonly #runtime: Runtime
   readonly #root: RootLog
   readonly #certificates: Certificates
@@ -118,6 +126,7 @@ export class Pipeline {
         this.#start()
       },
     })
+    this.store = options.runtime.random(storeBytes)
     this.#runtime = options.runtime
     this.#root = options.root
     this.#certificates = options.certificates
@@ -149,9 +158,10 @@ export class Pipeline {
   async open(files: Files, name: string): Promise<void> {
     const network = this.#root.network
     if (network === undefined) throw new Error('a repository is opened after its network is known')
-    const header = encode([format, fromHex(network), this.path, this.#runtime.random(16)])
+    const fresh = encode([format, fromHex(network), this.path, concatBytes(this.store, this.#runtime.random(8))])
     const onIncident = (why: Refusal): void => this.#events.incident(why)
-    const { journal, frames, damage } = await Journal.open(files, name, { header, onIncident })
+    const { journal, header, frames, damage } = await Journal.open(files, name, { header: fresh, onIncident })
+    this.store = storeIn(header) ?? this.store
     if (this.#closing) {
       await journal.close()
       throw new WeftError('Closed', this.path)
@@ -181,7 +191,8 @@ export class Pipeline {
           this.#certificates.keep(certificate)
           this.#certified.add(certificate.session)
         }
-      } else if (frame.kind === frameKinds.commit) {
+      } else if (frame.kind === frameKinds.known) this.known.read(frame.payload, this.commits.size)
+      else if (frame.kind === frameKinds.commit) {
         const read = readCommit(frame.payload, hash)
         const commit = isRefusal(read) ? read : cleaning.strip(read)
         if (commit !== read) cleaning.due()
@@ -217,6 +228,14 @@ export class Pipeline {
   /** Puts an entry this replica signed as the authority on the road. */
   submitEntry(entry: Entry): void {
     this.#work.push({ kind: 'entry', entry, origin: 'local' })
+    this.#start()
+  }
+
+  /** Remembers where this replica stood when it was level with that store. */
+  remember(store: Uint8Array, known: Known): void {
+    const payload = this.known.remember(store, known)
+    if (payload === undefined) return
+    this.#work.push({ kind: 'known', payload })
     this.#start()
   }
 
@@ -408,6 +427,10 @@ export class Pipeline {
         marks.push(work.through)
         continue
       }
+      if (work.kind === 'known') {
+        frames.push({ kind: frameKinds.known, payload: work.payload })
+        continue
+      }
       if (work.kind === 'entry') {
         if (this.#stageEntry(work.entry, work.origin)) {
           entries.push(work)
@@ -560,4 +583,11 @@ export class Pipeline {
     for (const work of this.#work.splice(0)) if (work.kind === 'mark') work.through()
     await this.#journal?.close()
   }
+}
+
+/** The beginning of what was drawn for a log when it was made. */
+const storeIn = (header: Uint8Array | undefined): Uint8Array | undefined => {
+  const plain = header && decode(header)
+  const drawn = Array.isArray(plain) ? (plain as readonly Plain[])[3] : undefined
+  return isBytes(drawn) && drawn.length >= storeBytes ? drawn.slice(0, storeBytes) : undefined
 }

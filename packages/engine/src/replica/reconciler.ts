@@ -3,13 +3,14 @@
  * wait while the channel is full, as effects and not as bytes.
  */
 
+import { fromHex } from '../bytes/bytes.ts'
 import { limits } from '../bytes/limits.ts'
 import type { Plain } from '../bytes/plain.ts'
 import { isRefusal, type Refusal, refusal } from '../bytes/refusal.ts'
 import { fingerprint } from '../sync/fingerprint.ts'
 import type { Held } from '../sync/held.ts'
-import { decodeMessage, type Entries, encodeMessage } from '../sync/message.ts'
-import type { Effect, Event, Session } from '../sync/session.ts'
+import { decodeMessage, type Entries, encodeMessage, prefixBytes } from '../sync/message.ts'
+import type { Effect, Event, Known, Meeting, Session } from '../sync/session.ts'
 import { start, step } from '../sync/step.ts'
 import type { Certificates } from './certificates.ts'
 import type { Runtime } from './ports.ts'
@@ -22,6 +23,9 @@ export class HeldCommits implements Held {
   readonly #runtime: Runtime
   #fingerprint: Uint8Array | undefined
   #fingerprinted = -1
+  readonly #digests = new Map<string, readonly [number, number]>()
+  /** Hashes of whole blocks of ids, each over the one before. */
+  readonly #blocks: Uint8Array[] = []
 
   constructor(repository: Repository, runtime: Runtime) {
     this.#repository = repository
@@ -42,6 +46,48 @@ export class HeldCommits implements Held {
 
   count(): number {
     return this.#commits.size
+  }
+
+  digest(chain: string): readonly [number, number] {
+    let digest = this.#digests.get(chain)
+    if (digest === undefined) {
+      const view = new DataView(this.#runtime.hash(fromHex(chain)).slice(0, 8).buffer)
+      digest = [view.getUint32(0, true), view.getUint32(4, true)]
+      this.#digests.set(chain, digest)
+    }
+    return digest
+  }
+
+  /** Chains with commits that no checkpoint covers, or of which what is covered is not here. */
+  moved(): number {
+    const { log } = this.#repository.pipeline
+    const moved = new Set(log.covered.keys())
+    for (const { chain, id } of this.heads()) {
+      if (log.covered.get(chain)?.id === id) moved.delete(chain)
+      else moved.add(chain)
+    }
+    return moved.size
+  }
+
+  chainOf(id: string): string | undefined {
+    return this.#commits.get(id)?.chain
+  }
+
+  prefixHash(place: number): Uint8Array | undefined {
+    if (place > this.count()) return undefined
+    const hash = (before: Uint8Array, from: number, to: number): Uint8Array => {
+      const bytes = new Uint8Array(32 * (1 + to - from))
+      bytes.set(before)
+      for (let index = from; index < to; index++) {
+        const commit = this.#commits.at(index)
+        if (commit !== undefined) bytes.set(fromHex(commit.id), 32 * (1 + index - from))
+      }
+      return this.#runtime.hash(bytes)
+    }
+    const whole = Math.floor(place / blockIds)
+    for (let block = this.#blocks.length; block < whole; block++)
+      this.#blocks.push(hash(this.#blocks.at(-1) ?? noBlock, block * blockIds, (block + 1) * blockIds))
+    return hash(this.#blocks[whole - 1] ?? noBlock, whole * blockIds, place).slice(0, prefixBytes)
   }
 
   has(id: string): boolean {
@@ -104,6 +150,10 @@ export class HeldCommits implements Held {
   }
 }
 
+/** Ids hashed at once for the hash of a prefix. */
+const blockIds = 1_024
+const noBlock = new Uint8Array(32)
+
 /** Bytes a certificate takes in a message, at most. */
 const certificateRoom = 1_024
 
@@ -122,6 +172,8 @@ export interface ReconcilerLink {
   /** The peer could not keep what this replica sent. */
   refused(why: Refusal, ids: readonly string[]): void
   level(): void
+  /** To be remembered of the peer's store. */
+  known(known: Known): void
 }
 
 export class Reconciler {
@@ -145,6 +197,10 @@ export class Reconciler {
     runtime: Runtime
     certificates: Certificates
     leads: boolean
+    /** 16 bytes, the same on both sides of the channel and nowhere else. */
+    salt: Uint8Array
+    /** Filters alone. */
+    base: boolean
     link: ReconcilerLink
   }) {
     this.repository = options.repository
@@ -152,11 +208,11 @@ export class Reconciler {
     this.#runtime = options.runtime
     this.#certificates = options.certificates
     this.#link = options.link
-    this.#session = start(options.leads)
+    this.#session = start(options.leads, options.salt, options.base)
   }
 
-  open(): void {
-    this.#take({ kind: 'open' })
+  open(meeting: Meeting): void {
+    this.#take({ kind: 'open', ...meeting })
   }
 
   message(plain: Plain): void {
@@ -226,6 +282,9 @@ export class Reconciler {
       case 'level':
         this.isLevel = true
         this.#link.level()
+        break
+      case 'known':
+        this.#link.known(effect.known)
         break
       case 'refused':
         this.#link.refused(refusal(effect.code), effect.ids)

@@ -8,7 +8,8 @@
  *     3 certified = certificate
  *     4 refused   = code, about
  *     5 beat                                     nothing else was sent for a while
- *     6 subscribe = tag, repository path, entries held of its log    from now on the sender names the repository by this number
+ *     6 subscribe = tag, repository path, [epoch, n, hash] | null, moved, store     from now on the sender names the repository by this number;
+ *                   its position in the log, chains that no checkpoint covers as they are here (a hint), the name of its store (8 bytes)
  *     7 sync      = tag, message                 a message of `sync`, about the repository the sender named so
  *     8 root      = [root entry, ...]            the root log grew
  *     9 unsubscribe = tag
@@ -24,6 +25,8 @@ import { fromHex, toHex, utf8Length } from '../bytes/bytes.ts'
 import { decode, encode, type Plain } from '../bytes/cbor.ts'
 import { limits } from '../bytes/limits.ts'
 import { type Code, catalogue, isRefusal, type Refusal, refusal } from '../bytes/refusal.ts'
+import type { Position } from '../commit/commit.ts'
+import { storeBytes } from './known.ts'
 
 export const protocolVersion = 1
 
@@ -46,7 +49,14 @@ export type Frame =
   | { readonly kind: 'certified'; readonly certificate: Uint8Array }
   | { readonly kind: 'refused'; readonly code: Code; readonly about: string }
   | { readonly kind: 'beat' }
-  | { readonly kind: 'subscribe'; readonly tag: number; readonly path: string; readonly held: number }
+  | {
+      readonly kind: 'subscribe'
+      readonly tag: number
+      readonly path: string
+      readonly log: Position | undefined
+      readonly moved: number
+      readonly store: Uint8Array
+    }
   | { readonly kind: 'sync'; readonly tag: number; readonly message: Plain }
   | { readonly kind: 'root'; readonly entries: readonly Uint8Array[] }
   | { readonly kind: 'unsubscribe'; readonly tag: number }
@@ -83,7 +93,7 @@ export const encodeFrame = (number: number, frame: Frame): Uint8Array => {
       case 'beat':
         return [5]
       case 'subscribe':
-        return [6, frame.tag, frame.path, frame.held]
+        return [6, frame.tag, frame.path, encodePosition(frame.log), frame.moved, frame.store]
       case 'sync':
         return [7, frame.tag, frame.message]
       case 'root':
@@ -138,8 +148,27 @@ const bytesList = (value: Plain | undefined): Uint8Array[] | undefined => {
   return list
 }
 
+const encodePosition = (position: Position | undefined): Plain =>
+  position === undefined ? null : [position.epoch, position.n, fromHex(position.hash)]
+
+const readSubscribe = (
+  tag: Plain | undefined,
+  path: Plain | undefined,
+  log: Plain | undefined,
+  moved: Plain | undefined,
+  store: Plain | undefined,
+): Frame | undefined => {
+  if (!isCount(tag, limits.repositoriesPerChannel) || !isText(path) || !isCount(moved)) return undefined
+  if (!isBytes(store, storeBytes)) return undefined
+  if (log === null) return { kind: 'subscribe', tag, path, log: undefined, moved, store }
+  if (!Array.isArray(log) || log.length !== 3) return undefined
+  const [epoch, n, hash] = log as readonly Plain[]
+  if (!isCount(epoch) || !isCount(n) || !isBytes(hash, 32)) return undefined
+  return { kind: 'subscribe', tag, path, log: { epoch, n, hash: toHex(hash) }, moved, store }
+}
+
 /** Fields of each kind, number and kind included. */
-const fieldCounts: readonly number[] = [7, 6, 4, 3, 4, 2, 5, 4, 3, 3, 5, 6, 4, 3]
+const fieldCounts: readonly number[] = [7, 6, 4, 3, 4, 2, 7, 4, 3, 3, 5, 6, 4, 3]
 
 /** Reads a frame; `number` is the one expected. */
 export const decodeFrame = (bytes: Uint8Array, number: number): Frame | Refusal => {
@@ -174,9 +203,7 @@ export const decodeFrame = (bytes: Uint8Array, number: number): Frame | Refusal 
     case 5:
       return { kind: 'beat' }
     case 6:
-      return isCount(a, limits.repositoriesPerChannel) && isText(b) && isCount(c)
-        ? { kind: 'subscribe', tag: a, path: b, held: c }
-        : malformed
+      return readSubscribe(a, b, c, d, e) ?? malformed
     case 7:
       return isCount(a, limits.repositoriesPerChannel) && b !== undefined
         ? { kind: 'sync', tag: a, message: b }

@@ -59,9 +59,9 @@ test('the fingerprint is the hash of the sorted tips, whatever their order', () 
         .sort()
         .join(''),
     ),
-  ).slice(0, 16)
+  )
   expect(toHex(fingerprint(heads, hash))).toBe(toHex(expected))
   expect(toHex(fingerprint([...heads].reverse(), hash))).toBe(toHex(expected))
   expect(toHex(fingerprint(heads.slice(1), hash))).not.toBe(toHex(expected))
-  expect(toHex(fingerprint([], hash))).toBe(toHex(hash(new Uint8Array(0)).slice(0, 16)))
+  expect(toHex(fingerprint([], hash))).toBe(toHex(hash(new Uint8Array(0))))
 })

@@ -10,19 +10,24 @@ export interface Held {
   /** The tips of all chains; of a forked chain, each branch's. */
   heads(): Iterable<Head>
   headsOf(chain: string): readonly Head[]
+  /** The first 8 bytes of SHA-256 over a chain's name, as two numbers, little-endian: whoever makes chains cannot choose it. */
+  digest(chain: string): readonly [number, number]
   /** Commits. */
   count(): number
   has(id: string): boolean
   /** The commit before a held one in its chain; undefined for the first. */
   previous(id: string): string | undefined
+  chainOf(id: string): string | undefined
   /** Place of a held commit in the order of admission, which is closed under causality. */
   arrivalIndex(id: string): number
   /** Ids in the order of admission: up to `limit` of them, from place `from`. */
   arrival(from: number, limit: number): readonly string[]
   /** Bytes that sending a held commit takes, with its session's certificate where it is the first of its chain. */
   size(id: string): number
-  /** `fingerprint(heads)`; kept by the store until its tips change. */
+  /** `fingerprint(heads)`, 32 bytes; kept by the store until its tips change. */
   fingerprint(): Uint8Array
+  /** A hash of the first so many ids in the order of admission, `prefixBytes` long; undefined beyond what is held. */
+  prefixHash(place: number): Uint8Array | undefined
   /** Position of the newest entry of the repository's authority log; undefined while it is empty. */
   logPosition(): Position | undefined
   /** Hash (hex) of the entry at place n, and the bytes of all from there on. The first place is 0. */

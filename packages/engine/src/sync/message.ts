@@ -1,18 +1,18 @@
 import { fromHex, toHex } from '../bytes/bytes.ts'
 import { limits } from '../bytes/limits.ts'
 import type { Plain } from '../bytes/plain.ts'
-import { type Code, catalogue, type Refusal, refusal } from '../bytes/refusal.ts'
-import { isBoolean, isBytes, isBytesUpTo, isInteger, isList, isListOf, isMap, isText } from '../bytes/shape.ts'
-import type { Position } from '../commit/commit.ts'
+import { type Code, catalogue, isRefusal, type Refusal, refusal } from '../bytes/refusal.ts'
+import { isBoolean, isBytes, isBytesUpTo, isInteger, isList, isListOf, isText } from '../bytes/shape.ts'
 import { type Filter, filterBytes, mostTips, saltBytes } from './filter.ts'
 import { fingerprintBytes } from './fingerprint.ts'
+import { decodeSums, encodeSums, mostMoved, mostSums, type Sums } from './sums.ts'
 
 /**
  * The messages of reconciliation, about one repository over one channel. Each is an array whose first item is its
  * number. One side leads (the one that dialled), the other follows; both may push.
  *
- *   0 hello        fingerprint, count, log position or null, ext
- *                  Both, first. `ext` is an empty map until a later rung fills it.
+ *   0 hello        fingerprint, empty, sketch
+ *                  Both, first. `sketch` of the leader: sums as bytes, a cursor [place, hash], or null; the follower's is null.
  *   1 entries      from, [entry...]
  *                  Both, after hello and whenever the authority log grows.
  *   2 filter       round, salt, count, hashes, bits
@@ -25,16 +25,33 @@ import { fingerprintBytes } from './fingerprint.ts'
  *   5 push         round, last, [index...], [commit...], [certificate...]
  *                  Commits, parents first. `last` ends the answer to a want and lists the wants of which no place is
  *                  known. Round 0 is live.
- *   6 fingerprint  round, fingerprint, moved
- *                  The leader closes a round; the follower answers. `moved`: commits came in from elsewhere since the
- *                  fingerprint before.
+ *   6 fingerprint  round, fingerprint | null, moved, cursor | null
+ *                  The leader closes a round; the follower answers, with null for the same, and then with a cursor into
+ *                  what it holds. `moved`: commits came in from elsewhere since the fingerprint before.
  *   7 refused      code, [id...]
  *                  What was sent could not be kept.
  *   8 rest         round
  *                  The leader gives up until something changes.
+ *   9 sums         round, sums
+ *                  Whoever cannot tell from the other's sums what differs answers with more of its own; none: a filter
+ *                  is wanted.
+ *   10 vector      round, vector
+ *                  The same with all heads, compressed.
+ *   11 moved       round, rest, [key, held, id...], pushes
+ *                  Whoever could tell says where it is behind: chains by their key of this round, how many of their
+ *                  commits it holds, and the beginning of the last one's id (empty with none); `rest` are the
+ *                  coefficients of the polynomial whose roots are the keys that it does not hold. `pushes`: its push follows.
  *
  * A conversation: hello both ways. Equal fingerprints: silence. One side without commits: the other pushes all it has.
- * Otherwise rounds of
+ * Otherwise the first round begins with what the leader's hello sketched
+ *
+ *   leader    hello (sums) ->
+ *             <- moved, push (last)         or sums, or a vector, which the leader answers in the same way
+ *             push (last) ->
+ *             fingerprint ->
+ *             <- fingerprint
+ *
+ * and what it leaves, or everything when it sketched nothing (the base protocol), is settled by rounds of
  *
  *   leader    filter ->
  *             <- filter, heads (the follower's tips that missed)
@@ -53,13 +70,33 @@ import { fingerprintBytes } from './fingerprint.ts'
  * when the leader's filter has no bits, all names of the round are whole (40 and 32 bytes), so that nobody gains by
  * mining names that begin alike.
  */
-export type Message = Hello | Entries | FilterMessage | Heads | Want | Push | FingerprintMessage | Refused | Rest
+export type Message =
+  | Hello
+  | Entries
+  | FilterMessage
+  | Heads
+  | Want
+  | Push
+  | FingerprintMessage
+  | Refused
+  | Rest
+  | SumsMessage
+  | VectorMessage
+  | Moved
+
+/** A place in somebody's order of admission: how many commits, and a hash of their ids. */
+export interface Cursor {
+  readonly place: number
+  /** `prefixBytes`. */
+  readonly hash: Uint8Array
+}
 
 export interface Hello {
   readonly kind: 'hello'
   readonly fingerprint: Uint8Array
-  readonly count: number
-  readonly log: Position | undefined
+  /** Whether the sender holds no commit. */
+  readonly empty: boolean
+  readonly sketch: Sums | Cursor | undefined
 }
 
 export interface Entries {
@@ -119,8 +156,10 @@ export interface Push {
 export interface FingerprintMessage {
   readonly kind: 'fingerprint'
   readonly round: number
-  readonly fingerprint: Uint8Array
+  /** Undefined: the same as the leader's. */
+  readonly fingerprint: Uint8Array | undefined
   readonly moved: boolean
+  readonly cursor: Cursor | undefined
 }
 
 export interface Refused {
@@ -134,6 +173,39 @@ export interface Rest {
   readonly round: number
 }
 
+export interface SumsMessage {
+  readonly kind: 'sums'
+  readonly round: number
+  readonly sums: Sums
+}
+
+export interface VectorMessage {
+  readonly kind: 'vector'
+  readonly round: number
+  readonly bits: Uint8Array
+}
+
+/** Where its sender is behind in a chain. */
+export interface Behind {
+  readonly key: number
+  /** How many commits of the chain it holds. */
+  readonly held: number
+  /** The last one's id, its first `shortIdBytes` bytes in hex; empty when it holds none. */
+  readonly id: string
+}
+
+export interface Moved {
+  readonly kind: 'moved'
+  readonly round: number
+  readonly rest: readonly number[]
+  readonly behind: readonly Behind[]
+  /** Whether a push follows, ended by `last`. */
+  readonly pushes: boolean
+}
+
+/** Bytes of an id in `moved`. */
+export const shortIdBytes = 4
+export const prefixBytes = 4
 export const shortNameBytes = 8
 const chainBytes = 40
 const idBytes = 32
@@ -156,8 +228,9 @@ export const shortId = (id: string): string => id.slice(0, 2 * shortNameBytes)
 export const encodeMessage = (message: Message): Plain => {
   switch (message.kind) {
     case 'hello': {
-      const log = message.log && [message.log.epoch, message.log.n, fromHex(message.log.hash)]
-      return [0, message.fingerprint, message.count, log ?? null, new Map()]
+      const { sketch } = message
+      const sketched = sketch === undefined ? null : 'place' in sketch ? encodeCursor(sketch) : encodeSums(sketch)
+      return [0, message.fingerprint, message.empty, sketched]
     }
     case 'entries':
       return [1, message.from, message.entries]
@@ -182,13 +255,33 @@ export const encodeMessage = (message: Message): Plain => {
     case 'push':
       return [5, message.round, message.last, message.unknown, message.commits, message.certificates]
     case 'fingerprint':
-      return [6, message.round, message.fingerprint, message.moved]
+      return [
+        6,
+        message.round,
+        message.fingerprint ?? null,
+        message.moved,
+        message.cursor === undefined ? null : encodeCursor(message.cursor),
+      ]
     case 'refused':
       return [7, message.code, message.ids.map(fromHex)]
     case 'rest':
       return [8, message.round]
+    case 'sums':
+      return [9, message.round, encodeSums(message.sums)]
+    case 'vector':
+      return [10, message.round, message.bits]
+    case 'moved':
+      return [
+        11,
+        message.round,
+        encodeSums(Uint32Array.from(message.rest)),
+        message.behind.flatMap(({ key, held, id }) => [key, held, fromHex(id)]),
+        message.pushes,
+      ]
   }
 }
+
+const encodeCursor = ({ place, hash }: Cursor): Plain => [place, hash]
 
 /**
  * The message, or why it is refused. Everything in it is within its limits; whether it belongs here is the machine's to
@@ -211,15 +304,21 @@ const isByteString = (value: Plain): value is Uint8Array => isBytesUpTo(value, l
 const isId = (value: Plain): value is Uint8Array => isBytes(value, idBytes)
 const isCode = (value: Plain | undefined): value is Code => isText(value, 64) && Object.hasOwn(catalogue, value)
 
+const isCursor = (value: Plain | undefined): value is readonly [number, Uint8Array] =>
+  isList(value, 2, 2) && isCount(value[0]) && isBytes(value[1], prefixBytes)
+
+const readSums = (bytes: Uint8Array, most: number): Sums | undefined => {
+  const sums = bytes.length <= 4 * most ? decodeSums(bytes) : undefined
+  return sums === undefined || isRefusal(sums) ? undefined : sums
+}
+
 const readHello = (fields: Fields): Hello | undefined => {
-  const [, fingerprint, count, log, ext] = fields
-  if (fields.length !== 5 || !isBytes(fingerprint, fingerprintBytes) || !isCount(count)) return undefined
-  if (!isMap(ext, 0)) return undefined
-  if (log === null) return { kind: 'hello', fingerprint, count, log: undefined }
-  if (!isList(log, 3, 3)) return undefined
-  const [epoch, n, hash] = log
-  if (!isCount(epoch) || !isCount(n) || !isBytes(hash, 32)) return undefined
-  return { kind: 'hello', fingerprint, count, log: { epoch, n, hash: toHex(hash) } }
+  const [, fingerprint, empty, sketch] = fields
+  if (fields.length !== 4 || !isBytes(fingerprint, fingerprintBytes) || !isBoolean(empty)) return undefined
+  if (sketch === null) return { kind: 'hello', fingerprint, empty, sketch: undefined }
+  if (isCursor(sketch)) return { kind: 'hello', fingerprint, empty, sketch: { place: sketch[0], hash: sketch[1] } }
+  const sums = sketch instanceof Uint8Array && sketch.length > 0 ? readSums(sketch, mostSums) : undefined
+  return sums && { kind: 'hello', fingerprint, empty, sketch: sums }
 }
 
 const readEntries = (fields: Fields): Entries | undefined => {
@@ -285,10 +384,17 @@ const readPush = (fields: Fields): Push | undefined => {
 }
 
 const readFingerprint = (fields: Fields): FingerprintMessage | undefined => {
-  const [, round, fingerprint, moved] = fields
-  if (fields.length !== 4 || !isCount(round) || !isBytes(fingerprint, fingerprintBytes) || !isBoolean(moved))
-    return undefined
-  return { kind: 'fingerprint', round, fingerprint, moved }
+  const [, round, fingerprint, moved, cursor] = fields
+  if (fields.length !== 5 || !isCount(round) || !isBoolean(moved)) return undefined
+  if (fingerprint !== null && !isBytes(fingerprint, fingerprintBytes)) return undefined
+  if (cursor !== null && !isCursor(cursor)) return undefined
+  return {
+    kind: 'fingerprint',
+    round,
+    fingerprint: fingerprint ?? undefined,
+    moved,
+    cursor: cursor === null ? undefined : { place: cursor[0], hash: cursor[1] },
+  }
 }
 
 const readRefused = (fields: Fields): Refused | undefined => {
@@ -302,6 +408,37 @@ const readRest = (fields: Fields): Rest | undefined => {
   return fields.length === 2 && isRound(round) ? { kind: 'rest', round } : undefined
 }
 
+const readSumsMessage = (fields: Fields): SumsMessage | undefined => {
+  const [, round, bytes] = fields
+  if (fields.length !== 3 || !isRound(round) || !(bytes instanceof Uint8Array)) return undefined
+  const sums = readSums(bytes, mostSums)
+  return sums && { kind: 'sums', round, sums }
+}
+
+const readVector = (fields: Fields): VectorMessage | undefined => {
+  const [, round, bits] = fields
+  if (fields.length !== 3 || !isRound(round) || !isBytesUpTo(bits, limits.frameBytes)) return undefined
+  return { kind: 'vector', round, bits }
+}
+
+const readMoved = (fields: Fields): Moved | undefined => {
+  const [, round, rest, list, pushes] = fields
+  if (fields.length !== 5 || !isBoolean(pushes) || !isRound(round) || !(rest instanceof Uint8Array)) return undefined
+  const coefficients = readSums(rest, mostMoved(mostSums))
+  if (coefficients === undefined || !isList(list, 0, 3 * limits.headsPerMessage) || list.length % 3 !== 0)
+    return undefined
+  const behind: Behind[] = []
+  for (let i = 0; i < list.length; i += 3) {
+    const key = list[i]
+    const held = list[i + 1]
+    const id = list[i + 2]
+    if (!isInteger(key, 0, Number.MAX_SAFE_INTEGER) || !isCount(held)) return undefined
+    if (!isBytes(id, held === 0 ? 0 : shortIdBytes)) return undefined
+    behind.push({ key, held, id: toHex(id) })
+  }
+  return { kind: 'moved', round, rest: [...coefficients], behind, pushes }
+}
+
 const readers: readonly ((fields: Fields) => Message | undefined)[] = [
   readHello,
   readEntries,
@@ -312,4 +449,7 @@ const readers: readonly ((fields: Fields) => Message | undefined)[] = [
   readFingerprint,
   readRefused,
   readRest,
+  readSumsMessage,
+  readVector,
+  readMoved,
 ]

@@ -1,14 +1,34 @@
 import type { Code } from '../bytes/refusal.ts'
+import type { Position } from '../commit/commit.ts'
 import type { Head } from '../graph/commits.ts'
 import type { Filter } from './filter.ts'
-import type { Message, Name, Wanted } from './message.ts'
+import type { Cursor, Message, Name, Wanted } from './message.ts'
 import type { Recent } from './recent.ts'
 
 /** What the state machine of `step.ts` remembers, takes in and gives out. All of it is plain and read-only. */
 
+/** What each side said of itself before, when it named the repository. */
+export interface Meeting {
+  /** The peer's position in the authority log; undefined for an empty one. */
+  readonly log: Position | undefined
+  /** At most so many chains differ on the two sides, as far as checkpoints tell. A hint. */
+  readonly moved: number
+  /** Where this side stood when it was last level with the peer's store, and knew. The leader's alone. */
+  readonly known: Known | undefined
+  /** The peer's session, whose own commits it is not sent back. */
+  readonly session: string | undefined
+}
+
+export interface Known {
+  /** All of the peer's commits up to there are held here. */
+  readonly cursor: Cursor
+  /** So many of this side's commits, in its order, the peer held then. */
+  readonly count: number
+}
+
 /** What comes in. `open` is first. */
 export type Event =
-  | { readonly kind: 'open' }
+  | ({ readonly kind: 'open' } & Meeting)
   | { readonly kind: 'message'; readonly message: Message }
   /** Newly admitted and durable here: made here, sent by this peer, or come another way. */
   | { readonly kind: 'admitted'; readonly ids: readonly string[]; readonly origin: 'local' | 'peer' | 'other' }
@@ -43,6 +63,8 @@ export type Effect =
   | { readonly kind: 'wake'; readonly after: number }
   /** Both hold the same commits. */
   | { readonly kind: 'level' }
+  /** To be remembered for the next meeting with this store: it may be written at any time after what it speaks of. */
+  | { readonly kind: 'known'; readonly known: Known }
   /** No progress: quiet until something changes. `missing` are the peer's heads that could not be had. */
   | { readonly kind: 'rest'; readonly missing: readonly string[] }
   /** The peer could not keep what was sent. */
@@ -51,7 +73,7 @@ export type Effect =
 
 /**
  *   greeting    hello sent, theirs awaited            following   the follower, until it is level or the leader rests
- *   asking      filter sent, their heads awaited      fetching    commits, or a want, awaited
+ *   asking      sketch or filter sent, and awaited    fetching    commits, or a want, awaited
  *   comparing   fingerprint sent, theirs awaited      waiting     for the next round's time
  *   level       equal; commits are pushed live        resting     no progress; quiet
  */
@@ -71,11 +93,17 @@ export interface Session {
   /** True on one side of the channel, false on the other. */
   readonly leads: boolean
   readonly phase: Phase
+  /** Keys what stands for heads, and the fingerprints. */
+  readonly salt: Uint8Array
+  /** Filters alone: the base protocol. */
+  readonly base: boolean
+  readonly meeting: Meeting
   /** The latest round; and, for the follower, the latest whose fingerprint it answered. */
   readonly round: number
   readonly compared: number
 
-  /** Count in my hello, my last fingerprint sent, theirs before the last comparison. */
+  /** Whether I had no commit at my hello; my last fingerprint sent, and how many commits I held then; theirs before the last comparison. */
+  readonly empty: boolean
   readonly count: number
   readonly mine: Uint8Array
   readonly theirs: Uint8Array
@@ -89,6 +117,13 @@ export interface Session {
   /** `admit` effects that are not settled. */
   readonly unsettled: number
 
+  /** What this round goes by. A cursor round leaves my own commits from a place on to be sent. */
+  readonly rung: 'none' | 'cursor' | 'sketch' | 'filter'
+  /** The most sums that went either way in this round, or infinity after a vector. */
+  readonly sketched: number
+  /** How many heads were in my vector. */
+  readonly vector: number | undefined
+  readonly unsent: number | undefined
   /** Their filter of this round. */
   readonly filter: Filter | undefined
   /** Heads they named in this round, and whether those are all. */
@@ -107,7 +142,7 @@ export interface Session {
   readonly awaitsWant: boolean
 
   /**
-   * Rounds with a filter since they were last level; of those, the last ones in which nothing changed; comparisons
+   * Rounds since they were last level; of those, the last ones in which nothing changed; comparisons
    * since the last.
    */
   readonly rounds: number

@@ -1,0 +1,139 @@
+import { limits } from '../bytes/limits.ts'
+import type { Head } from '../graph/commits.ts'
+import { answerWant, compareHeads, headsInMessages, inArrivalOrder, wantsInMessages, withLocators } from './answer.ts'
+import { exactFilter, hits, makeFilter, refuseFilter, saltBytes } from './filter.ts'
+import type { FilterMessage, Heads, Name, Push, Want, Wanted } from './message.ts'
+import { shortChain, shortId } from './message.ts'
+import { mayBegin, noRound, pushIds, type Turn } from './turn.ts'
+
+/** The rounds that go by filters and lists of heads: the base protocol, which settles whatever differs. */
+
+const headsPerRound = 32 * limits.headsPerMessage
+
+export const filterOfLeader = (turn: Turn, message: FilterMessage): void => {
+  const { hash, random } = turn.around
+  const { round, filter } = message
+  if (round <= turn.session.round || !mayBegin(turn)) return
+  const refused = refuseFilter(filter)
+  if (refused) {
+    turn.offence(refused)
+    return
+  }
+  const tips = [...turn.held.heads()]
+  const exact = filter.bits.length === 0
+  const salt = random(saltBytes)
+  const own = exact ? exactFilter(salt) : makeFilter(tips.map(idOf), salt, hash)
+  turn.set({ ...noRound, phase: 'following', round, filter, busy: true, owed: undefined, deadline: undefined })
+  turn.send({ kind: 'filter', round, filter: own })
+  offer(
+    turn,
+    tips.filter((tip) => !hits(filter, tip.id, hash)),
+    exact,
+  )
+}
+
+export const filterOfFollower = (turn: Turn, message: FilterMessage): void => {
+  if (turn.session.phase !== 'asking' || message.round !== turn.session.round || turn.session.rung !== 'filter') return
+  if (turn.session.filter !== undefined) return
+  const refused = refuseFilter(message.filter)
+  if (refused) {
+    turn.offence(refused)
+    return
+  }
+  turn.set({ filter: message.filter })
+}
+
+export const offer = (turn: Turn, heads: readonly Head[], exact: boolean): void => {
+  // More than a round holds: any of them, other ones each time.
+  const from =
+    heads.length > headsPerRound ? new DataView(turn.around.random(4).slice().buffer).getUint32(0) % heads.length : 0
+  const offered = [...heads.slice(from), ...heads.slice(0, from)].slice(0, headsPerRound)
+  turn.set({ offered, answered: new Map(), asked: [] })
+  const names = offered.map(
+    (head): Name => (exact ? head : { chain: shortChain(head.chain), seq: head.seq, id: shortId(head.id) }),
+  )
+  const { round } = turn.session
+  const runs = headsInMessages(names)
+  if (runs.length === 0) turn.send({ kind: 'heads', round, more: false, heads: [] })
+  for (const [i, run] of runs.entries()) turn.send({ kind: 'heads', round, more: i < runs.length - 1, heads: run })
+}
+
+export const headsCame = (turn: Turn, message: Heads): void => {
+  const { session } = turn
+  if (message.round !== session.round || session.complete) return
+  if (session.leads ? session.phase !== 'asking' : session.filter === undefined) return
+  const listed = [...session.listed, ...message.heads]
+  if (listed.length > headsPerRound) {
+    turn.offence({ code: 'TooMany', about: 'heads' })
+    return
+  }
+  turn.set({ listed, complete: !message.more })
+  if (message.more) return
+  const { push, pushed, wants, named } = compareHeads(listed, turn.held)
+  pushIds(turn, session.round, push, false)
+  turn.set({ wanted: wants.map((want) => want.index) })
+  if (!session.leads || wants.length > 0) askFor(turn, wants)
+  if (!session.leads) return
+  turn.set({ phase: 'fetching' })
+  const { filter } = session
+  // Without a filter that can be trusted, the other's heads are all there is to go by.
+  if (filter === undefined) return
+  const { hash } = turn.around
+  const silent = [...turn.held.heads()].filter(
+    (tip) => !pushed.has(tip.id) && !named.has(tip.id) && !hits(filter, tip.id, hash),
+  )
+  if (silent.length === 0) return
+  turn.set({ awaitsWant: true })
+  offer(turn, silent, filter.bits.length === 0)
+}
+
+export const askFor = (turn: Turn, wants: readonly Wanted[]): void => {
+  const { round } = turn.session
+  turn.set({ asks: turn.session.asks + 1, awaitsPush: wants.length > 0 })
+  const runs = wantsInMessages(wants)
+  if (runs.length === 0) turn.send({ kind: 'want', round, more: false, wants: [] })
+  for (const [i, run] of runs.entries()) turn.send({ kind: 'want', round, more: i < runs.length - 1, wants: run })
+}
+
+export const wantCame = (turn: Turn, message: Want): void => {
+  const { session } = turn
+  if (message.round !== session.round || session.offered.length === 0) return
+  const asked = [...session.asked, ...message.wants]
+  if (asked.length > session.offered.length) {
+    turn.offence({ code: 'TooMany', about: 'wants' })
+    return
+  }
+  turn.set({ asked: message.more ? asked : [] })
+  if (message.more) return
+  const answered = new Map(session.answered)
+  const ids: string[] = []
+  const unknown: number[] = []
+  for (const want of asked) {
+    const tip = session.offered[want.index]
+    const times = answered.get(want.index) ?? 0
+    if (tip === undefined || times > 1) continue
+    answered.set(want.index, times + 1)
+    const stretch = answerWant(want, tip, turn.held)
+    if (stretch) for (const id of stretch) ids.push(id)
+    else if (times === 0) unknown.push(want.index)
+    else for (const id of answerWant({ ...want, held: [] }, tip, turn.held) ?? []) ids.push(id)
+  }
+  turn.set({ answered, awaitsWant: session.awaitsWant && unknown.length > 0 })
+  if (asked.length > 0) pushIds(turn, session.round, inArrivalOrder(ids, turn.held), true, unknown)
+}
+
+export const pushCame = (turn: Turn, message: Push): void => {
+  if (message.commits.length > 0 || message.certificates.length > 0) {
+    turn.set({ unsettled: turn.session.unsettled + 1 })
+    turn.effects.push({ kind: 'admit', commits: message.commits, certificates: message.certificates })
+  }
+  const { session } = turn
+  if (!message.last || message.round !== session.round || !session.awaitsPush) return
+  const asked = new Set(session.wanted)
+  const unknown = session.asks === 1 ? [...new Set(message.unknown)].filter((index) => asked.has(index)) : []
+  const wants = withLocators(unknown, session.listed, turn.held)
+  if (wants.length > 0) askFor(turn, wants)
+  else turn.set({ awaitsPush: false })
+}
+
+export const idOf = (head: Head): string => head.id
