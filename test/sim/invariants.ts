@@ -24,7 +24,7 @@ import { decode, type Plain } from '../../packages/engine/src/bytes/cbor.ts'
 import { sessionId, signedBytes } from '../../packages/engine/src/commit/commit.ts'
 import { scan } from '../../packages/engine/src/log/frame.ts'
 import { hits } from '../../packages/engine/src/sync/filter.ts'
-import { decodeMessage, type FilterMessage } from '../../packages/engine/src/sync/message.ts'
+import { decodeMessage, type FilterMessage, type Message } from '../../packages/engine/src/sync/message.ts'
 import type { Coverage } from './coverage.ts'
 import type { Disk } from './files.ts'
 import { judge, readStoredEntry, Shelf, sha256 } from './shelf.ts'
@@ -111,11 +111,27 @@ export class Invariants {
     if (from !== 'server' && to !== 'server') this.#coverage.saw('direct channel used')
     const read = decodeMessage(body)
     if (!('kind' in read)) return `a sync message that is ${read.code}`
+    this.#sketched(from, to, read)
     if (read.kind === 'push') return this.#wrongInPush(from, read.commits)
     if (read.kind === 'entries') return this.#wrongInEntries(from, read.entries)
     if (read.kind === 'filter') return this.#wrongInFilter(from, to, read)
     if (read.kind === 'rest') this.#coverage.saw('rest without progress')
     return undefined
+  }
+
+  /** Directions in which a hello went out with a cursor. */
+  readonly #cursors = new Set<string>()
+
+  #sketched(from: string, to: string, read: Message): void {
+    if (read.kind === 'hello' && read.sketch !== undefined) {
+      const isCursor = 'place' in read.sketch
+      this.#coverage.saw(isCursor ? 'cursor in a hello' : 'sums in a hello')
+      if (isCursor) this.#cursors.add(`${from} ${to}`)
+      else this.#cursors.delete(`${from} ${to}`)
+    }
+    if (read.kind === 'moved')
+      this.#coverage.saw(this.#cursors.delete(`${to} ${from}`) ? 'cursor accepted' : 'sketch settled')
+    if (read.kind === 'sums') this.#coverage.saw('more sums')
   }
 
   #wrongInPush(from: string, commits: readonly Uint8Array[]): string | undefined {

@@ -17,7 +17,6 @@ import { encodeRequest, type Request } from './requests.ts'
 import { cutName, decodeFrame, encodeFrame, type Frame } from './wire.ts'
 
 const beatInterval = 15_000
-/** ms; a login that takes longer is refused. */
 const loginPatience = 30_000
 const silence = 45_000
 
