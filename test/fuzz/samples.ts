@@ -8,7 +8,7 @@ import { composeCommit, type Draft, type Hash, type Header } from '../../package
 import { type Operation, tagOf } from '../../packages/engine/src/commit/operation.ts'
 import type { Frame } from '../../packages/engine/src/replica/wire.ts'
 import { makeFilter } from '../../packages/engine/src/sync/filter.ts'
-import type { Cursor, Message } from '../../packages/engine/src/sync/message.ts'
+import type { Cursor, Message, PackedPush } from '../../packages/engine/src/sync/message.ts'
 import type { Sums } from '../../packages/engine/src/sync/sums.ts'
 import { encodeVector } from '../../packages/engine/src/sync/vector.ts'
 import { encodeCertificate } from '../../packages/engine/src/trust/certificate.ts'
@@ -193,9 +193,9 @@ export const someSums = (draw: Stream): Sums =>
 
 const someCursor = (draw: Stream): Cursor => ({ place: draw.int(70_000), hash: draw.bytes(4) })
 
-export const someMessage = (draw: Stream): Message => {
+export const someMessage = (draw: Stream): Message | PackedPush => {
   const round = 1 + draw.int(300)
-  switch (draw.int(12)) {
+  switch (draw.int(13)) {
     case 0: {
       const sketch = draw.pick([undefined, someSums(draw), someCursor(draw)])
       return { kind: 'hello', fingerprint: draw.bytes(8), empty: draw.chance(0.5), sketch }
@@ -248,6 +248,15 @@ export const someMessage = (draw: Stream): Message => {
       })
       return { kind: 'moved', round, rest: [...someSums(draw)].slice(0, 5), behind, pushes: draw.chance(0.5) }
     }
+    case 11:
+      return {
+        kind: 'packed',
+        round,
+        last: draw.chance(0.5),
+        unknown: [1],
+        pack: draw.bytes(draw.int(90)),
+        certificates: [],
+      }
     default:
       return { kind: 'rest', round }
   }

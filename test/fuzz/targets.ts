@@ -15,7 +15,7 @@ import type { Operation } from '../../packages/engine/src/commit/operation.ts'
 import { encodeFrame as encodeLogFrame, Scanner, scan } from '../../packages/engine/src/log/frame.ts'
 import { decodeFrame, encodeFrame } from '../../packages/engine/src/replica/wire.ts'
 import { hits, refuseFilter } from '../../packages/engine/src/sync/filter.ts'
-import { decodeMessage, encodeMessage, type Message } from '../../packages/engine/src/sync/message.ts'
+import { decodeMessage, encodeMessage, type Message, type PackedPush } from '../../packages/engine/src/sync/message.ts'
 import { encodeCertificate, readCertificate } from '../../packages/engine/src/trust/certificate.ts'
 import { encodeEntry, readEntry } from '../../packages/engine/src/trust/entry.ts'
 import { Decoder, Encoder, type Packet } from '../../packages/socketio/src/packet.ts'
@@ -188,7 +188,7 @@ const entries = target({
 /** The number a frame is expected to have: its own, mostly. */
 const numberIn = (input: Uint8Array): number => (input[1] ?? 0) % 3
 
-const readMessage = (input: Uint8Array): Message | Refusal => {
+const readMessage = (input: Uint8Array): Message | PackedPush | Refusal => {
   const plain = decode(input)
   return isRefusal(plain) ? plain : decodeMessage(plain)
 }

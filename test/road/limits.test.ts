@@ -235,6 +235,7 @@ test('unsentMessages: one more than may wait for a peer that does not read close
     leads: false,
     salt: new Uint8Array(16),
     base: false,
+    packs: { network: '', mine: 0, theirs: 0 },
     link: {
       gate: undefined,
       send: () => undefined,

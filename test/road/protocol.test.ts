@@ -22,6 +22,7 @@ import type { Operation } from '../../packages/engine/src/commit/operation.ts'
 import { readCertificate } from '../../packages/engine/src/trust/certificate.ts'
 import { type CommitChange, commitOf, hash, Target } from '../attacks/target.ts'
 import { memoryPair } from '../sim/memory-transport.ts'
+import { PackTap } from '../sim/packtap.ts'
 import { stream } from '../sim/random.ts'
 import { changed, dialled, proved } from './bare-channel.ts'
 import { board, Card, gate, Lab, outcomeOf, type Replica } from './lab.ts'
@@ -478,16 +479,18 @@ test('[S8] what becomes durable at once goes to a peer at once, in one message',
   await lab.authority()
   const pair = lab.line()
   const pushed: number[] = []
+  const tap = new PackTap()
+  let network: string | undefined
   const send = (bytes: Uint8Array): Uint8Array => {
-    const [, kind, , message] = decode(bytes) as readonly Plain[]
-    if (kind === 7 && Array.isArray(message) && message[0] === 5 && Array.isArray(message[4]))
-      pushed.push(message[4].length)
+    const commits = tap.see(pair, bytes, network)
+    if (commits !== undefined) pushed.push(commits.length)
     return bytes
   }
   const ada = await lab.start('ada', { transports: [changed(pair.a, { send })], captureRate: 1_000 })
   pair.connect()
   outcomeOf(ada.database.login({ method: 'anonymous', credentials: 'Ada' }))
   await lab.until(() => ada.database.status.connection === 'online')
+  network = ada.database.root.network
   const hers = ada.database.repository(board)
   await lab.run(1_000)
   pushed.length = 0

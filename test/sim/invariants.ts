@@ -27,6 +27,7 @@ import { hits } from '../../packages/engine/src/sync/filter.ts'
 import { decodeMessage, type FilterMessage, type Message } from '../../packages/engine/src/sync/message.ts'
 import type { Coverage } from './coverage.ts'
 import type { Disk } from './files.ts'
+import { PackTap } from './packtap.ts'
 import { judge, readStoredEntry, Shelf, sha256 } from './shelf.ts'
 import type { Stage } from './stage.ts'
 import { boardLog } from './worlds/card.ts'
@@ -93,8 +94,9 @@ export class Invariants {
   // What travels.
 
   /** A message leaves an honest node. */
-  sent(from: string, to: string, message: Uint8Array): void {
-    const why = this.#wrongIn(from, to, message)
+  sent(from: string, to: string, message: Uint8Array, end: object): void {
+    const commits = this.#tap.see(end, message)
+    const why = this.#wrongIn(from, to, message) ?? (commits && this.#wrongInPush(from, commits))
     if (why !== undefined) this.broken(`${from} sent ${to} ${why}`)
   }
 
@@ -111,6 +113,7 @@ export class Invariants {
     if (from !== 'server' && to !== 'server') this.#coverage.saw('direct channel used')
     const read = decodeMessage(body)
     if (!('kind' in read)) return `a sync message that is ${read.code}`
+    if (read.kind === 'packed') return undefined
     this.#sketched(from, to, read)
     if (read.kind === 'push') return this.#wrongInPush(from, read.commits)
     if (read.kind === 'entries') return this.#wrongInEntries(from, read.entries)
@@ -119,12 +122,14 @@ export class Invariants {
     return undefined
   }
 
+  readonly #tap = new PackTap()
   /** Directions in which a hello went out with a cursor. */
   readonly #cursors = new Set<string>()
 
   #sketched(from: string, to: string, read: Message): void {
     if (read.kind === 'hello' && read.sketch !== undefined) {
       const isCursor = 'place' in read.sketch
+      if (!isCursor && read.sketch.length === 0) return
       this.#coverage.saw(isCursor ? 'cursor in a hello' : 'sums in a hello')
       if (isCursor) this.#cursors.add(`${from} ${to}`)
       else this.#cursors.delete(`${from} ${to}`)

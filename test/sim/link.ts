@@ -76,7 +76,7 @@ export class End implements Channel {
     if (message.length > limits.frameBytes) throw new WeftError('TooLarge', `a message of ${message.length} bytes`)
     if (!this.#open) return
     this.#network.count(this.#life.name, this.#to, message.length)
-    for (const bytes of this.#network.wire(this.#life.name, this.#to, new Uint8Array(message))) this.#queue(bytes)
+    for (const bytes of this.#network.wire(this.#life.name, this.#to, new Uint8Array(message), this)) this.#queue(bytes)
   }
 
   /** Messages sent before still arrive; then the other end closes too. */

@@ -33,7 +33,11 @@ export class Network {
    * Sees every message on its way and says what goes on instead: `[message]` to leave it alone, more to replay, none to withhold. The
    * place of attackers on the path, and of watchers.
    */
-  wire: (from: string, to: string, message: Uint8Array) => readonly Uint8Array[] = (_from, _to, message) => [message]
+  wire: (from: string, to: string, message: Uint8Array, end: object) => readonly Uint8Array[] = (
+    _from,
+    _to,
+    message,
+  ) => [message]
 
   constructor(world: World, faults: NetworkFaults = soundNetwork) {
     this.world = world

@@ -45,7 +45,8 @@ export interface Wiring {
   readonly world: World
   readonly stream: Stream
   readonly faults: NetworkFaults
-  readonly wire: (from: string, to: string, message: Uint8Array) => readonly Uint8Array[]
+  /** `end`: of the channel that it leaves by. */
+  readonly wire: (from: string, to: string, message: Uint8Array, end: object) => readonly Uint8Array[]
   isCut(from: string, to: string): boolean
   isBlocked(from: string, to: string): boolean
   count(from: string, to: string, bytes: number): void

@@ -264,6 +264,7 @@ export class Pair {
     if (isRefusal(plain)) throw new Error(`${plain.code} ${plain.about}`)
     const message = decodeMessage(plain)
     if (isRefusal(message)) throw new Error(`${message.code} ${message.about}`)
+    if (message.kind === 'packed') throw new Error('the machine does not pack')
     this.give(at, { kind: 'message', message })
   }
 

@@ -32,6 +32,7 @@ export const packageImports: Readonly<Record<string, readonly string[]>> = {
   demo: ['packages/engine', ...adapters, 'packages/server', 'packages/weft'],
   'signal-server': ['packages/engine', ...adapters, 'packages/server', 'packages/weft', 'demo'],
   test: ['packages/engine', ...adapters, 'packages/server', 'packages/cli', 'packages/weft', 'demo', 'signal-server'],
+  'test/bench': ['packages/engine', ...adapters, 'packages/weft', 'test'],
 }
 
 /** Words that say nothing about what a thing is, with their plurals. The glossary of the design has the words to use. */

@@ -41,7 +41,7 @@ import { stolenPoints, Traitor } from './traitor.ts'
 
 const calmLimit = 180_000
 const syncFrame = 7
-const carries = [1, 5]
+const carries = [1, 5, 12]
 /** Longer than any clock is ahead, ms. */
 const aWhile = 4 * 3_600_000
 
@@ -255,20 +255,20 @@ class Assembly {
     return role === null
   }
 
-  sent(from: string, to: string, message: Uint8Array): readonly Uint8Array[] {
+  sent(from: string, to: string, message: Uint8Array, end: object): readonly Uint8Array[] {
     const sender = this.citizen(from)
     const receiver = this.citizen(to)
     const frame = decode(message)
     const body = Array.isArray(frame) && frame[1] === syncFrame ? (frame[3] as readonly Plain[]) : undefined
     if (!sender.isTraitor && !receiver.isAuthority && body !== undefined && carries.includes(Number(body[0]))) {
       const content = body[0] === 1 ? body[2] : body[4]
-      const hasContent = Array.isArray(content) && content.length > 0
+      const hasContent = (Array.isArray(content) || content instanceof Uint8Array) && content.length > 0
       if (hasContent && this.#knowsBarred(sender, receiver))
         this.broken ??= `unread: ${from} sent ${to} what it knows ${to} may not read`
       if (hasContent && !sender.isAuthority && this.server.database === undefined)
         this.coverage.saw('peers synced without the authority')
     }
-    return this.traitors.get(from)?.pass(to, message) ?? [message]
+    return this.traitors.get(from)?.pass(to, message, end) ?? [message]
   }
 
   /** Traitors that never were owners give points that nobody may see. */
@@ -485,7 +485,7 @@ export const playByzantine = async (script: Script, options: WorldOptions = {}):
   const { world, network } = stage
   const coverage = new Coverage(byzantineSights)
   const assembly = new Assembly(stage, intrigue, plan.seed, coverage)
-  network.wire = (from, to, message) => assembly.sent(from, to, message)
+  network.wire = (from, to, message, end) => assembly.sent(from, to, message, end)
   world.check('after the event', () => assembly.afterEvent())
   world.check('after some events', () => assembly.afterEvents(), 4)
   const quiet: number[] = []

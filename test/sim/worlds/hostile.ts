@@ -5,6 +5,7 @@
 
 import { isRefusal } from '@weft-db/engine'
 import { decode, encode, type Plain } from '../../../packages/engine/src/bytes/cbor.ts'
+import { PackTap } from '../packtap.ts'
 import type { Stream } from '../random.ts'
 import { sha256 } from '../shelf.ts'
 import type { Attack, Hostility } from './script.ts'
@@ -22,18 +23,25 @@ export class Hostile {
   /** How far the numbers of the frames are behind those of the honest sender. */
   #shift = 0
   #kept: readonly Plain[] | undefined
+  readonly #tap = new PackTap()
+  /** Whether it packs nothing, or leaves the packs it does not touch as they are: then the first one it touches is missed by the others. */
+  readonly #unpacks: boolean
   active = true
 
   constructor(hostility: Hostility, stream: Stream) {
     this.#hostility = hostility
     this.#stream = stream
+    this.#unpacks = stream.chance(0.5)
   }
 
   /** What arrives instead of a message on the way between these two. */
-  pass(from: string, to: string, message: Uint8Array): readonly Uint8Array[] {
+  pass(from: string, to: string, message: Uint8Array, end: object): readonly Uint8Array[] {
+    const commits = this.#tap.see(end, message)
     if (from !== this.#hostility.from || to !== this.#hostility.to) return [message]
-    const frame = decode(message)
-    if (isRefusal(frame) || !isArray(frame) || typeof frame[0] !== 'number') return [message]
+    const sent = decode(message)
+    if (isRefusal(sent) || !isArray(sent) || typeof sent[0] !== 'number') return [message]
+    // What is attacked goes on unpacked.
+    const frame = commits === undefined ? sent : unpacked(sent, commits)
     if (frame[0] === 0) this.#shift = 0
     // What somebody logs in with is the transport's to keep: nothing of ours could tell another account's from it.
     if (frame[1] === loginFrame) return [this.#numbered(frame, frame, false)]
@@ -41,7 +49,9 @@ export class Hostile {
     const attack = this.#stream.pick(this.#hostility.attacks)
     const place = this.#stream.unit()
     const { active } = this
-    const out = active && acts ? this.#attack(attack, frame, message, place) : [frame]
+    const out = (active && acts ? this.#attack(attack, frame, message, place) : [frame]).map((one) =>
+      one === frame && !this.#unpacks ? sent : one,
+    )
     if (frame[1] === syncFrame && this.#kept === undefined && isPush(frame)) this.#kept = frame
     return out.map((one) => (one instanceof Uint8Array ? one : this.#numbered(one, frame, one !== out[0])))
   }
@@ -86,6 +96,12 @@ export class Hostile {
     const changed = others(attack === 'alter' ? altered : attack === 'forge' ? forged : () => undefined)
     return [with3([...body.slice(0, 4), changed, ...body.slice(5)])]
   }
+}
+
+const unpacked = (frame: readonly Plain[], commits: readonly Uint8Array[]): readonly Plain[] => {
+  const body = frame[3]
+  if (!isArray(body)) return frame
+  return [...frame.slice(0, 3), [messages.push, ...body.slice(1, 4), commits, ...body.slice(5)]]
 }
 
 const isPush = (frame: readonly Plain[]): boolean => {

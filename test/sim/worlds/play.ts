@@ -80,10 +80,10 @@ export const play = async (script: Script, options: WorldOptions = {}): Promise<
     })
     players.set(device.name, player)
   }
-  network.wire = (from, to, message) => {
-    invariants.sent(from, to, message)
+  network.wire = (from, to, message, end) => {
+    invariants.sent(from, to, message, end)
     return hostiles.reduce<readonly Uint8Array[]>(
-      (messages, hostile) => messages.flatMap((one) => hostile.pass(from, to, one)),
+      (messages, hostile) => messages.flatMap((one) => hostile.pass(from, to, one, end)),
       [message],
     )
   }

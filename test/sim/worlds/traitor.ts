@@ -19,6 +19,7 @@ import type { Operation } from '../../../packages/engine/src/commit/operation.ts
 import type { Repository } from '../../../packages/engine/src/replica/repository.ts'
 import { commitsOf } from '../agreement.ts'
 import type { Coverage } from '../coverage.ts'
+import { PackTap } from '../packtap.ts'
 import type { Stream } from '../random.ts'
 import { sha256 } from '../shelf.ts'
 import { boardPath, Card } from './card.ts'
@@ -45,6 +46,7 @@ export class Traitor {
   /** Bytes that go out with the next push, whatever they are. */
   readonly #raw: Uint8Array[] = []
   #keepsEntries = false
+  readonly #tap = new PackTap()
   active = true
 
   constructor(citizen: Citizen, coverage: Coverage) {
@@ -246,7 +248,8 @@ export class Traitor {
   }
 
   /** What it sends instead of a message of its engine. */
-  pass(to: string, message: Uint8Array): readonly Uint8Array[] {
+  pass(to: string, message: Uint8Array, end: object): readonly Uint8Array[] {
+    const packed = this.#tap.see(end, message, this.citizen.database?.root.network)
     if (!this.active) return [message]
     const frame = decode(message)
     if (isRefusal(frame) || !isList(frame) || frame[1] !== syncFrame) return [message]
@@ -255,14 +258,15 @@ export class Traitor {
     const withBody = (changed: readonly Plain[]): Uint8Array[] => [encode([...frame.slice(0, 3), changed])]
     if (body[0] === messages.entries && this.#keepsEntries && to !== 'server')
       return withBody([body[0], body[1] ?? 0, []])
-    const commits = body[4]
-    if (body[0] !== messages.push || !isList(commits)) return [message]
+    // It packs nothing, so that nobody misses a pack.
+    const commits = packed ?? body[4]
+    if ((packed === undefined && body[0] !== messages.push) || !isList(commits)) return [message]
     const kept = commits.filter((one) => {
       if (!isBytes(one)) return true
       const read = readCommit(one, sha256)
       return isRefusal(read) || this.#withheld.get(read.id)?.(to) !== true
     })
     const raw = this.#raw.splice(0)
-    return withBody([...body.slice(0, 4), [...kept, ...raw], ...body.slice(5)])
+    return withBody([messages.push, ...body.slice(1, 4), [...kept, ...raw], ...body.slice(5)])
   }
 }

@@ -64,4 +64,10 @@ export const limits = {
   loginToken: 16_384,
   /** An e-mail address, characters: an owner is one of these and `mail:`. */
   mailAddress: 250,
+  /** What the two sides of a channel remember of the commits in its packs: ids and items; chains and sessions; all other names. */
+  packRecent: 4_096,
+  packChains: 1_024,
+  packNames: 256,
+  /** Operations of a change that a pack may name by what they were before, bytes. */
+  packPattern: 512,
 } as const

@@ -538,6 +538,7 @@ export class Connection {
       leads: this.channel.initiator,
       salt: this.#handshake.salt(path),
       base: this.#board.sync === 'bloom',
+      packs: { network: this.#board.root.network ?? '', mine: tag, theirs: words.tag },
       link: {
         send: (message) => this.#send({ kind: 'sync', tag, message }),
         ready: () => this.channel.buffered < limits.channelHighWater,
@@ -589,7 +590,6 @@ export class Connection {
 }
 
 type Subscribe = Extract<Frame, { kind: 'subscribe' }>
-
 const earlyMessages = 16
 /** Requests of one peer that are being judged or written. */
 const requestsAtOnce = 16

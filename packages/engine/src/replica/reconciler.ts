@@ -7,9 +7,13 @@ import { fromHex } from '../bytes/bytes.ts'
 import { limits } from '../bytes/limits.ts'
 import type { Plain } from '../bytes/plain.ts'
 import { isRefusal, type Refusal, refusal } from '../bytes/refusal.ts'
+import type { Commit } from '../commit/commit.ts'
+import type { PackContext } from '../commit/pack.ts'
+import { PackReader } from '../commit/packreader.ts'
+import { PackWriter } from '../commit/packwriter.ts'
 import { fingerprint } from '../sync/fingerprint.ts'
 import type { Held } from '../sync/held.ts'
-import { decodeMessage, type Entries, encodeMessage, prefixBytes } from '../sync/message.ts'
+import { decodeMessage, type Entries, encodeMessage, itemsPerMessage, prefixBytes } from '../sync/message.ts'
 import type { Effect, Event, Known, Meeting, Session } from '../sync/session.ts'
 import { start, step } from '../sync/step.ts'
 import type { Certificates } from './certificates.ts'
@@ -185,6 +189,9 @@ export class Reconciler {
   /** Sessions whose certificate this peer was sent. */
   readonly #introduced = new Set<string>()
   readonly #outbox: Effect[] = []
+  readonly #packs: PackContext & { readonly sends: boolean; readonly receives: boolean }
+  readonly #writer: PackWriter
+  #reader: PackReader
   #session: Session
   #receiving: Promise<void> = Promise.resolve()
   #cancelWake: (() => void) | undefined
@@ -201,6 +208,8 @@ export class Reconciler {
     salt: Uint8Array
     /** Filters alone. */
     base: boolean
+    /** The network, hex, and the tags under which either side names the repository. */
+    packs: { readonly network: string; readonly mine: number; readonly theirs: number }
     link: ReconcilerLink
   }) {
     this.repository = options.repository
@@ -209,6 +218,15 @@ export class Reconciler {
     this.#certificates = options.certificates
     this.#link = options.link
     this.#session = start(options.leads, options.salt, options.base)
+    const { network, mine, theirs } = options.packs
+    this.#packs = {
+      network,
+      repository: options.repository.path,
+      sends: mine < tabledTags,
+      receives: theirs < tabledTags,
+    }
+    this.#writer = new PackWriter(this.#packs)
+    this.#reader = this.#newReader()
   }
 
   open(meeting: Meeting): void {
@@ -218,7 +236,18 @@ export class Reconciler {
   message(plain: Plain): void {
     const message = decodeMessage(plain)
     if (isRefusal(message)) return this.#link.offence(message)
-    this.#take({ kind: 'message', message })
+    if (message.kind !== 'packed') return this.#take({ kind: 'message', message })
+    if (!this.#packs.receives) this.#reader = this.#newReader()
+    const records = this.#reader.unpack(message.pack)
+    // Nothing that comes after it could be read.
+    if (isRefusal(records)) return this.#link.hangUp(records)
+    const { pack: _, ...push } = message
+    this.#take({ kind: 'message', message: { ...push, kind: 'push', commits: records.map(({ bytes }) => bytes) } })
+  }
+
+  #newReader(): PackReader {
+    const hash = (bytes: Uint8Array): Uint8Array => this.#runtime.hash(bytes)
+    return new PackReader(this.#packs, hash, { commits: itemsPerMessage, bytes: limits.frameBytes })
   }
 
   admitted(ids: readonly string[], origin: 'local' | 'peer' | 'other'): void {
@@ -360,32 +389,42 @@ export class Reconciler {
 
   /** The commits of one effect, with the certificates this peer lacks: one message, or more where certificates make it too long. */
   #push({ round, ids, last, unknown }: Extract<Effect, { kind: 'push' }>): void {
-    let commits: Uint8Array[] = []
+    let commits: Commit[] = []
     let certificates: Uint8Array[] = []
     let bytes = 0
+    const send = (rest: { readonly last: boolean; readonly unknown: readonly number[] }): void => {
+      if (this.#session.speaks && commits.length > 0) {
+        if (!this.#packs.sends) this.#writer.reset()
+        const pack = this.#writer.pack(commits)
+        this.#link.send(encodeMessage({ kind: 'packed', round, ...rest, pack, certificates }))
+      } else {
+        const records = commits.map((commit) => commit.bytes)
+        this.#link.send(encodeMessage({ kind: 'push', round, ...rest, commits: records, certificates }))
+      }
+      commits = []
+      certificates = []
+      bytes = 0
+    }
     for (const id of ids) {
       const commit = this.repository.pipeline.commits.get(id)
       if (commit === undefined) continue
       const certificate = this.#certificates.get(commit.session)
       const introduces = certificate !== undefined && !this.#introduced.has(commit.session)
       const size = commit.bytes.length + 8 + (introduces ? certificate.bytes.length + 8 : 0)
-      if (commits.length > 0 && bytes + size > pushBytes) {
-        this.#link.send(encodeMessage({ kind: 'push', round, last: false, unknown: [], commits, certificates }))
-        commits = []
-        certificates = []
-        bytes = 0
-      }
+      if (commits.length > 0 && bytes + size > pushBytes) send({ last: false, unknown: [] })
       bytes += size
       if (introduces) {
         this.#introduced.add(commit.session)
         certificates.push(certificate.bytes)
       }
-      commits.push(commit.bytes)
+      commits.push(commit)
     }
-    this.#link.send(encodeMessage({ kind: 'push', round, last, unknown, commits, certificates }))
+    send({ last, unknown })
   }
 }
 
+/** Repositories of a channel whose packs build on those before them, since that takes memory; packs of others stand alone. */
+const tabledTags = 64
 /** What fits a frame beside its own fields. */
 const pushBytes = limits.frameBytes - 65_536
 

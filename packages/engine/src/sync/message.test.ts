@@ -2,14 +2,15 @@ import { describe, expect, test } from 'vitest'
 import { decode, encode, type Plain } from '../bytes/cbor.ts'
 import { limits } from '../bytes/limits.ts'
 import { isRefusal } from '../bytes/refusal.ts'
-import { decodeMessage, encodeMessage, type Message, shortChain, shortId } from './message.ts'
+import { decodeMessage, encodeMessage, type Message, type PackedPush, shortChain, shortId } from './message.ts'
 
 const bytes = (length: number, value = 7) => new Uint8Array(length).fill(value)
 const hex = (length: number) => '07'.repeat(length)
 
-const messages: readonly Message[] = [
+const messages: readonly (Message | PackedPush)[] = [
   { kind: 'hello', fingerprint: bytes(8), empty: true, sketch: undefined },
   { kind: 'hello', fingerprint: bytes(8), empty: false, sketch: Uint32Array.of(1, 2, 3) },
+  { kind: 'hello', fingerprint: bytes(8), empty: true, sketch: new Uint32Array(0) },
   { kind: 'hello', fingerprint: bytes(8), empty: false, sketch: { place: 70_000, hash: bytes(4) } },
   { kind: 'entries', from: 3, entries: [bytes(5), bytes(0)] },
   { kind: 'filter', round: 1, filter: { salt: bytes(16), count: 10, hashes: 7, bits: bytes(13) } },
@@ -55,6 +56,7 @@ const messages: readonly Message[] = [
   },
   { kind: 'refused', code: 'DiskFull', ids: [hex(32)] },
   { kind: 'rest', round: 9 },
+  { kind: 'packed', round: 0, last: false, unknown: [], pack: bytes(40), certificates: [bytes(3)] },
 ]
 
 describe('messages', () => {
@@ -89,11 +91,10 @@ describe('messages', () => {
     ['no list', 7],
     ['an empty list', []],
     ['a kind that is no number', ['hello']],
-    ['an unknown kind', [12, 1]],
+    ['an unknown kind', [13, 1]],
     ['a negative kind', [-1, 1]],
     ['hello with a long fingerprint', [0, bytes(9), true, null]],
     ['hello with a count', [0, bytes(8), 4, null]],
-    ['hello with no sums', [0, bytes(8), false, bytes(0)]],
     ['hello with a broken sum', [0, bytes(8), false, bytes(7)]],
     ['hello with a sum of p', [0, bytes(8), false, Uint8Array.of(0x7f, 0xff, 0xff, 0xff)]],
     ['hello with too many sums', [0, bytes(8), false, bytes(4 * 257)]],

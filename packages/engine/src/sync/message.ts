@@ -12,7 +12,8 @@ import { decodeSums, encodeSums, mostMoved, mostSums, type Sums } from './sums.t
  * number. One side leads (the one that dialled), the other follows; both may push.
  *
  *   0 hello        fingerprint, empty, sketch
- *                  Both, first. `sketch` of the leader: sums as bytes, a cursor [place, hash], or null; the follower's is null.
+ *                  Both, first. `sketch`: of the leader a cursor [place, hash] or sums as bytes, of the follower, or where there is
+ *                  nothing to sketch, no bytes; null from whoever speaks the base protocol alone, and then nobody sketches or packs.
  *   1 entries      from, [entry...]
  *                  Both, after hello and whenever the authority log grows.
  *   2 filter       round, salt, count, hashes, bits
@@ -41,6 +42,8 @@ import { decodeSums, encodeSums, mostMoved, mostSums, type Sums } from './sums.t
  *                  Whoever could tell says where it is behind: chains by their key of this round, how many of their
  *                  commits it holds, and the beginning of the last one's id (empty with none); `rest` are the
  *                  coefficients of the polynomial whose roots are the keys that it does not hold. `pushes`: its push follows.
+ *   12 packed      round, last, [index...], pack, [certificate...]
+ *                  A push whose commits are packed.
  *
  * A conversation: hello both ways. Equal fingerprints: silence. One side without commits: the other pushes all it has.
  * Otherwise the first round begins with what the leader's hello sketched
@@ -84,6 +87,16 @@ export type Message =
   | VectorMessage
   | Moved
 
+/** A push as it travels between two sides that pack. */
+export interface PackedPush {
+  readonly kind: 'packed'
+  readonly round: number
+  readonly last: boolean
+  readonly unknown: readonly number[]
+  readonly pack: Uint8Array
+  readonly certificates: readonly Uint8Array[]
+}
+
 /** A place in somebody's order of admission: how many commits, and a hash of their ids. */
 export interface Cursor {
   readonly place: number
@@ -96,6 +109,7 @@ export interface Hello {
   readonly fingerprint: Uint8Array
   /** Whether the sender holds no commit. */
   readonly empty: boolean
+  /** No sums: there is nothing to sketch. Undefined: the base protocol alone. */
   readonly sketch: Sums | Cursor | undefined
 }
 
@@ -225,7 +239,7 @@ export const shortChain = (chain: string): string =>
 
 export const shortId = (id: string): string => id.slice(0, 2 * shortNameBytes)
 
-export const encodeMessage = (message: Message): Plain => {
+export const encodeMessage = (message: Message | PackedPush): Plain => {
   switch (message.kind) {
     case 'hello': {
       const { sketch } = message
@@ -278,6 +292,8 @@ export const encodeMessage = (message: Message): Plain => {
         message.behind.flatMap(({ key, held, id }) => [key, held, fromHex(id)]),
         message.pushes,
       ]
+    case 'packed':
+      return [12, message.round, message.last, message.unknown, message.pack, message.certificates]
   }
 }
 
@@ -287,7 +303,7 @@ const encodeCursor = ({ place, hash }: Cursor): Plain => [place, hash]
  * The message, or why it is refused. Everything in it is within its limits; whether it belongs here is the machine's to
  * say.
  */
-export const decodeMessage = (plain: Plain): Message | Refusal => {
+export const decodeMessage = (plain: Plain): Message | PackedPush | Refusal => {
   if (!isList(plain, 1, 6)) return refusal('Malformed', 'a message of reconciliation')
   const kind = plain[0]
   if (!isInteger(kind)) return refusal('Malformed', 'a message of reconciliation')
@@ -317,7 +333,7 @@ const readHello = (fields: Fields): Hello | undefined => {
   if (fields.length !== 4 || !isBytes(fingerprint, fingerprintBytes) || !isBoolean(empty)) return undefined
   if (sketch === null) return { kind: 'hello', fingerprint, empty, sketch: undefined }
   if (isCursor(sketch)) return { kind: 'hello', fingerprint, empty, sketch: { place: sketch[0], hash: sketch[1] } }
-  const sums = sketch instanceof Uint8Array && sketch.length > 0 ? readSums(sketch, mostSums) : undefined
+  const sums = sketch instanceof Uint8Array ? readSums(sketch, mostSums) : undefined
   return sums && { kind: 'hello', fingerprint, empty, sketch: sums }
 }
 
@@ -439,7 +455,16 @@ const readMoved = (fields: Fields): Moved | undefined => {
   return { kind: 'moved', round, rest: [...coefficients], behind, pushes }
 }
 
-const readers: readonly ((fields: Fields) => Message | undefined)[] = [
+const readPacked = (fields: Fields): PackedPush | undefined => {
+  const [, round, last, unknown, pack, certificates] = fields
+  if (fields.length !== 6 || !isCount(round) || !isBoolean(last)) return undefined
+  if (!isListOf(unknown, 0, limits.headsPerMessage, (item) => isCount(item))) return undefined
+  if (!isBytesUpTo(pack, limits.frameBytes)) return undefined
+  if (!isListOf(certificates, 0, itemsPerMessage, isByteString)) return undefined
+  return { kind: 'packed', round, last, unknown, pack, certificates }
+}
+
+const readers: readonly ((fields: Fields) => Message | PackedPush | undefined)[] = [
   readHello,
   readEntries,
   readFilter,
@@ -452,4 +477,5 @@ const readers: readonly ((fields: Fields) => Message | undefined)[] = [
   readSumsMessage,
   readVector,
   readMoved,
+  readPacked,
 ]

@@ -98,6 +98,8 @@ export interface Session {
   /** Filters alone: the base protocol. */
   readonly base: boolean
   readonly meeting: Meeting
+  /** Whether both sides sketch and pack. */
+  readonly speaks: boolean
   /** The latest round; and, for the follower, the latest whose fingerprint it answered. */
   readonly round: number
   readonly compared: number

@@ -30,6 +30,7 @@ export const sendSums = (turn: Turn, count: number): void => {
 
 /** The leader's hello came with a sketch, and the two sides differ: the follower answers. */
 export const sketched = (turn: Turn, sketch: Sums | Cursor): void => {
+  if (sketch instanceof Uint32Array && sketch.length === 0) return
   const round = 1
   turn.set({ ...noRound, round, rung: 'sketch', busy: true })
   if (sketch instanceof Uint32Array) return void settleBySums(turn, sketch)

@@ -62,6 +62,7 @@ const freshCommits = limits.pendingCommits
 const levelFor = 30_000
 
 const none = new Uint8Array(0)
+const nothing = new Uint32Array(0)
 
 /** A session before `open`. The side that dialled leads. `salt`: 16 bytes, the same on both sides. `base`: filters alone. */
 export const start = (leads: boolean, salt: Uint8Array, base = false): Session => ({
@@ -70,6 +71,7 @@ export const start = (leads: boolean, salt: Uint8Array, base = false): Session =
   salt,
   base,
   meeting: { log: undefined, moved: 0, known: undefined, session: undefined },
+  speaks: false,
   round: 0,
   compared: 0,
   empty: true,
@@ -158,12 +160,10 @@ const open = (turn: Turn, { log, moved, known, session }: Meeting): void => {
     count,
   })
   const { leads, base } = turn.session
-  const sketch = !leads || base || empty ? undefined : (known?.cursor ?? mySums(turn, 1, sumsFor(moved)))
+  const sketch = base ? undefined : !leads || empty ? nothing : (known?.cursor ?? mySums(turn, 1, sumsFor(moved)))
   turn.send({ kind: 'hello', fingerprint, empty, sketch })
-  if (sketch !== undefined) {
-    const isSums = sketch instanceof Uint32Array
-    turn.set({ rung: isSums ? 'sketch' : 'cursor', sketched: isSums ? sketch.length : 0 })
-  }
+  if (sketch instanceof Uint32Array && sketch.length > 0) turn.set({ rung: 'sketch', sketched: sketch.length })
+  else if (sketch !== undefined && 'place' in sketch) turn.set({ rung: 'cursor' })
   compareLogs(turn, log)
 }
 
@@ -221,13 +221,14 @@ const converse = (turn: Turn, message: Exclude<Message, Hello>): void => {
 const helloCame = (turn: Turn, message: Hello): void => {
   const { session } = turn
   if (session.phase !== 'greeting') return
-  turn.set({ theirs: message.fingerprint, phase: 'following' })
+  const speaks = !session.base && message.sketch !== undefined
+  turn.set({ theirs: message.fingerprint, phase: 'following', speaks })
   if (equalBytes(message.fingerprint, session.mine)) {
     becomeLevel(turn)
     return
   }
   if (!session.empty && !message.empty) {
-    if (session.leads && session.rung === 'none') ask(turn)
+    if (session.leads && (session.rung === 'none' || !speaks)) ask(turn)
     else if (session.leads) turn.set({ phase: 'asking', round: 1, rounds: 1, deadline: turn.around.now + patience })
     else if (message.sketch !== undefined) sketched(turn, message.sketch)
     return

@@ -1,0 +1,224 @@
+/**
+ * The side that unpacks: bytes of strangers. It never throws, and what a pack unfolds to is bounded by `PackLimits` before it is
+ * made. Several packs may stand for the same records, but a pack has one reading. Records come out as the pack says, canonical
+ * or not: `readCommit` judges them; only the hashes of changes are right by construction. After a refusal the tables of the two sides
+ * differ, so the reader refuses everything from then on: whoever owns the channel closes it.
+ */
+import { toHex } from '../bytes/bytes.ts'
+import { Cursor } from '../bytes/cursor.ts'
+import { limits } from '../bytes/limits.ts'
+import { isRefusal, type Refusal, refusal } from '../bytes/refusal.ts'
+import { headLength, Sink } from '../bytes/sink.ts'
+import { clockTicks, type Hash } from './commit.ts'
+import { headerStart } from './outline.ts'
+import { kind, lead, type PackContext, type Packed, packVersion } from './pack.ts'
+import { ChangeReader } from './packchange.ts'
+import { PackSource } from './packsource.ts'
+import { type ChainEntry, type Entry, type ItemEntry, PackTables } from './packtable.ts'
+
+/** What one pack may hold. */
+export interface PackLimits {
+  readonly commits: number
+  /** Of all records together. */
+  readonly bytes: number
+}
+
+/** A commit and its hashes, without content, may be as large as `readCommit` takes. */
+const mostOfRecord = limits.commitBytes + limits.changes * 48
+
+export class PackReader {
+  readonly #start: Uint8Array
+  readonly #hash: Hash
+  readonly #most: PackLimits
+  readonly #source = new PackSource()
+  readonly #changes: ChangeReader
+  readonly #header = new Sink(512)
+  #state: 'new' | 'open' | 'broken' = 'new'
+
+  constructor({ network, repository }: PackContext, hash: Hash, most: PackLimits) {
+    this.#start = headerStart(network, repository)
+    this.#hash = hash
+    this.#most = most
+    this.#changes = new ChangeReader(this.#source, hash)
+  }
+
+  /**
+   * The records in order, each in bytes of its own, with their ids. `Malformed` when the bytes are no pack or do not follow the packs
+   * before, `TooMany` and `TooLarge` when it holds more than it may.
+   */
+  unpack(pack: Uint8Array): Packed[] | Refusal {
+    if (this.#state === 'broken') return refusal('Malformed', 'a pack after one that was refused')
+    const read = this.#read(pack)
+    if (isRefusal(read)) {
+      this.#state = 'broken'
+      this.#source.tables = new PackTables(false)
+    }
+    this.#source.cursor = noBytes
+    return read
+  }
+
+  #read(pack: Uint8Array): Packed[] | Refusal {
+    const source = this.#source
+    const first = pack[0] ?? 0
+    if (pack.length < 3 || first >> 1 !== packVersion) return refusal('Malformed', 'not a pack of this version')
+    const isFresh = first % 2 === 1
+    if (!isFresh && this.#state === 'new') return refusal('Malformed', 'a pack without the one that it builds on')
+    if (isFresh && this.#state !== 'new') source.tables = new PackTables(false)
+    this.#state = 'open'
+    const cursor = new Cursor(pack, 1, pack.length - 2)
+    source.cursor = cursor
+    const records: Packed[] = []
+    let left = this.#most.bytes
+    while (cursor.at < cursor.end) {
+      if (records.length >= this.#most.commits) return refusal('TooMany', `more than ${records.length} commits`)
+      source.most = Math.min(left, mostOfRecord)
+      const read = this.#next()
+      if (read === undefined) {
+        return source.isTooLarge
+          ? refusal('TooLarge', 'unpacked commits')
+          : refusal('Malformed', `commit ${records.length} of a pack`)
+      }
+      left -= read.bytes.length
+      records.push(read)
+    }
+    const check = (pack[pack.length - 2] ?? 0) * 256 + (pack[pack.length - 1] ?? 0)
+    return check === source.tables.check ? records : refusal('Malformed', 'a pack that does not follow the one before')
+  }
+
+  /** The next record; undefined where there is none. */
+  #next(): Packed | undefined {
+    const { cursor } = this.#source
+    const flags = cursor.byte()
+    if (flags < lead.other) return this.#plain(flags, false)
+    const other = cursor.byte()
+    if (other === kind.ext) return this.#plain(flags, true)
+    return other === kind.whole && flags === lead.other ? this.#whole() : undefined
+  }
+
+  #whole(): Packed | undefined {
+    const cursor = this.#source.cursor
+    const length = cursor.varint()
+    const from = cursor.skip(length)
+    if (cursor.bad || !this.#source.hasRoom(length)) return undefined
+    const bytes = cursor.bytes.slice(from, from + length)
+    const inner = new Cursor(bytes)
+    inner.expect(0x83)
+    const headerLength = inner.head(2)
+    const header = inner.skip(headerLength)
+    return inner.bad ? undefined : this.#passed(this.#hash(bytes.subarray(header, header + headerLength)), bytes)
+  }
+
+  #plain(flags: number, isExtended: boolean): Packed | undefined {
+    const cursor = this.#source.cursor
+    const tables = this.#source.tables
+    const header = this.#header
+    header.clear()
+    header.put(this.#start)
+    const chain = (flags & lead.chain) === 0 ? tables.chain : this.#chain()
+    if (chain === undefined) return undefined
+    header.put(chain.bytes)
+    const isJump = (flags & lead.jump) !== 0
+    const seq = isJump ? this.#source.count() : chain.seq + 1
+    const prev = isJump ? (seq === 0 ? undefined : this.#source.id()) : chain.last?.bytes
+    if (cursor.bad || seq > 0xffff_ffff || (prev === undefined) !== (seq === 0)) return undefined
+    header.head(0, seq)
+    if (prev === undefined) header.byte(0xf6)
+    else header.string(prev)
+    const milliseconds = Math.floor(tables.clock / clockTicks) + cursor.signed()
+    const ticks = (flags & lead.ticks) === 0 ? 0 : cursor.byte()
+    const clock = milliseconds * clockTicks + ticks
+    if (clock < 0 || clock > Number.MAX_SAFE_INTEGER || (ticks === 0 && (flags & lead.ticks) !== 0)) return undefined
+    header.number(clock)
+    if ((flags & lead.policy) !== 0) {
+      tables.root = this.#position(cursor.varint())
+      const authority = cursor.varint()
+      tables.authority = authority === 0 ? undefined : this.#position(authority - 1)
+      if (authority > 0 && tables.authority === undefined) return undefined
+    }
+    if (tables.root === undefined) return undefined
+    header.byte(0x82)
+    header.put(tables.root.bytes)
+    if (tables.authority === undefined) header.byte(0xf6)
+    else header.put(tables.authority.bytes)
+    header.byte((flags & lead.atomic) === 0 ? 0 : 1)
+    const extLength = isExtended ? cursor.varint() : 0
+    const ext = cursor.skip(extLength)
+    const signatureLength = (flags & lead.unsigned) === 0 ? 64 : 0
+    const signature = cursor.skip(signatureLength)
+    const count = (flags & lead.many) === 0 ? 1 : 2 + cursor.varint()
+    if (cursor.bad || count > limits.changes || (isExtended && extLength < 2)) return undefined
+
+    this.#changes.clear()
+    const { changes } = this.#changes
+    const items: ItemEntry[] = []
+    for (let left = count; left > 0; left--) {
+      const item = this.#changes.take()
+      if (item === undefined) return undefined
+      items.push(item)
+    }
+    header.head(4, count)
+    header.append(this.#changes.hashes)
+    if (isExtended) header.put(cursor.bytes, ext, ext + extLength)
+    else header.byte(0xa0)
+    const head = header.view()
+    const length = 1 + stringLength(head.length) + stringLength(signatureLength) + headLength(count) + changes.length
+    if (!this.#source.hasRoom(length)) return undefined
+    const sink = new Sink(length)
+    sink.byte(0x83)
+    sink.string(head)
+    sink.string(cursor.bytes, signature, signature + signatureLength)
+    sink.head(4, count)
+    sink.append(changes)
+    const id = this.#hash(head)
+    const last = { bytes: id }
+    for (const item of items) item.last = last
+    chain.last = last
+    chain.seq = seq
+    tables.chain = chain
+    tables.clock = clock
+    return this.#passed(id, sink.take())
+  }
+
+  #chain(): ChainEntry | undefined {
+    const cursor = this.#source.cursor
+    const { chains, sessions } = this.#source.tables
+    const age = cursor.varint()
+    if (age > 0) return chains.at(age)
+    const sessionAge = cursor.varint()
+    const session = sessionAge === 0 ? this.#session() : sessions.at(sessionAge)?.bytes
+    const incarnation = cursor.skip(8)
+    if (cursor.bad || session === undefined) return undefined
+    const sink = new Sink(41)
+    sink.put(session)
+    sink.string(cursor.bytes, incarnation, incarnation + 8)
+    const chain = { bytes: sink.take(), last: undefined, seq: 0 }
+    chains.add(chain)
+    return chain
+  }
+
+  #session(): Uint8Array {
+    const bytes = this.#source.copied(32)
+    this.#source.tables.sessions.add({ bytes })
+    return bytes
+  }
+
+  #position(age: number): Entry | undefined {
+    const { positions } = this.#source.tables
+    if (age > 0) return positions.at(age)
+    const sink = new Sink(46)
+    sink.head(4, 3)
+    sink.head(0, this.#source.count())
+    sink.head(0, this.#source.count())
+    return this.#source.add(positions, this.#source.endWithHash(sink))
+  }
+
+  #passed(id: Uint8Array, bytes: Uint8Array): Packed {
+    this.#source.tables.passed({ bytes: id })
+    return { id: toHex(id), bytes }
+  }
+}
+
+const noBytes = new Cursor(new Uint8Array(0))
+
+/** Bytes that a byte string takes with its head. */
+const stringLength = (length: number): number => headLength(length) + length
