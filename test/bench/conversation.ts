@@ -191,13 +191,17 @@ class Conversation {
     const plain = encodeMessage(message)
     const whole = encode(plain).length
     let bytes = whole
+    let envelope = 0
     if (message.kind === 'push') {
       bytes = encode(encodeMessage({ ...message, commits: [] })).length
+      // What is around payload is framing: there is as much of it as payload wants.
+      if (message.commits.length > 0) envelope = bytes
       if (message.commits.some((commit) => !other.store.has(toHex(commit))))
         this.#deepestPush = Math.max(this.#deepestPush, depth)
     }
     this.#payload += whole - bytes
-    this.#framing += encodeFrame(side.frames++, { kind: 'sync', tag, message: plain }).length - whole
+    bytes -= envelope
+    this.#framing += envelope + encodeFrame(side.frames++, { kind: 'sync', tag, message: plain }).length - whole
     this.#sent.push({ depth, bytes })
     other.inbox.push({ message, depth })
   }

@@ -127,7 +127,8 @@ export class Scene {
   admitted(commit: Commit): void {
     this.#commits.push(commit)
     const author = this.#authors.find(({ session }) => session === commit.session)
-    if (author === undefined) return
+    // Bytes that were edited may open a chain that no author goes on with.
+    if (author === undefined || commit.incarnation !== author.incarnation) return
     author.own.push(commit)
     // Who claimed the end of time or a position that is not there waits with all that follows, and begins another chain.
     if (!this.replica.counting.waiting.has(commit.id)) return

@@ -9,6 +9,8 @@ import { mayBegin, noRound, pushIds, type Turn } from './turn.ts'
 /** The rounds that go by filters and lists of heads: the base protocol, which settles whatever differs. */
 
 const headsPerRound = 32 * limits.headsPerMessage
+/** Rounds that moved nothing, before the next ones have no filter. */
+export const idleRoundsWithFilter = 2
 
 export const filterOfLeader = (turn: Turn, message: FilterMessage): void => {
   const { hash, random } = turn.around
@@ -79,9 +81,10 @@ export const headsCame = (turn: Turn, message: Heads): void => {
   // Without a filter that can be trusted, the other's heads are all there is to go by.
   if (filter === undefined) return
   const { hash } = turn.around
-  const silent = [...turn.held.heads()].filter(
-    (tip) => !pushed.has(tip.id) && !named.has(tip.id) && !hits(filter, tip.id, hash),
-  )
+  // A tip that a want names lies before what is wanted, or it is another branch: then the round moves nothing.
+  const isTold = (tip: Head): boolean =>
+    pushed.has(tip.id) || (named.has(tip.id) && turn.session.idle <= idleRoundsWithFilter)
+  const silent = [...turn.held.heads()].filter((tip) => !isTold(tip) && !hits(filter, tip.id, hash))
   if (silent.length === 0) return
   turn.set({ awaitsWant: true })
   offer(turn, silent, filter.bits.length === 0)

@@ -2,7 +2,15 @@ import { equalBytes } from '../bytes/bytes.ts'
 import { limits } from '../bytes/limits.ts'
 import type { Code } from '../bytes/refusal.ts'
 import { exactFilter, makeFilter, saltBytes } from './filter.ts'
-import { filterOfFollower, filterOfLeader, headsCame, idOf, pushCame, wantCame } from './filtering.ts'
+import {
+  filterOfFollower,
+  filterOfLeader,
+  headsCame,
+  idleRoundsWithFilter,
+  idOf,
+  pushCame,
+  wantCame,
+} from './filtering.ts'
 import type { Held } from './held.ts'
 import { compareLogs, entriesCame, sendEntries } from './logs.ts'
 import type { FingerprintMessage, Hello, Message, Refused } from './message.ts'
@@ -54,7 +62,6 @@ const shortestPause = 250
 const longestPause = 30_000
 const roundsAtOnce = 3
 const comparisonsInFlight = 2
-const idleRoundsWithFilter = 2
 /** Fruitless rounds, exact ones, when something changed while resting. */
 const triesFromRest = 2
 const freshCommits = limits.pendingCommits
@@ -251,9 +258,9 @@ const clone = (turn: Turn): void => {
 
 const ask = (turn: Turn): void => {
   const { hash, now, random } = turn.around
-  const { base, rounds, idle } = turn.session
+  const { speaks, rounds, idle } = turn.session
   const round = turn.session.round + 1
-  const sketches = !base && rounds === 0 && idle === 0
+  const sketches = speaks && rounds === 0 && idle === 0
   turn.set({
     ...noRound,
     phase: 'asking',
@@ -330,6 +337,8 @@ const fingerprintOfFollower = (turn: Turn, message: FingerprintMessage): void =>
     const { cursor } = message
     if (cursor !== undefined) turn.effects.push({ kind: 'known', known: { cursor, count: session.count } })
     becomeLevel(turn)
+    // What was refused since is on one side alone.
+    if (session.troubled) pause(turn, 'compare')
     return
   }
   const changed = !equalBytes(session.mine, session.before) || !equalBytes(theirs, session.theirs)
