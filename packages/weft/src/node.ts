@@ -13,12 +13,14 @@ export interface NodeOptions {
   readonly directory: string
   readonly network?: string
   readonly captureRate?: number
+  /** `'bloom'`: compares by filters alone, the base protocol. */
+  readonly sync?: 'bloom'
   readonly transports?: readonly Transport[]
 }
 
 /** Opens a replica on this machine's disk. `opened` rejects with `AlreadyOpen` while another process has the directory. */
 export const open = (options: NodeOptions): Database => {
-  const { url, schemas, rules, directory, network, captureRate } = options
+  const { url, schemas, rules, directory, network, captureRate, sync } = options
   return new Database({
     schemas,
     runtime: nodeRuntime(),
@@ -33,5 +35,6 @@ export const open = (options: NodeOptions): Database => {
     ...(rules !== undefined && { rules }),
     ...(network !== undefined && { network }),
     ...(captureRate !== undefined && { captureRate }),
+    ...(sync !== undefined && { sync }),
   })
 }

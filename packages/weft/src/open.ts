@@ -20,6 +20,8 @@ export interface OpenOptions {
   readonly network?: string
   /** Commits a second and repository at most; 3 unless told. */
   readonly captureRate?: number
+  /** `'bloom'`: compares by filters alone, the base protocol. */
+  readonly sync?: 'bloom'
   readonly transports?: readonly Transport[]
 }
 
@@ -77,7 +79,7 @@ const inMemory = (reason: string): Storage => ({
 
 /** Opens this device's replica. Synchronous: what is stored arrives in the background, `repository.ready` tells when. */
 export const open = (options: OpenOptions): Database => {
-  const { url = '/', schemas, rules, name = 'weft', network, captureRate } = options
+  const { url = '/', schemas, rules, name = 'weft', network, captureRate, sync } = options
   const address = new URL(url, globalThis.location?.href ?? 'http://localhost/').href
   return new Database({
     schemas,
@@ -87,5 +89,6 @@ export const open = (options: OpenOptions): Database => {
     ...(rules !== undefined && { rules }),
     ...(network !== undefined && { network }),
     ...(captureRate !== undefined && { captureRate }),
+    ...(sync !== undefined && { sync }),
   })
 }
