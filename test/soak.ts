@@ -58,6 +58,8 @@ const attacks = [
   'C3,C8',
   'C2,C4,C9',
   'erasure,fences,forks,revocations',
+  'D1,D2,D4,D5',
+  'D3',
   'A1,A2,A3,A4,A7,A8,A9',
   'A5,C6,C7,F5',
   'B1,B2,B3,B4,B5,B7,B8,B9,B10,B11',
@@ -71,6 +73,7 @@ const attacks = [
 
 const jobs: readonly Job[] = [
   ...attacks,
+  { name: 'sync', script: 'test/sim/main.ts', options: ['--sync', '--seeds', '5000', '--json'] },
   ...traces,
   { name: 'mutants', script: 'test/sim/main.ts', options: ['--seeds', '20', '--mutants', '--json'] },
   { name: 'fuzz', script: 'test/fuzz/main.ts', options: ['--inputs', '1000000', '--poison', '100000', '--json'] },

@@ -38,6 +38,7 @@ const edge = from('edge', () => import('./rows/edge.ts'))
 const demo = from('demo', () => import('./rows/demo.ts'))
 const erasure = from('erasure', () => import('./rows/erasure.ts'))
 const orders = from('orders', () => import('./rows/orders.ts'))
+const sync = from('sync', () => import('./rows/sync.ts'))
 
 export const catalogue: Readonly<Record<string, Entry>> = {
   A1: identity((rows) => rows.flips, 1, 50),
@@ -70,6 +71,11 @@ export const catalogue: Readonly<Record<string, Entry>> = {
   C8: fuzz((rows) => rows.poisoned, 600, 100_000),
   C9: graph((rows) => rows.schemas, 3, 1_000),
   C10: fuzz((rows) => rows.prototypes, 6_000, 1_000_000),
+  D1: sync((rows) => rows.filters, 5_000, 1_000_000),
+  D2: sync((rows) => rows.mining, 200, 1_000),
+  D3: sync((rows) => rows.rounds, 150, 100_000),
+  D4: sync((rows) => rows.amplification, 600, 30_000),
+  D5: sync((rows) => rows.work, 1_000, 10_000),
   D7: edge((rows) => rows.D7, 8_000, 1_000_000),
   D8: edge((rows) => rows.D8, 200, 1_000),
   D9: edge((rows) => rows.D9, 300, 5_000),

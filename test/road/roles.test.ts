@@ -1,7 +1,18 @@
 /** Roles, invitations, fences, the end of access: what the authority writes about people, and what becomes of their work. */
-import { create, grant, keyOf, type Rejection, type Rules, read, saved, WeftError, write } from '@weft-db/engine'
+import {
+  create,
+  grant,
+  keyOf,
+  type Rejection,
+  type Repository,
+  type Rules,
+  read,
+  saved,
+  WeftError,
+  write,
+} from '@weft-db/engine'
 import { describe, expect, test } from 'vitest'
-import { board, Card, Lab, outcomeOf } from './lab.ts'
+import { board, Card, gate, Lab, outcomeOf } from './lab.ts'
 
 const rules: Rules = [
   create('/board/:id', ({ session }) => (session === undefined ? undefined : 'owner')),
@@ -365,6 +376,81 @@ describe('a clock that is far ahead', () => {
     )
     const now = of.authority.database.clock.now()
     expect(clocks.filter((clock) => clock > now + 300_000).length).toBe(1)
+  })
+
+  const hasVerdict = ({ pipeline }: Repository): boolean =>
+    pipeline.log.entries.some(({ statement }) => statement.kind === 'verdict')
+
+  /** How many of all commits are of a time to come. */
+  const aheadIn = (repository: Repository, now: number): number => {
+    const { commits } = repository.pipeline
+    return Array.from({ length: commits.size }, (_, index) => commits.at(index)).filter(
+      (commit) => commit !== undefined && commit.clock / 256 > now + 300_000,
+    ).length
+  }
+
+  for (const knows of [true, false]) {
+    const who = knows ? 'heard of the right time' : 'did not hear of the right time'
+    test(`B7: what is written while the verdict is being stored, by somebody who ${who}, is not lost`, async () => {
+      const of = await founded(`clock and verdict, ${knows}`)
+      const bob = await invited(of, 'bob', 'editor')
+      const item = bob.theirs.item(Card, keyOf(of.card))
+      if (item == null) throw new Error('not there')
+      if (knows) of.lab.disconnect('bob')
+      of.lab.device('bob').clock.jump(86_400_000)
+      const held = gate()
+      bob.faults.operation = (what) => {
+        if (what === 'sync' && hasVerdict(bob.theirs)) bob.faults.hold ??= held.promise
+        return true
+      }
+      item.title = 'tomorrow'
+      await of.lab.run(500)
+      if (knows) of.lab.connect('bob')
+      await of.lab.until(() => bob.faults.hold !== undefined)
+      expect(bob.theirs.pipeline.durableEntries).toBeLessThan(bob.theirs.pipeline.log.next)
+      item.notes.insert(0, 'meanwhile')
+      await of.lab.run(500)
+      bob.faults.operation = undefined
+      bob.faults.hold = undefined
+      held.open()
+      await of.lab.run(5_000)
+      expect([of.card.title, of.card.notes.toString(), item.title, item.notes.toString()]).toEqual([
+        'tomorrow',
+        'meanwhile',
+        'tomorrow',
+        'meanwhile',
+      ])
+      expect([bob.rejections, bob.incidents.filter(({ code }) => code === 'ClockNotLater')]).toEqual([[], []])
+      // Whoever knows the time waits for the verdict, and then writes both under the right one.
+      if (knows) expect(aheadIn(of.hers, of.authority.database.clock.now())).toBe(1)
+    })
+  }
+
+  test('B7: another repository goes on where it was when the verdict came, and loses nothing', async () => {
+    const of = await founded('clock of two repositories')
+    const bob = await invited(of, 'bob', 'editor')
+    const item = bob.theirs.item(Card, keyOf(of.card))
+    const his = bob.database.repository('/board/his')
+    await of.lab.run(100)
+    const [one, other] = [his.create(Card, { title: 'one' }), his.create(Card, { title: 'other' })]
+    await of.lab.run(2_000)
+    if (item == null) throw new Error('not there')
+    of.lab.device('bob').clock.jump(86_400_000)
+    const held = gate()
+    bob.faults.hold = held.promise
+    one.title = 'one, tomorrow'
+    await of.lab.run(20)
+    bob.faults.hold = undefined
+    item.title = 'tomorrow'
+    await of.lab.until(() => hasVerdict(bob.theirs) && of.card.title === 'tomorrow')
+    expect(hasVerdict(his)).toBe(false)
+    other.title = 'other, today'
+    await of.lab.run(500)
+    held.open()
+    await of.lab.run(5_000)
+    const seen = of.authority.database.repository('/board/his')
+    expect([title(seen, one), title(seen, other)]).toEqual(['one, tomorrow', 'other, today'])
+    expect(bob.incidents.filter(({ code }) => code === 'ClockNotLater')).toEqual([])
   })
 })
 

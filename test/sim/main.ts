@@ -1,6 +1,8 @@
 /**
  * npm run sim -- [--seeds 100] [--from 0] [--world name | --byzantine] [--json] [--mutants | --no-mutants] [--no-shrink] [--first]
  * npm run sim -- --seed 0x1f [--world name] [--until step] [--log]
+ * npm run sim -- --sync [--seeds 1000] [--from 0] [--json] [--first]
+ * npm run sim -- --sync --seed 0x1f
  *
  * Plays numbered seeds in the simulated worlds, after the regressions. With `--json` one object on standard output, and the mutants are
  * judged too unless told otherwise. Ends with 1 when something failed.
@@ -8,6 +10,7 @@
 import { parseArgs } from 'node:util'
 import { judgeMutants, type Kill } from '../mutants/run.ts'
 import { campaign, tryScript } from './campaign.ts'
+import { reconcileCampaign } from './reconcile/campaign.ts'
 import { byzantineWorld, scriptOf, worldNames, worldOf } from './worlds/script.ts'
 
 const { values } = parseArgs({
@@ -17,6 +20,7 @@ const { values } = parseArgs({
     seed: { type: 'string' },
     world: { type: 'string' },
     byzantine: { type: 'boolean', default: false },
+    sync: { type: 'boolean', default: false },
     until: { type: 'string' },
     log: { type: 'boolean', default: false },
     json: { type: 'boolean', default: false },
@@ -31,6 +35,10 @@ const say = (line: string): void => void process.stderr.write(`${line}\n`)
 const print = (value: unknown): void => void process.stdout.write(`${JSON.stringify(value)}\n`)
 
 if (values.byzantine) values.world = byzantineWorld
+if (values.world === 'reconcile') {
+  values.sync = true
+  delete values.world
+}
 if (values.world !== undefined && !worldNames.includes(values.world)) {
   say(`there is no world ${values.world}: ${worldNames.join(', ')}`)
   process.exit(2)
@@ -95,4 +103,29 @@ const run = async (): Promise<number> => {
   return failed.length + survivors > 0 || !traceStable ? 1 : 0
 }
 
-process.exitCode = values.seed === undefined ? await run() : await replay(values.seed)
+/** Reconciliation alone, by its machines. */
+const reconcile = (): number => {
+  const { seed } = values
+  const outcome = reconcileCampaign({
+    from: Number(seed ?? values.from),
+    seeds: seed === undefined ? Number(values.seeds) : 1,
+    first: values.first,
+    report: say,
+  })
+  const { seen, failed, seconds, ...counts } = outcome
+  if (seed !== undefined) for (const line of failed.flatMap(({ lines }) => lines)) say(line)
+  if (values.json) {
+    const short = failed.map((one) => ({ seed: one.seed, world: 'reconcile', what: one.what }))
+    print({ ...counts, failed: short, coverage: Object.fromEntries(seen), seconds: Math.round(seconds) })
+  } else {
+    for (const [rung, times] of seen) say(`${String(times).padStart(9)} ${rung}`)
+    const { seeds, worstRounds, worstBytesRatio } = counts
+    say(
+      `${seeds} seeds, ${failed.length} failed, at most ${worstRounds} rounds and ${worstBytesRatio} times the bytes in ${seconds.toFixed(1)} s`,
+    )
+  }
+  if (seed === undefined) for (const rung of outcome.uncovered) say(`never seen: ${rung}`)
+  return failed.length > 0 ? 1 : 0
+}
+
+process.exitCode = values.sync ? reconcile() : values.seed === undefined ? await run() : await replay(values.seed)

@@ -45,8 +45,6 @@ export interface Captured {
   readonly rate: number
   /** Whose commits they are; undefined while none can be made. */
   identity(): Identity | undefined
-  /** The clock of a commit that is counted here. */
-  clockOf(id: string): number
   /** Takes in what was counted. */
   refresh(): void
   incident(why: Refusal): void
@@ -83,7 +81,7 @@ export class Capture {
   #incarnation: string | undefined
   #chainSession: string | undefined
   #seq = 0
-  #prev: string | null = null
+  #prev: Pick<Commit, 'id' | 'clock'> | null = null
   #lastCapture = Number.NEGATIVE_INFINITY
   #cancelCapture: (() => void) | undefined
   #captureQueued = false
@@ -334,7 +332,10 @@ export class Capture {
   #draft(live: LiveItem, operations: readonly Operation[]): ChangeDraft {
     const { graph } = live.merged
     const { name, version } = live.schema
-    const parents = live.merged.liveHeads.map((index) => graph.node(index).id).sort((a, b) => (a < b ? -1 : 1))
+    const heads = live.merged.liveHeads.map((index) => graph.node(index))
+    // Of heads that are not stored yet as well: the clock may have been set back since.
+    for (const { clock } of heads) this.#of.clock.see(clock)
+    const parents = heads.map(({ id }) => id).sort((a, b) => (a < b ? -1 : 1))
     const salt = this.#of.runtime.random(12)
     return { key: live.key, parents, schema: { name, version, hash: live.schemaHash }, operations, salt }
   }
@@ -361,7 +362,8 @@ export class Capture {
     }
     const { network, position } = root
     if (network === undefined || position === null) throw new Error('a commit is made after the network is known')
-    for (const { parents } of drafts) for (const id of parents) clock.see(this.#of.clockOf(id))
+    // All repositories share the clock: another one may have set it back.
+    if (this.#prev !== null) clock.see(this.#prev.clock)
     const policy: Policy = { root: position, authority: pipeline.position }
     const header = {
       network,
@@ -369,7 +371,7 @@ export class Capture {
       session,
       incarnation: this.#incarnation,
       seq: this.#seq,
-      prev: this.#prev,
+      prev: this.#prev?.id ?? null,
       clock: clock.next(),
       policy,
       atomic,
@@ -380,7 +382,7 @@ export class Capture {
 
   #send(unsigned: UnsignedCommit, key: SigningKey): void {
     this.#seq = unsigned.fields.seq + 1
-    this.#prev = unsigned.id
+    this.#prev = { id: unsigned.id, clock: unsigned.fields.clock }
     this.#of.saving.made(unsigned.id)
     const chain = chainName(unsigned.fields.session, unsigned.fields.incarnation)
     const provisional: Commit = {

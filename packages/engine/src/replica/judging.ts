@@ -96,8 +96,8 @@ export class Judging {
       : undefined
   }
 
-  /** Why a commit must wait before anybody can judge it. */
-  waits(commit: Commit, log: AuthorityLog): Refusal | undefined {
+  /** Why a commit must wait before anybody can judge it. `reader`: whose replica this is, which has so many `entries` of the log. */
+  waits(commit: Commit, log: AuthorityLog, entries: number, reader: Person | undefined): Refusal | undefined {
     const { root } = commit.policy
     if (this.rulesAt(root.n) === undefined) return refusal('UnknownRules', String(this.#root.rulesAt(root.n)))
     const revokedAt = this.#revokedAt(commit)
@@ -105,6 +105,8 @@ export class Judging {
     const decided = log.firstKnowing(revokedAt) !== Number.POSITIVE_INFINITY
     const covered = log.coveredAt(commit.chain, commit.seq) !== Number.POSITIVE_INFINITY
     if (decided || covered) return undefined
+    // To whoever was put out the log says no more. They are to know what becomes of their own work, whatever it is built on.
+    if (reader !== undefined && this.endedAt(log, entries, reader) !== undefined) return undefined
     // What is dead by an older fence stays so, whatever the authority says of the revocation, and its author is to know.
     const owner = this.#certificates.get(commit.session)?.owner ?? ''
     return log.deathOf(commit, owner, undefined) === undefined ? refusal('Undecided', commit.id) : undefined

@@ -304,7 +304,7 @@ export class Pipeline {
         continue
       }
       ids.push(commit.id)
-      if (this.commits.get(commit.id) !== undefined) continue
+      if (this.commits.get(commit.id) !== undefined || this.#pending.has(commit.id)) continue
       const why = this.#mayStand(commit)
       if (why !== undefined) {
         refuse(commit.id, why)

@@ -132,6 +132,8 @@ export class Reckoning {
     const { commits, log } = this.#of.pipeline
     // The branch that a checkpoint covered came after others of its chain.
     if (commits.headsOf(commit.chain).length > 1 && log.coversUpTo(commit)) this.#unsure.add(commit.chain)
+    // An own one counts from its capture on. What ended it while it was on its way to the disk did not find it here.
+    if (commit.session === this.#of.session()) this.#bury(commit)
   }
 
   /** Why the rules deny an edit to whoever is logged in here. */
@@ -183,7 +185,8 @@ export class Reckoning {
   whatIf(rules: readonly Rule[]): readonly ChangedVerdict[] {
     const { certificates, clock, judging, root } = this.#of
     const schema = (hash: string): Schema | undefined => this.#of.schema(hash)
-    return whatIf({ pipeline: this.#of.pipeline, root, certificates, judging, schema, now: () => clock.now() }, rules)
+    const [reader, now] = [this.#of.person(), (): number => clock.now()]
+    return whatIf({ pipeline: this.#of.pipeline, root, certificates, judging, reader, schema, now }, rules)
   }
 
   /** Forked chains that have to be looked at again. */

@@ -107,7 +107,7 @@ export class Repository {
       isOwn: (commit) => commit.session === host.identity?.session,
       isDecided: (commit) => this.covers(commit.id) || this.pipeline.log.isVoid(commit.id),
       full: () => host.incident(refusal('TooMany', `${limits.heldChanges} commits that do not count yet`), path),
-      undecided: (commit) => host.judging.waits(commit, this.pipeline.log),
+      undecided: (commit) => host.judging.waits(commit, this.pipeline.log, this.pipeline.durableEntries, host.person),
       erasure: (commit, key) => this.pipeline.log.erasureOf(commit, key, this.pipeline.durableEntries),
       authorize: (commit, edit) => host.judging.write(commit, this.pipeline.log, edit),
     }
@@ -177,7 +177,6 @@ export class Repository {
       saving: this.#saving,
       rate: host.captureRate,
       identity: () => this.#committer(),
-      clockOf: (id) => this.pipeline.commits.get(id)?.clock ?? 0,
       refresh: () => this.#refresh(),
       denies: (live, operations) => this.#reckoning.denies(live, operations),
       dropped: (live, operations, why) => this.#reckoning.dropped(live, operations, why),
@@ -589,7 +588,8 @@ export class Repository {
     if (certificates.get(identity.session) === undefined || !this.#host.judging.knowsRules) return undefined
     // What is built on a clock far ahead would be ahead as well: first the authority says what becomes of it.
     const latest = (this.#host.clock.now() + limits.clockAhead) * clockTicks
-    return this.#saving.endsAfter(latest, (id) => this.pipeline.log.isVoid(id)) ? undefined : identity
+    const { log, durableEntries } = this.pipeline
+    return this.#saving.endsAfter(latest, (id) => log.isVoid(id, durableEntries)) ? undefined : identity
   }
 
   #allChanged(): void {

@@ -6,7 +6,7 @@ import type { Rule } from '../trust/rules.ts'
 import type { Certificates } from './certificates.ts'
 import { Counting, type CountingRules } from './counting.ts'
 import { Deaths } from './deaths.ts'
-import { Judging } from './judging.ts'
+import { Judging, type Person } from './judging.ts'
 import type { Pipeline } from './pipeline.ts'
 import type { RootLog } from './rootlog.ts'
 
@@ -27,6 +27,8 @@ export interface Replayed {
   readonly root: RootLog
   readonly certificates: Certificates
   readonly judging: Judging
+  /** Whose replica it is. */
+  readonly reader: Person | undefined
   schema(hash: string): Schema | undefined
   now(): number
 }
@@ -47,7 +49,7 @@ const verdicts = (
     isDecided: ({ id, chain, seq }) =>
       pipeline.log.isVoid(id) || pipeline.log.coveredAt(chain, seq) !== Number.POSITIVE_INFINITY,
     full: () => undefined,
-    undecided: (commit) => judging.waits(commit, pipeline.log),
+    undecided: (commit) => judging.waits(commit, pipeline.log, pipeline.durableEntries, of.reader),
     erasure: (commit, key) => pipeline.log.erasureOf(commit, key, pipeline.durableEntries),
     authorize: (commit, edit) => judging.write(commit, pipeline.log, edit),
   }

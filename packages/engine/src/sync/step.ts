@@ -237,7 +237,7 @@ const helloCame = (turn: Turn, message: Hello): void => {
   if (!session.empty && !message.empty) {
     if (session.leads && (session.rung === 'none' || !speaks)) ask(turn)
     else if (session.leads) turn.set({ phase: 'asking', round: 1, rounds: 1, deadline: turn.around.now + patience })
-    else if (message.sketch !== undefined) sketched(turn, message.sketch)
+    else if (speaks && message.sketch !== undefined) sketched(turn, message.sketch)
     return
   }
   turn.set({ rung: 'none' })

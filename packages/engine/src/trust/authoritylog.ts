@@ -119,9 +119,9 @@ export class AuthorityLog {
     return this.#rootAfter(moved, hash)
   }
 
-  /** Whether a verdict voids all of the commit. */
-  isVoid(commit: string): boolean {
-    return this.#verdicts.get(commit)?.some(({ key }) => key === null) ?? false
+  /** Whether a verdict among the first so many entries voids all of the commit. */
+  isVoid(commit: string, entries = this.entries.length): boolean {
+    return this.#verdicts.get(commit)?.some(({ key, n }) => key === null && n < entries) ?? false
   }
 
   /** The first verdict that voids the commit's change of one of these items. One on what a checkpoint covers already has no effect. */
