@@ -3,7 +3,8 @@ import { createHash, generateKeyPairSync, hash, randomBytes, sign, verify, webcr
 import { nodeRuntime } from '@weft-db/runtime/node'
 import { encode } from '../../packages/engine/src/bytes/cbor.ts'
 import { isRefusal } from '../../packages/engine/src/bytes/refusal.ts'
-import { readCommit, sealCommit, signedBytes } from '../../packages/engine/src/commit/commit.ts'
+import { type Commit, readCommit, sealCommit, signedBytes } from '../../packages/engine/src/commit/commit.ts'
+import { PackWriter } from '../../packages/engine/src/commit/packwriter.ts'
 import { encodeMessage } from '../../packages/engine/src/sync/message.ts'
 import type { Area } from './area.ts'
 import type { Figure, Role } from './figure.ts'
@@ -149,22 +150,32 @@ export const crypto: Area = async ({ quick }) => {
   )
 
   const weft = { area, engine: 'weft', role: 'weft', unit: 'B' } as const
-  const push = encode(
-    encodeMessage({ kind: 'push', round: 0, last: false, unknown: [], commits: written, certificates: [] }),
-  )
+  const commits = written.flatMap((record): Commit[] => {
+    const commit = readCommit(record, sha256)
+    return isRefusal(commit) ? [] : [commit]
+  })
   const single = written.at(-1)?.length ?? 0
+  const [first] = commits
+  if (first === undefined || commits.length < inPack) throw new Error('commits of ours are refused')
+  // As they travel: one behind the others on a channel that has seen their author, or all of them in one pack.
+  const pushed = (pack: Uint8Array): number =>
+    encode(encodeMessage({ kind: 'packed', round: 0, last: false, unknown: [], pack, certificates: [] })).length
+  const warm = new PackWriter(first)
+  warm.pack(commits.slice(0, -1))
+  const alone = pushed(warm.pack(commits.slice(-1)))
+  const together = pushed(new PackWriter(first).pack(commits))
   return [
     ...signing,
     ...verifying,
     ...hashing,
     ...making,
     ...arriving,
-    { ...weft, case: 'a commit that sets three fields', metric: 'alone, signed', value: single, limit: 150 },
+    { ...weft, case: 'a commit that sets three fields', metric: 'alone, signed', value: alone, limit: 150 },
     {
       ...weft,
       case: 'a commit that sets three fields',
       metric: `in a push of ${inPack}`,
-      value: push.length / inPack,
+      value: together / inPack,
       limit: 45 + patchBytes,
     },
     {
@@ -176,6 +187,6 @@ export const crypto: Area = async ({ quick }) => {
       value: patchBytes + 64,
       unit: 'B',
     },
-    { ...weft, case: 'a commit that sets three fields', metric: 'alone, without its signature', value: single - 66 },
+    { ...weft, case: 'a commit that sets three fields', metric: 'as a record', value: single },
   ]
 }
