@@ -415,6 +415,7 @@ export class Pipeline {
     const staged: { commit: Commit; origin: Origin }[] = []
     const entries: { entry: Entry; origin: Origin }[] = []
     const certified: string[] = []
+    const known: Work[] = []
     const marks: (() => void)[] = []
     const certify = (certificate: Certificate | undefined): void => {
       if (certificate === undefined || this.#certified.has(certificate.session)) return
@@ -429,6 +430,7 @@ export class Pipeline {
       }
       if (work.kind === 'known') {
         frames.push({ kind: frameKinds.known, payload: work.payload })
+        known.push(work)
         continue
       }
       if (work.kind === 'entry') {
@@ -454,7 +456,7 @@ export class Pipeline {
       this.commits.rollback()
       this.log.truncate(this.#durableEntries)
       for (const session of certified) this.#certified.delete(session)
-      this.#storingFailed(why, staged, entries)
+      this.#storingFailed(why, staged, entries, known)
       for (const through of marks) through()
       return false
     }
@@ -482,6 +484,7 @@ export class Pipeline {
     why: Refusal,
     staged: readonly { commit: Commit; origin: Origin }[],
     entries: readonly { entry: Entry; origin: Origin }[],
+    known: readonly Work[],
   ): void {
     const kept: Work[] = []
     for (const { commit, origin } of staged) {
@@ -490,7 +493,7 @@ export class Pipeline {
     }
     // Entries come once over a channel, and the next one needs them.
     for (const { entry, origin } of entries) kept.push({ kind: 'entry', entry, origin })
-    this.#work.unshift(...kept)
+    this.#work.unshift(...kept, ...known)
     if (this.#closing) return
     this.#events.storage(why)
     this.#cancelRetry = this.#runtime.timer(this.#retry, () => {
