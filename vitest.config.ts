@@ -17,7 +17,7 @@ export default defineConfig({
           'packages/**/src/**/*.test.ts',
           'signal-server/**/*.test.ts',
           'demo/src/**/*.test.ts',
-          'test/{attacks,contracts,vectors,docs,replay,road,fuzz,sync,bench}/**/*.test.ts',
+          'test/{attacks,contracts,vectors,docs,replay,road,fuzz,sync,bench,second-client}/**/*.test.ts',
         ],
         { testTimeout: 30_000 },
       ),

@@ -1,5 +1,6 @@
 /** What a child process runs: one role, which answers what it is asked, one thing after the other, until the parent is gone. */
 
+import { cloneRoles } from './cloner.ts'
 import { localRoles } from './local-engines.ts'
 import { cpuTime } from './measure.ts'
 import type { Methods } from './methods.ts'
@@ -7,7 +8,7 @@ import { serverRoles } from './servers.ts'
 import { textRoles } from './text-engines.ts'
 
 const [role = ''] = process.argv.slice(2)
-const make = { ...localRoles, ...textRoles, ...serverRoles }[role]
+const make = { ...cloneRoles, ...localRoles, ...textRoles, ...serverRoles }[role]
 if (make === undefined) throw new Error(`no role is called ${role}`)
 /** Undefined when the package behind the role is not here. */
 const made: Promise<Methods | undefined> = make()

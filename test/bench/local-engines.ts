@@ -1,5 +1,5 @@
 /** Items of six fields in each engine: made, changed in one field, read in all of them. */
-import { mkdtempSync, rmSync } from 'node:fs'
+import { mkdtempSync, readdirSync, rmSync, statSync } from 'node:fs'
 import { createRequire } from 'node:module'
 import { tmpdir } from 'node:os'
 import { join } from 'node:path'
@@ -40,6 +40,8 @@ interface Engine {
   finish?(): void
   /** What happens behind the caller's back. */
   settle?(): Promise<void>
+  /** Bytes of its files. */
+  stored?(): number
   /** Where its items are, when not in the heap: in memory of its own, so that the process's counts, or on disk. */
   readonly keeps?: 'outside' | 'on disk'
 }
@@ -74,6 +76,11 @@ const methodsOf = (engine: Engine): Methods => {
       }
       return engine.keeps === 'on disk' ? null : (held() - before) / items
     },
+    /** Bytes an item on disk; null where there are none. */
+    stored: (): number | null => {
+      const bytes = engine.stored?.()
+      return bytes === undefined ? null : bytes / count
+    },
     create: (times: number) =>
       measure(() => {
         for (let index = 0; index < times; index++, count++) engine.create(keyOf(count), fieldsOf(count))
@@ -94,6 +101,9 @@ const methodsOf = (engine: Engine): Methods => {
 
 const sumOf = (fields: Fields): number =>
   fields.title.length + fields.owner.length + fields.state.length + fields.points + fields.rank + (fields.done ? 1 : 0)
+
+const bytesIn = (folder: string): number =>
+  readdirSync(folder).reduce((sum, name) => sum + statSync(join(folder, name)).size, 0)
 
 const weft = async (): Promise<Methods> => {
   const Thing = schema('thing', 1, {
@@ -119,6 +129,7 @@ const weft = async (): Promise<Methods> => {
     },
     read: (key) => sumOf(item(key)),
     settle: store,
+    stored: () => bytesIn(folder),
   })
 }
 
@@ -174,6 +185,7 @@ const sqlite = async (): Promise<Methods | undefined> => {
   const select = database.prepare('SELECT title, owner, state, points, rank, done FROM item WHERE key = ?')
   return methodsOf({
     keeps: 'on disk',
+    stored: () => bytesIn(folder),
     create: (key, { title, owner, state, points, rank, done }) =>
       void insert.run(key, title, owner, state, points, rank, done ? 1 : 0),
     update: (key, points) => void update.run(points, key),

@@ -1,4 +1,4 @@
-/** Creating, changing and reading an item among 100,000: what the caller waits for, in µs of processor time, and what an item holds in memory. */
+/** Creating, changing and reading an item among 100,000: what the caller waits for, in µs of processor time, and what an item holds in memory and on disk. */
 import type { Area } from './area.ts'
 import { Child } from './child.ts'
 import type { Figure, Role } from './figure.ts'
@@ -19,6 +19,7 @@ const operations = [
   { name: 'read', share: 0.1, limit: 1.5 },
 ] as const
 const memoryLimit = 450
+const diskLimit = 135
 
 export const local: Area = async ({ quick }) => {
   const items = quick ? 20_000 : 100_000
@@ -46,6 +47,8 @@ export const local: Area = async ({ quick }) => {
       children.set(engine, child)
       const memory = await child.ask<number | null>('populate', items)
       if (memory !== null) figures.push(figure(engine, 'memory', memory, 'B/item', memoryLimit))
+      const stored = await child.ask<number | null>('stored')
+      if (stored !== null) figures.push(figure(engine, 'on disk', stored, 'B/item', diskLimit))
     }
     for (const { name: operation, share, limit } of operations) {
       const times = Math.round(items * share)

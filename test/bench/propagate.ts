@@ -7,6 +7,7 @@ import { encode } from '../../packages/engine/src/bytes/cbor.ts'
 import { encodeMessage } from '../../packages/engine/src/sync/message.ts'
 import type { Area } from './area.ts'
 import { Child } from './child.ts'
+import { clones } from './clone.ts'
 import type { Crowd, Gather } from './crowd.ts'
 import { gatherSocketIo, gatherVouching, gatherWs, gatherYjs } from './crowd-peers.ts'
 import { gatherWeft } from './crowd-weft.ts'
@@ -213,6 +214,7 @@ export const propagate: Area = async ({ quick }) => {
   return [
     ...(await latency(quick ? 150 : 750, quick ? 5 : 25, bytes)),
     ...(await burst(quick ? 1 : 5, quick ? 2_000 : 10_000, bytes)),
+    ...(await clones(quick ? 2 : 3, quick ? 10_000 : 100_000)),
     ...(await serverTime(quick ? 3 : 7, quick ? 15 : 50, bytes)),
   ]
 }

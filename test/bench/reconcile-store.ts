@@ -150,6 +150,10 @@ export class Store implements Held {
     return seq === 0 ? undefined : this.origin.id(chain, seq - 1)
   }
 
+  vouchers(): readonly string[] {
+    return []
+  }
+
   arrivalIndex(id: string): number {
     const { chain, seq } = this.origin.place(id)
     return this.#places.get(id) ?? chain * this.origin.length + seq

@@ -25,6 +25,8 @@ interface Engine {
   /** Runs a stretch of edits as the engine's own transaction. */
   within?(run: () => void): void
   settle?(): Promise<void>
+  /** Types at its own pace, in the place of all of the above. */
+  typed?(patches: readonly Patch[]): Promise<void>
   toString(): string
   written(): Written | Promise<Written>
 }
@@ -44,6 +46,7 @@ const methodsOf = (engine: Engine): Methods => {
     },
     type: async (from: number, to: number): Promise<Stretch> => {
       const patches = edits?.patches.slice(from, to) ?? []
+      if (engine.typed !== undefined) return { cpu: 0, behind: await cpuOfAsync(async () => engine.typed?.(patches)) }
       const run = () => {
         for (const [at, remove, insert] of patches) engine.splice(at, remove, insert)
       }
@@ -60,9 +63,6 @@ const methodsOf = (engine: Engine): Methods => {
 const Page = schema('page', 1, { text: text() })
 /** As good as never: what is measured says when it is captured. */
 const byHand = 1e-6
-/** Signature and the two bytes that say how long it is. */
-const signatureBytes = 66
-
 const openPage = async () => {
   const files = memoryFiles()
   const { repository, store } = await openAlone([Page], files, byHand)
@@ -77,7 +77,10 @@ const openPage = async () => {
   const written = async (): Promise<Written> => {
     const commits = repository.pipeline.commits.size - commitsBefore
     const bytes = (await sizeOfLogs()) - bytesBefore
-    return { bytes, unsigned: bytes - signatureBytes * commits, commits }
+    let signatures = 0
+    for (let at = commitsBefore; at < commitsBefore + commits; at++)
+      signatures += repository.pipeline.commits.at(at)?.signature.length ?? 0
+    return { bytes, unsigned: bytes - signatures, commits }
   }
   const handle: TextHandle = page.text
   return { handle, repository, store, written }
@@ -98,24 +101,28 @@ const msPerCommit = 1_000 / 3
 
 /** The capture loop's times, for somebody who types five characters a second: the first edit at once, then three commits a second at most. */
 const weftTyping = async (): Promise<Methods> => {
-  const { handle, repository, store, written } = await openPage()
+  const { handle, store, written } = await openPage()
   let now = 0
   let captured = Number.NEGATIVE_INFINITY
   let due: number | undefined
-  const capture = (at: number): void => {
+  /** What is captured is signed and stored long before the next time. */
+  const capture = (at: number): Promise<void> => {
     captured = at
     due = undefined
-    repository.flush()
+    return store()
   }
+  const splice = (at: number, remove: number, insert: string) => handle.splice(at, remove, insert)
   return methodsOf({
-    splice: (at, remove, insert) => {
-      now += msPerEdit
-      if (due !== undefined && due <= now) capture(due)
-      handle.splice(at, remove, insert)
-      if (now - captured >= msPerCommit) capture(now)
-      else due ??= captured + msPerCommit
+    splice,
+    typed: async (patches) => {
+      for (const patch of patches) {
+        now += msPerEdit
+        if (due !== undefined && due <= now) await capture(due)
+        splice(...patch)
+        if (now - captured >= msPerCommit) await capture(now)
+        else due ??= captured + msPerCommit
+      }
     },
-    settle: store,
     toString: () => handle.toString(),
     written,
   })

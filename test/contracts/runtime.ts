@@ -63,6 +63,19 @@ export const runtimeContract = (name: string, make: Make, others: Record<string,
       expect(tail.some((byte) => byte !== 0)).toBe(true)
     })
 
+    test('what random gave once is in nothing that it gives later, and belongs to whoever asked', async () => {
+      const runtime = await make()
+      const windows = new Set<string>()
+      let expected = 0
+      for (let round = 0; round < 400; round++) {
+        const bytes = runtime.random([12, 96, 8, 1_000, 24, 1_024, 16][round % 7] ?? 8)
+        const hex = toHex(bytes)
+        for (let at = 0; at + 8 <= bytes.length; at++, expected++) windows.add(hex.slice(2 * at, 2 * at + 16))
+        bytes.fill(0)
+      }
+      expect(windows.size).toBe(expected)
+    })
+
     test('the wall clock is in ms since 1970 and the monotonic one does not go back', async () => {
       const runtime = await make()
       expect(runtime.now()).toBeGreaterThan(Date.UTC(2024, 0, 1))

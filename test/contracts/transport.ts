@@ -243,7 +243,8 @@ export const transportContract = (name: string, makePair: () => Promise<Pair>): 
         pair.hold()
         for (let index = 0; index < frames; index += 1) from.channel.send(messageOf(index, length))
         const total = frames * length
-        expect(from.channel.buffered).toBeGreaterThanOrEqual(total)
+        // What the network takes before it is full.
+        expect(from.channel.buffered).toBeGreaterThanOrEqual(total - 2 * limits.channelHighWater)
         expect(from.channel.buffered).toBeLessThan(total * 1.01)
         const others = new Arrivals()
         const before = accepted.ears.length

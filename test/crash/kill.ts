@@ -8,11 +8,11 @@ import { hash } from 'node:crypto'
 import { mkdtemp, readFile, rm } from 'node:fs/promises'
 import { tmpdir } from 'node:os'
 import { join } from 'node:path'
-import { Database, keyOf, logName, type Repository, readCommit } from '@weft-db/engine'
+import { Database, isRefusal, keyOf, logName, type Repository, readCommit } from '@weft-db/engine'
 import { memoryKeys, nodeRuntime } from '@weft-db/runtime/node'
 import { nodeFiles } from '@weft-db/storage/node'
 import { scan } from '../../packages/engine/src/log/frame.ts'
-import { frameKinds } from '../../packages/engine/src/replica/pipeline.ts'
+import { PackedLogReader } from '../../packages/engine/src/log/packedlog.ts'
 import { Stream } from '../sim/random.ts'
 import { Card, path } from './board.ts'
 import { Client, Tally } from './load.ts'
@@ -115,6 +115,7 @@ export const killServer = async (
 class Disk {
   readonly #file: string
   readonly #ids = new Set<string>()
+  #packs = new PackedLogReader(runtime.hash)
   #good = 0
   #fingerprint = ''
   /** How often the log ended within a frame. */
@@ -130,15 +131,19 @@ class Disk {
     if (this.#good > 0 && fingerprintOf(bytes.subarray(0, this.#good)) !== this.#fingerprint) {
       oddities.push(`the first ${this.#good} bytes of the log changed`)
       this.#ids.clear()
+      this.#packs = new PackedLogReader(runtime.hash)
       this.#good = 0
     }
     const { frames, good, damage, torn } = scan(bytes, this.#good)
     for (const { from, to } of damage) oddities.push(`the log is damaged from ${from} to ${to}`)
-    for (const { kind, payload } of frames) {
-      const commit = kind === frameKinds.commit ? readCommit(payload, runtime.hash) : undefined
-      if (commit === undefined) continue
-      if ('id' in commit) this.#ids.add(commit.id)
-      else oddities.push(`the log holds a commit that is ${commit.code}`)
+    for (const frame of frames) {
+      const records = this.#packs.records(frame)
+      if (isRefusal(records)) oddities.push(`the log holds a pack that is ${records.code}`)
+      for (const bytes of isRefusal(records) ? [] : records) {
+        const commit = readCommit(bytes, runtime.hash)
+        if (isRefusal(commit)) oddities.push(`the log holds a commit that is ${commit.code}`)
+        else this.#ids.add(commit.id)
+      }
     }
     if (torn) this.torn++
     this.#good = good

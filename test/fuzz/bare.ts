@@ -91,7 +91,7 @@ export class BareReplica {
   }
 
   *items(): Generator<readonly [name: string, item: MergedItem]> {
-    for (const [key, versions] of this.counting.items)
-      for (const [version, item] of versions) yield [`${version} ${key}`, item]
+    for (const [schema, ofSchema] of this.counting.items)
+      for (const [key, item] of ofSchema) yield [`${schema} ${key}`, item]
   }
 }

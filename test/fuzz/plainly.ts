@@ -23,7 +23,7 @@ export const plainly = (item: MergedItem, state: ItemState = item.value()): Valu
   for (const name of item.schema.names) {
     const held = state.fields.get(name)
     let size: number | undefined
-    if (held?.kind === 'register') fields[name] = [held.value, held.id]
+    if (held?.kind === 'register') fields[name] = [held.value, held.stamp.id]
     else if (held?.kind === 'elements') {
       size = [...held.byTag.values()].reduce<number>((sum, value) => sum + units(value), 0)
       if (held.byTag.size > 0) fields[name] = inOrder([...held.byTag])

@@ -10,9 +10,11 @@ import { decodeExactly } from '../../packages/engine/src/bytes/exact.ts'
 import { guard, messageLimits } from '../../packages/engine/src/bytes/guard.ts'
 import { limits } from '../../packages/engine/src/bytes/limits.ts'
 import { isRefusal, type Refusal } from '../../packages/engine/src/bytes/refusal.ts'
+import { Authors } from '../../packages/engine/src/commit/authors.ts'
 import { composeCommit, readCommit, sealCommit } from '../../packages/engine/src/commit/commit.ts'
 import type { Operation } from '../../packages/engine/src/commit/operation.ts'
-import { encodeFrame as encodeLogFrame, Scanner, scan } from '../../packages/engine/src/log/frame.ts'
+import { encodeFrame as encodeLogFrame, frameKinds, Scanner, scan } from '../../packages/engine/src/log/frame.ts'
+import { PackedLogReader, PackedLogWriter } from '../../packages/engine/src/log/packedlog.ts'
 import { decodeFrame, encodeFrame } from '../../packages/engine/src/replica/wire.ts'
 import { hits, refuseFilter } from '../../packages/engine/src/sync/filter.ts'
 import { decodeMessage, encodeMessage, type Message, type PackedPush } from '../../packages/engine/src/sync/message.ts'
@@ -316,6 +318,68 @@ const logs = target({
   },
 })
 
+const packContext = { network: '11'.repeat(32), repository: '/board/roadmap' }
+
+const packedLogs = target({
+  name: 'packed log',
+  sources: [
+    'engine/src/log/packedlog.ts',
+    'engine/src/bytes/deflate.ts',
+    'engine/src/commit/packreader.ts',
+    'engine/src/commit/packchange.ts',
+  ],
+  isCbor: false,
+  sample: (draw) => {
+    const authors = new Authors(draw.int(1_000_000), { ...packContext, hash })
+    const writer = new PackedLogWriter(packContext)
+    const frames = Array.from({ length: 1 + draw.int(3) }, () => {
+      if (draw.chance(0.2)) writer.reset()
+      return writer.write(authors.some(1 + draw.int(4)))
+    })
+    return concatBytes(...frames.flat().map(({ kind, payload }) => encodeLogFrame(kind, payload)))
+  },
+  repair: withChecksums,
+  read: (input) => {
+    const reader = new PackedLogReader(hash)
+    const { frames } = scan(input)
+    return { frames, read: frames.map((frame) => reader.read(frame)), holes: reader.holes }
+  },
+  judge: (_, { frames: found, read, holes }) => {
+    const words = new Set<string>()
+    for (const [index, records] of read.entries()) {
+      const frame = found[index]
+      if (frame === undefined) continue
+      const { kind, offset, end } = frame
+      const isLost = holes.some(({ from, to }) => from <= offset && end <= to)
+      must(isLost === isRefusal(records), 'what is refused is in a hole, and nothing else')
+      must(kind === frameKinds.pack || (!isRefusal(records) && records.length === 0), 'other frames hold no packs')
+      if (isRefusal(records)) {
+        words.add(named(records))
+        continue
+      }
+      const bytes = records.reduce((sum, record) => sum + record.bytes.length, 0)
+      must(bytes <= limits.packedRecords, 'a frame unfolds to no more than it may')
+      for (const { id, bytes: record } of records) {
+        const plain = decode(record)
+        const [header] = Array.isArray(plain) ? (plain as readonly Plain[]) : []
+        must(!(header instanceof Uint8Array) || toHex(hash(header)) === id, 'an id is the hash of the header')
+      }
+      // Under another reading they are the same records.
+      const again = new PackedLogReader(hash)
+      const frames = new PackedLogWriter(packContext).write(records)
+      const log = concatBytes(...frames.map((one) => encodeLogFrame(one.kind, one.payload)))
+      const packed = scan(log).frames.flatMap((one) => {
+        const back = again.read(one)
+        must(!isRefusal(back), 'what was read can be packed')
+        return back
+      })
+      must(isDeepStrictEqual(packed, records), 'what is packed again is the same')
+    }
+    const isWhole = read.length > 0 && holes.length === 0
+    return `${isWhole ? 'accepted ' : ''}${Math.min(read.length, 3)} frames, ${[...words].join()}`
+  },
+})
+
 const bytesOfText = new TextEncoder()
 const textOfBytes = new TextDecoder()
 const header = '51-["frame",{"_placeholder":true,"num":0}]'
@@ -425,6 +489,7 @@ export const targets: readonly Target[] = [
   messages,
   filters,
   logs,
+  packedLogs,
   packets,
 ]
 

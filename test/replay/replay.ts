@@ -20,8 +20,9 @@ import {
 import { memoryFiles } from '@weft-db/storage/memory'
 import { toHex } from '../../packages/engine/src/bytes/bytes.ts'
 import { Scanner } from '../../packages/engine/src/log/frame.ts'
+import { PackedLogReader } from '../../packages/engine/src/log/packedlog.ts'
 import { liveOf } from '../../packages/engine/src/replica/item.ts'
-import { frameKinds } from '../../packages/engine/src/replica/pipeline.ts'
+
 import { fingerprint } from '../../packages/engine/src/sync/fingerprint.ts'
 import { until } from '../road/ring.ts'
 import { type Medium, Page, Town } from './town.ts'
@@ -147,13 +148,17 @@ const readLog = async (files: Files, town: Town): Promise<{ commits: number; byt
   const file = await files.open(name, false)
   if (file === undefined) return { commits: 0, bytes: 0 }
   const scanner = new Scanner()
+  const packs = new PackedLogReader(town.runtime.hash)
   const ids = new Set<string>()
   const take = (frames: ReturnType<Scanner['push']>): void => {
-    for (const { kind, payload } of frames) {
-      if (kind !== frameKinds.commit) continue
-      const commit = readCommit(payload, town.runtime.hash)
-      if (isRefusal(commit)) throw new Error(`the log holds a commit that is ${commit.code} ${commit.about}`)
-      ids.add(commit.id)
+    for (const frame of frames) {
+      const records = packs.records(frame)
+      if (isRefusal(records)) throw new Error(`the log holds a pack that is ${records.code} ${records.about}`)
+      for (const bytes of records) {
+        const commit = readCommit(bytes, town.runtime.hash)
+        if (isRefusal(commit)) throw new Error(`the log holds a commit that is ${commit.code} ${commit.about}`)
+        ids.add(commit.id)
+      }
     }
   }
   const bytes = await file.size()

@@ -1,10 +1,11 @@
 /** What an audit finds in stores that were made by hand, one thing wrong in each. */
-import { type AuditReport, audit } from '@weft-db/engine'
+import { deflateRawSync } from 'node:zlib'
+import { type AuditReport, audit, limits } from '@weft-db/engine'
 import { describe, expect, test } from 'vitest'
 import { fromHex } from '../../packages/engine/src/bytes/bytes.ts'
-import { scan } from '../../packages/engine/src/log/frame.ts'
+import { frameKinds, scan } from '../../packages/engine/src/log/frame.ts'
+import { PackedLogWriter } from '../../packages/engine/src/log/packedlog.ts'
 import { evidenceName } from '../../packages/engine/src/replica/evidence.ts'
-import { frameKinds } from '../../packages/engine/src/replica/pipeline.ts'
 import { headsRoot } from '../../packages/engine/src/trust/authoritylog.ts'
 import { rootPath } from '../../packages/engine/src/trust/entry.ts'
 import { encodeEvidence } from '../../packages/engine/src/trust/evidence.ts'
@@ -20,8 +21,8 @@ const look = (files: ReadonlyMap<string, Uint8Array>, options: Partial<Parameter
   audit(sourceOf(files), { runtime, ...options })
 
 /** Ada and Bob, each with two commits in a row, all covered. */
-const honest = async () => {
-  const mint = await Mint.open()
+const honest = async (options: Parameters<typeof Mint.open>[0] = {}) => {
+  const mint = await Mint.open(options)
   const [ada, bob] = [await mint.person('Ada'), await mint.person('Bob')]
   const [a0, b0] = [await mint.commit(ada, path), await mint.commit(bob, path)]
   mint.store(path, ada, a0, bob, b0)
@@ -34,8 +35,8 @@ const honest = async () => {
 }
 
 describe('an honest store', () => {
-  test('is clean, and says who did what', async () => {
-    const { mint, bob, b1 } = await honest()
+  test.each([true, false])('is clean, and says who did what; in packs: %s', async (isPacked) => {
+    const { mint, bob, b1 } = await honest({ isPacked })
     mint.store(path, await mint.commit(bob, path, { after: b1 }))
     const report = await look(mint.files(), { network: mint.network })
     expect(report.problems).toEqual([])
@@ -259,6 +260,7 @@ const wrongs: Record<string, readonly [spoil: (made: Made) => Promise<void>, cod
     async ({ mint, a1 }) => mint.put(rootPath, frameKinds.commit, a1.bytes),
     'WrongRepository',
   ],
+  'a pack in the root log': [async ({ mint, a1 }) => mint.store(rootPath, a1), 'WrongRepository'],
   'a frame of a kind that nobody knows': [async ({ mint }) => mint.put(path, 9, new Uint8Array(3)), 'UnknownMessage'],
   'a second header': [async ({ mint }) => mint.put(path, frameKinds.header, mint.header('/board/other')), 'Malformed'],
 }
@@ -330,6 +332,59 @@ describe('files', () => {
       'LogCorrupt',
     ])
     expect(codes(await damaged((_, [, ...rest]) => joined(rest)))).toEqual(['Malformed'])
+  })
+
+  test('commits behind one that is lost are told with it, and read where the next ones begin anew', async () => {
+    const { mint, ada, a1 } = await honest()
+    const next = await mint.commit(ada, path, { after: a1 }, { parents: [a1.id] })
+    const [anew] = new PackedLogWriter({ network: mint.network, repository: path }).write([next])
+    if (anew === undefined) throw new Error('no frame')
+    mint.put(path, anew.kind, anew.payload)
+    const files = mint.files()
+    const name = Mint.fileName(path)
+    const bytes = files.get(name) ?? new Uint8Array(0)
+    const { frames } = scan(bytes)
+    const packs = frames.filter(({ kind }) => kind === frameKinds.pack)
+    const spoiled = bytes.slice()
+    const at = (packs[1]?.offset ?? 0) + 20
+    spoiled[at] = (spoiled[at] ?? 0) ^ 1
+    const report = await look(new Map([...files, [name, spoiled]]))
+    const lost = report.problems.filter(({ code }) => code === 'LogCorrupt').map(({ offset }) => offset)
+    // The one that is damaged, and two behind it; the last is read, and its parent is not there.
+    expect(lost).toEqual([packs[1]?.offset, packs[2]?.offset])
+    expect(codes(report)).toContain('MissingParents')
+    expect(report.problems.map(({ message }) => message).join()).toContain(`${packs[2]?.offset} to ${packs[3]?.end}`)
+    const whole = await look(files)
+    expect([whole.problems, whole.repositories[0]?.commits]).toEqual([[], 5])
+  })
+
+  test('the header gone: whose commits these are, the first pack says', async () => {
+    const { mint } = await honest()
+    const name = Mint.fileName(path)
+    const bytes = mint.files().get(name) ?? new Uint8Array(0)
+    const spoiled = bytes.slice()
+    spoiled[20] = (spoiled[20] ?? 0) ^ 1
+    const report = await look(new Map([...mint.files(), [name, spoiled]]))
+    expect(codes(report)).toEqual(['LogCorrupt', 'Malformed'])
+    expect(report.repositories).toMatchObject([{ path, commits: 4 }])
+  })
+
+  test('a pack that is none, in a frame that is whole', async () => {
+    const { mint } = await honest()
+    mint.put(path, frameKinds.pack, Uint8Array.of(2, 0, 0, 0))
+    expect(codes(await look(mint.files()))).toEqual(['Malformed', 'LogCorrupt'])
+    const { mint: other } = await honest()
+    const bomb = deflateRawSync(new Uint8Array(100 * limits.frameBytes))
+    const head = Buffer.concat([
+      Buffer.from([131]),
+      fromHex(other.network),
+      Buffer.from([path.length]),
+      Buffer.from(path),
+    ])
+    other.put(path, frameKinds.pack, new Uint8Array(Buffer.concat([head, Buffer.from([128, 128, 64]), bomb])))
+    expect(codes(await look(other.files()))).toEqual(['Malformed', 'LogCorrupt'])
+    other.put(path, frameKinds.pack, new Uint8Array(Buffer.concat([head, Buffer.from([129, 128, 64]), bomb])))
+    expect(codes(await look(other.files()))).toEqual(['Malformed', 'TooLarge', 'LogCorrupt'])
   })
 
   test('the root log gone, a log under another name, a file that is none of ours', async () => {

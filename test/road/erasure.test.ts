@@ -16,7 +16,7 @@ import {
 } from '@weft-db/engine'
 import { describe, expect, test } from 'vitest'
 import { concatBytes, equalBytes } from '../../packages/engine/src/bytes/bytes.ts'
-import { encodeFrame, type Frame, scan } from '../../packages/engine/src/log/frame.ts'
+import { encodeFrame, type Frame, frameKinds, scan } from '../../packages/engine/src/log/frame.ts'
 import { erasures, filesWith } from '../attacks/rows/erasure.ts'
 import { board, Card, diskFull, Lab, outcomeOf, type Replica } from './lab.ts'
 
@@ -503,8 +503,12 @@ test('[E8] an audit accepts stripped content only under an entry, and tells of c
     write(frames.filter(({ payload }) => !equalBytes(payload, entry.bytes))),
   )
   expect(codes(await look(without))).toContain('NotErased')
+  // As it was, and the entries since.
   const full = scan(old).frames
-  const back = frames.map((frame, index) => (frame.kind === 1 ? (full[index] ?? frame) : frame))
+  const since = frames.filter(
+    ({ kind, payload }) => kind === frameKinds.entry && !full.some((held) => equalBytes(held.payload, payload)),
+  )
+  const back = [...full, ...since]
   expect(codes(await look(new Map(after).set(name ?? '', write(back))))).toContain('ErasedContent')
 })
 

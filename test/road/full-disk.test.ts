@@ -11,7 +11,6 @@ import {
   logName,
   type Repository,
   type Runtime,
-  readCommit,
   StorageError,
   saved,
   savedState,
@@ -22,7 +21,8 @@ import { socketIoAcceptor } from '@weft-db/socketio/server'
 import { memoryFiles } from '@weft-db/storage/memory'
 import { afterEach, beforeEach, expect, test } from 'vitest'
 import { scan } from '../../packages/engine/src/log/frame.ts'
-import { frameKinds } from '../../packages/engine/src/replica/pipeline.ts'
+import { PackedLogReader } from '../../packages/engine/src/log/packedlog.ts'
+
 import { Card, until } from './ring.ts'
 
 const path = '/board/full'
@@ -121,9 +121,11 @@ const stored = async (): Promise<string[]> => {
   const { frames, torn, damage } = scan((await file?.read(0, 10_000_000)) ?? new Uint8Array(0))
   await file?.close()
   expect({ torn: torn && disk.writes > 0, damage }).toEqual({ torn: false, damage: [] })
-  return frames.flatMap(({ kind, payload }) => {
-    const commit = kind === frameKinds.commit ? readCommit(payload, hash) : undefined
-    return commit === undefined || isRefusal(commit) ? [] : [commit.id]
+  const packs = new PackedLogReader(hash)
+  return frames.flatMap((frame) => {
+    const packed = packs.read(frame)
+    if (isRefusal(packed)) throw new Error(`stored a pack that is ${packed.code}`)
+    return packed.map(({ id }) => id)
   })
 }
 

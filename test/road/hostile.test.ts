@@ -23,7 +23,9 @@ import { equalBytes, toHex } from '../../packages/engine/src/bytes/bytes.ts'
 import { encode } from '../../packages/engine/src/bytes/cbor.ts'
 import { isRefusal } from '../../packages/engine/src/bytes/refusal.ts'
 import { scan } from '../../packages/engine/src/log/frame.ts'
-import { frameKinds } from '../../packages/engine/src/replica/pipeline.ts'
+import { PackedLogReader } from '../../packages/engine/src/log/packedlog.ts'
+
+import { fingerprintBytes } from '../../packages/engine/src/sync/fingerprint.ts'
 import { Card, until } from './ring.ts'
 import { runtime, Stranger, subscribing } from './stranger.ts'
 
@@ -124,12 +126,16 @@ const stored = async (): Promise<{ bytes: Uint8Array; ids: string[]; sessions: s
   expect({ torn, damage }).toEqual({ torn: false, damage: [] })
   const ids: string[] = []
   const sessions: string[] = []
-  for (const { kind, payload } of frames) {
-    if (kind !== frameKinds.commit) continue
-    const commit = readCommit(payload, runtime.hash)
-    if (isRefusal(commit)) throw new Error(`stored a commit that is ${commit.code}`)
-    ids.push(commit.id)
-    sessions.push(commit.session)
+  const packs = new PackedLogReader(runtime.hash)
+  for (const frame of frames) {
+    const records = packs.records(frame)
+    if (isRefusal(records)) throw new Error(`stored a pack that is ${records.code}`)
+    for (const bytes of records) {
+      const commit = readCommit(bytes, runtime.hash)
+      if (isRefusal(commit)) throw new Error(`stored a commit that is ${commit.code}`)
+      ids.push(commit.id)
+      sessions.push(commit.session)
+    }
   }
   return { bytes, ids, sessions }
 }
@@ -199,6 +205,21 @@ describe('[C1] [C6] bytes that are no frame', () => {
       await goOn(before)
     })
   }
+})
+
+test('[S13] naming a repository again and again is no way to be sent it again and again', async () => {
+  const stranger = await met(Stranger.member(url(), path))
+  const again = 40
+  for (let times = 0; times < again; times++) {
+    stranger.send({ kind: 'unsubscribe', tag: 0 })
+    stranger.send(subscribing(0, path))
+    stranger.sync([0, new Uint8Array(fingerprintBytes), true, null])
+  }
+  await stranger.closed
+  const heard = stranger.heard.filter(({ kind }) => kind === 'sync').length
+  // Nine times at once; then it is refused, and the third time is the last. What each is sent: hello, entries, commits.
+  expect(heard).toBeLessThan(3 * 14)
+  expect(stranger.refusals).toContain('TooMany')
 })
 
 describe('[C2] who has not proved a key', () => {

@@ -18,7 +18,8 @@ import {
 import { expect, test } from 'vitest'
 import { encode, type Plain } from '../../packages/engine/src/bytes/cbor.ts'
 import { guard } from '../../packages/engine/src/bytes/guard.ts'
-import { HeldCommits, Reconciler } from '../../packages/engine/src/replica/reconciler.ts'
+import { HeldCommits } from '../../packages/engine/src/replica/heldcommits.ts'
+import { Reconciler } from '../../packages/engine/src/replica/reconciler.ts'
 import { decodeFrame, encodeFrame, type Frame } from '../../packages/engine/src/replica/wire.ts'
 import { exactFilter, refuseFilter, saltBytes } from '../../packages/engine/src/sync/filter.ts'
 import { fingerprintBytes } from '../../packages/engine/src/sync/fingerprint.ts'
@@ -161,6 +162,8 @@ test('channelQueue: commits that wait for the disk are refused beyond it, to be 
   await lab.until(() => own.pipeline.isOpen)
   large(own, 200_000)
   await lab.until(() => own.unacknowledged === 0)
+  // The last of its run, which is signed.
+  const ownSize = own.pipeline.commits.size
   const eve = await bare(lab)
   eve.send(subscribing(0, board))
   await lab.run(10)
@@ -176,7 +179,7 @@ test('channelQueue: commits that wait for the disk are refused beyond it, to be 
   large(own, 100)
   await lab.run(100)
   // What the server holds already is good, and waits behind what is being stored like everything else.
-  const held = authority.database.repository(board).pipeline.commits.at(0)?.bytes ?? new Uint8Array(0)
+  const held = authority.database.repository(board).pipeline.commits.at(-1 + ownSize)?.bytes ?? new Uint8Array(0)
   const fit = Math.floor(limits.channelQueue / (4 * held.length))
   for (let at = 0; at < fit; at++) syncTo(eve, [5, 0, false, [], [held, held, held, held], []])
   syncTo(eve, [5, 0, false, [], [held, held, held, held], []])
@@ -235,10 +238,12 @@ test('unsentMessages: one more than may wait for a peer that does not read close
     leads: false,
     salt: new Uint8Array(16),
     base: false,
+    credits: new Map(),
     packs: { network: '', mine: 0, theirs: 0 },
     link: {
       gate: undefined,
       send: () => undefined,
+      sendEncoded: () => undefined,
       ready: () => false,
       offence: () => undefined,
       queue: () => true,

@@ -18,8 +18,9 @@ import {
   sealCommit,
   signedBytes,
 } from '../../packages/engine/src/commit/commit.ts'
-import { encodeFrame } from '../../packages/engine/src/log/frame.ts'
-import { frameKinds } from '../../packages/engine/src/replica/pipeline.ts'
+import { encodeFrame, frameKinds } from '../../packages/engine/src/log/frame.ts'
+import { PackedLogWriter } from '../../packages/engine/src/log/packedlog.ts'
+
 import { headsRoot } from '../../packages/engine/src/trust/authoritylog.ts'
 import { type Certificate, encodeCertificate, readCertificate } from '../../packages/engine/src/trust/certificate.ts'
 import {
@@ -60,9 +61,12 @@ export class Mint {
   readonly network: string
   readonly #frames = new Map<string, Uint8Array[]>()
   readonly #logs = new Map<string, Entry[]>()
+  readonly #packs = new Map<string, PackedLogWriter>()
+  readonly #isPacked: boolean
   #count = 0
 
-  private constructor(key: SigningKey, genesis: Entry) {
+  private constructor(key: SigningKey, genesis: Entry, isPacked: boolean) {
+    this.#isPacked = isPacked
     this.key = key
     this.genesis = genesis
     this.root = [genesis]
@@ -70,7 +74,8 @@ export class Mint {
     this.put(rootPath, frameKinds.entry, genesis.bytes)
   }
 
-  static async open(): Promise<Mint> {
+  /** Commits in frames of their own, as logs held them before there were packs, or in packs. */
+  static async open({ isPacked = true } = {}): Promise<Mint> {
     const key = await runtime.generateKey()
     const genesis = await seal(key, {
       network: noNetwork,
@@ -83,7 +88,7 @@ export class Mint {
       signer: toHex(hash(key.publicKey)),
       statement: { kind: 'genesis', publicKey: key.publicKey, name: new Uint8Array(16).fill(7) },
     })
-    return new Mint(key, genesis)
+    return new Mint(key, genesis, isPacked)
   }
 
   async person(name: string, by: SigningKey = this.key): Promise<Person> {
@@ -182,8 +187,12 @@ export class Mint {
   store(path: string, ...units: readonly (Entry | Commit | Person)[]): void {
     for (const unit of units) {
       if ('certificate' in unit) this.put(path, frameKinds.certificate, unit.certificate.bytes)
-      else if ('repository' in unit) this.put(path, frameKinds.commit, unit.bytes)
-      else {
+      else if ('repository' in unit) {
+        const known = this.#packs.get(path) ?? new PackedLogWriter({ network: this.network, repository: path })
+        this.#packs.set(path, known)
+        const frames = this.#isPacked ? known.write([unit]) : [{ kind: frameKinds.commit, payload: unit.bytes }]
+        for (const { kind, payload } of frames) this.put(path, kind, payload)
+      } else {
         this.put(path, frameKinds.entry, unit.bytes)
         if (path === rootPath) this.root.push(unit)
         else this.#logs.set(path, [...(this.#logs.get(path) ?? []), unit])

@@ -455,7 +455,7 @@ test('[M7] no commit is made to merge; more heads than a change may name are joi
       },
     }
     const by = { key: identity.key, certificate: person, session: person.session }
-    theirs.pipeline.submit(await commitOf(eve.database, by, draws, change))
+    theirs.pipeline.submit([await commitOf(eve.database, by, draws, change)])
   }
   await lab.run(10_000)
   const there = authority.database.repository(board)

@@ -3,7 +3,7 @@
 import type { Files } from '@weft-db/engine'
 import { describe, expect, test } from 'vitest'
 import { type Refusal, StorageError } from '../../packages/engine/src/bytes/refusal.ts'
-import { encodeFrame, scan } from '../../packages/engine/src/log/frame.ts'
+import { encodeFrame, type Frame, type Framed, scan } from '../../packages/engine/src/log/frame.ts'
 import { Disk } from '../../packages/engine/src/replica/brittle.ts'
 import { Journal, type OpenJournal } from '../../packages/engine/src/replica/journal.ts'
 
@@ -31,8 +31,8 @@ const stored = async (disk: Disk): Promise<number[]> => {
 
 describe('a log written anew', () => {
   /** Takes out the payload of 2. */
-  const without = ({ payload }: { readonly payload: Uint8Array }): Uint8Array =>
-    indexOf(payload) === 2 ? Uint8Array.of(0, 0) : payload
+  const without = (stored: Frame): Framed[] =>
+    indexOf(stored.payload) === 2 ? [{ kind: stored.kind, payload: Uint8Array.of(0, 0) }] : [stored]
 
   test('has no byte of what was dropped, nor has anything aside, and goes on', async () => {
     const disk = new Disk()
@@ -60,7 +60,7 @@ describe('a log written anew', () => {
     disk.put(name, bytes)
     const { journal, damage } = await open(disk)
     expect(damage.length).toBe(1)
-    await journal.rewrite(({ payload }) => payload)
+    await journal.rewrite((stored) => [stored])
     await journal.close()
     expect(await stored(disk)).toEqual([1, 3])
   })

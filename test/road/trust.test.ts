@@ -119,7 +119,7 @@ describe('founding', () => {
     await lab.run(1_000)
     const schema = { name: 'card', version: 9, hash: '9'.repeat(64) }
     const unknown = await forged(mallory, board, {}, { schema })
-    theirs.pipeline.submit(unknown)
+    theirs.pipeline.submit([unknown])
     await lab.run(1_000)
     const later = await forged(mallory, board, {
       seq: 1,
@@ -127,7 +127,7 @@ describe('founding', () => {
       incarnation: unknown.incarnation,
       clock: unknown.clock + 256,
     })
-    theirs.pipeline.submit(later)
+    theirs.pipeline.submit([later])
     await lab.run(2_000)
     const at = authority.database.repository(board)
     await lab.run(100)
@@ -293,7 +293,7 @@ describe('rules that were replaced', () => {
       { policy: { root: known, authority: theirs.pipeline.position } },
       { key: keyOf(card), operations: [{ kind: 'assign', field: 'title', value: 'mine' }] },
     )
-    theirs.pipeline.submit(commit)
+    theirs.pipeline.submit([commit])
     await lab.run(3_000)
     expect(hers.pipeline.commits.has(commit.id)).toBe(true)
     expect([titles(hers), hers.whyDenied(commit.id).map(({ why }) => why.code)]).toEqual([['first'], ['Voided']])
@@ -341,7 +341,7 @@ describe('saved', () => {
       )
     const [won, lost] = [await branch('won'), await branch('lost')]
     lab.disconnect('ada')
-    theirs.pipeline.submit(won)
+    theirs.pipeline.submit([won])
     const commits = [lost.bytes]
     const certificates = [mallory.database.person?.bytes ?? fail()]
     await Promise.all([hers.pipeline.receive({}, { certificates, commits, entries: [] }), lab.run(1_000)])
@@ -379,7 +379,7 @@ describe('a forked chain', () => {
       { key: keyOf(card), operations: [{ kind: 'assign', field: 'title', value: 'lost' }] },
     )
     lab.disconnect('ada')
-    theirs.pipeline.submit(won)
+    theirs.pipeline.submit([won])
     await lab.run(1_000)
     const checkpoint = theirs.pipeline.log.entries.at(-1)?.bytes ?? fail()
     const certificates = [mallory.database.person?.bytes ?? fail()]
@@ -400,8 +400,8 @@ describe('a forked chain', () => {
       policy: { root: mallory.database.root.position ?? fail(), authority: theirs.pipeline.position },
     }
     const first = await forged(mallory, board, header)
-    theirs.pipeline.submit(first)
-    theirs.pipeline.submit(await forged(mallory, board, header))
+    theirs.pipeline.submit([first])
+    theirs.pipeline.submit([await forged(mallory, board, header)])
     const { commits } = authority.database.repository(board).pipeline
     const get = commits.get.bind(commits)
     let looks = 0
@@ -414,7 +414,7 @@ describe('a forked chain', () => {
     const length = 300
     for (let last = first, count = 0; count < length; count++) {
       last = await forged(mallory, board, { ...header, seq: last.seq + 1, prev: last.id, clock: last.clock + 1 })
-      theirs.pipeline.submit(last)
+      theirs.pipeline.submit([last])
       if (count % 10 === 9) await lab.run(250)
     }
     await lab.run(5_000)

@@ -135,7 +135,7 @@ export class Agreement {
   standing(player: Player): string {
     const { board } = player
     if (board === undefined) return ''
-    const keys = [...board.counting.items.keys()].sort()
+    const keys = [...board.counting.items.values()].flatMap((ofSchema) => [...ofSchema.keys()]).sort()
     const values = keys.map((key) => [key, valueIn(board, key)])
     const size = player.device.disk.storedFile(boardLog)?.length
     return JSON.stringify([commitsOf(board).map(({ id }) => id), board.pipeline.log.entries.length, size, values])
@@ -152,7 +152,7 @@ export const commitsOf = ({ pipeline }: Board): Commit[] =>
 /** The merged value of an item, in the oracle's shape. */
 export const valueIn = (board: Board, key: string): CardValue => {
   const fields: Record<string, unknown> = {}
-  const [item] = board.counting.items.get(key)?.values() ?? []
+  const [item] = [...board.counting.items.values()].flatMap((ofSchema) => ofSchema.get(key) ?? [])
   const state = item?.value()
   for (const name of Card.names) {
     const field = Card.fields[name as keyof typeof Card.fields]

@@ -13,6 +13,8 @@ export const sights = [
   'opening failed',
   'crash with work under way',
   'orphan pool used',
+  'a run of commits admitted',
+  'a run waited for parents',
   'a gap noticed',
   'a malformed message refused',
   'altered content refused',

@@ -83,9 +83,10 @@ class Reader {
       erased: () => undefined,
       incident: () => undefined,
       forked: (met) => {
-        if (met.kind === 'chain') this.forked.add(met.other.chain)
+        if (met.kind === 'chain') for (const { chain } of met.other) this.forked.add(chain)
       },
       progress: () => undefined,
+      sharing: () => ({ storing: () => undefined, stored: () => undefined }),
       committed: () => undefined,
       entered: () => undefined,
       refused: (_repository, _origin, id, why) => void this.#refused.push(`${why.code} ${why.about} (${id})`),

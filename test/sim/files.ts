@@ -4,7 +4,7 @@
  * that were not awaited may change places. Faults are drawn from the stream of the disk.
  */
 import { type File, type Files, StorageError } from '@weft-db/engine'
-import { type CrashFaults, Inode, surviving } from './inode.ts'
+import { type Bytes, type CrashFaults, Inode, surviving } from './inode.ts'
 import type { Life } from './life.ts'
 import type { Stream } from './random.ts'
 
@@ -116,7 +116,12 @@ export class Disk {
 
   /** As `stored`, one file and no copy; undefined when it is not there. */
   storedFile(name: string): Uint8Array | undefined {
-    return this.#durable.get(name)?.durable.view
+    return this.storedBytes(name)?.view
+  }
+
+  /** As `storedFile`, for whoever reads on where it stopped: another file under the name gives other `Bytes`. */
+  storedBytes(name: string): Bytes | undefined {
+    return this.#durable.get(name)?.durable
   }
 
   create(name: string): Inode {

@@ -10,6 +10,12 @@ import type { Stream } from './random.ts'
 export class Bytes {
   #room = new Uint8Array(256)
   #size = 0
+  #rewrites = 0
+
+  /** How often bytes that were there were taken away or written over: while it stays the same, nothing was done but to append. */
+  get rewrites(): number {
+    return this.#rewrites
+  }
 
   get size(): number {
     return this.#size
@@ -21,6 +27,7 @@ export class Bytes {
   }
 
   write(offset: number, bytes: Uint8Array): void {
+    if (offset < this.#size) this.#rewrites++
     const end = offset + bytes.length
     if (end > this.#room.length) {
       const room = new Uint8Array(Math.max(end, 2 * this.#room.length))
@@ -33,6 +40,7 @@ export class Bytes {
 
   truncate(size: number): void {
     if (size > this.#size) this.write(this.#size, new Uint8Array(size - this.#size))
+    if (size < this.#size) this.#rewrites++
     this.#room.fill(0, size, this.#size)
     this.#size = size
   }

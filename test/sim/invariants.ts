@@ -22,6 +22,7 @@
 import { type Commit, isRefusal, limits, liveOf } from '@weft-db/engine'
 import { decode, type Plain } from '../../packages/engine/src/bytes/cbor.ts'
 import { sessionId, signedBytes } from '../../packages/engine/src/commit/commit.ts'
+import { isRun } from '../../packages/engine/src/commit/run.ts'
 import { scan } from '../../packages/engine/src/log/frame.ts'
 import { hits } from '../../packages/engine/src/sync/filter.ts'
 import { decodeMessage, type FilterMessage, type Message } from '../../packages/engine/src/sync/message.ts'
@@ -241,6 +242,7 @@ export class Invariants {
     if (counting.waiting.size > limits.heldChanges)
       throw new Error(`${player.name} holds ${counting.waiting.size} changes`)
     if (pipeline.pending.commits > 0) this.#coverage.saw('orphan pool used')
+    if (pipeline.pending.commits > pipeline.pending.runs) this.#coverage.saw('a run waited for parents')
     if (player.isAuthority && board.problem !== undefined) {
       if (!this.#storageFailed) this.#coverage.saw('storing failed at the authority')
       this.#storageFailed = true
@@ -331,11 +333,15 @@ export class Invariants {
         bad('a certificate of another session')
       this.#sessionKeys.set(commit.session, certificate.publicKey)
     }
-    const name = `${commit.id}${hex(commit.signature)}`
+    const run = player.board?.pipeline.commits.runFrom(commit.id) ?? []
+    if (!isRun(run)) bad('nobody vouches for it')
+    if (run.length > 1) this.#coverage.saw('a run of commits admitted')
+    const { id, signature } = run.at(-1) ?? commit
+    const name = `${id}${hex(signature)}`
     const key = this.#sessionKeys.get(commit.session)
     // Its author may admit a commit before the first certificate comes; whoever admits it next has one.
     if (key === undefined || this.#verified.has(name)) return
-    if (!this.#stage.signatures.verify(key, signedBytes(commit.id), commit.signature)) bad('nobody signed it')
+    if (!this.#stage.signatures.verify(key, signedBytes(id), signature)) bad('nobody signed it')
     this.#verified.add(name)
   }
 

@@ -5,8 +5,10 @@
 import { hash } from 'node:crypto'
 import { type Commit, isRefusal, readCommit } from '@weft-db/engine'
 import { decode } from '../../packages/engine/src/bytes/cbor.ts'
-import { scan } from '../../packages/engine/src/log/frame.ts'
+import { frameKinds, scan } from '../../packages/engine/src/log/frame.ts'
+import { PackedLogReader } from '../../packages/engine/src/log/packedlog.ts'
 import type { Disk } from './files.ts'
+import type { Bytes } from './inode.ts'
 
 export interface StoredEntry {
   readonly id: string
@@ -76,8 +78,6 @@ export const readStoredEntry = (bytes: Uint8Array): StoredEntry | undefined => {
   return { id: hex(sha256(signed[0])), n: Number(body[4]), moved }
 }
 
-const kinds = { commit: 1, entry: 3 }
-
 export class Shelf {
   readonly commits = new Map<string, Commit>()
   readonly entries = new Map<number, StoredEntry>()
@@ -86,6 +86,9 @@ export class Shelf {
   /** Whether something in the middle cannot be read, or is not what it says. */
   damage: string | undefined
   #good = 0
+  #bytes: Bytes | undefined
+  #rewrites: number | undefined
+  #packs = new PackedLogReader(sha256)
   readonly #disk: Disk
   readonly #name: string
 
@@ -102,22 +105,38 @@ export class Shelf {
     this.covered.clear()
     this.damage = undefined
     this.#good = 0
+    this.#packs = new PackedLogReader(sha256)
+  }
+
+  /**
+   * Forgets what was read when it is no longer what is stored. A failed sync may have stored whole frames; they are cut away again, and
+   * the next append may end behind where they did, so that the length alone says nothing.
+   */
+  #current(): this {
+    const bytes = this.#disk.storedBytes(this.#name)
+    if (bytes !== this.#bytes || bytes?.rewrites !== this.#rewrites) this.reset()
+    this.#bytes = bytes
+    this.#rewrites = bytes?.rewrites
+    return this
   }
 
   /** Reads what has come since. */
   refresh(): this {
-    const bytes = this.#disk.storedFile(this.#name)
-    if (bytes === undefined || bytes.length < this.#good) this.reset()
+    const bytes = this.#current().#bytes?.view
     if (bytes === undefined || bytes.length === this.#good) return this
     const { frames, good, damage } = scan(bytes, this.#good)
     this.#good = good
     for (const { from, to } of damage) this.damage ??= `bytes ${from} to ${to}`
-    for (const { kind, payload, offset } of frames) {
-      if (kind === kinds.commit) {
-        const found = judge(payload.slice())
+    for (const frame of frames) {
+      const { kind, payload, offset } = frame
+      const records = this.#packs.records(frame)
+      if (isRefusal(records)) this.damage ??= `the pack at ${offset} is ${records.code}`
+      for (const bytes of isRefusal(records) ? [] : records) {
+        const found = judge(bytes.slice())
         if (found === undefined || !found.honest) this.damage ??= `the commit at ${offset}`
         else this.commits.set(found.id, found.commit)
-      } else if (kind === kinds.entry) {
+      }
+      if (kind === frameKinds.entry) {
         const entry = readStoredEntry(payload)
         if (entry === undefined) this.damage ??= `the entry at ${offset}`
         else this.#keep(entry)
@@ -136,11 +155,11 @@ export class Shelf {
   }
 
   has(id: string): boolean {
-    return this.commits.has(id) || this.refresh().commits.has(id)
+    return this.#current().commits.has(id) || this.refresh().commits.has(id)
   }
 
   hasEntry(id: string): boolean {
-    return this.entryIds.has(id) || this.refresh().entryIds.has(id)
+    return this.#current().entryIds.has(id) || this.refresh().entryIds.has(id)
   }
 
   /** Whether a stored checkpoint covers a stored commit. */
@@ -151,6 +170,7 @@ export class Shelf {
       const head = this.covered.get(commit.chain)
       return head !== undefined && head.seq >= commit.seq
     }
+    this.#current()
     if (covered()) return true
     this.refresh()
     return covered()

@@ -68,6 +68,7 @@ export class Store implements Held {
     this.walked++
     return universe.get(id)?.previous
   }
+  vouchers = (_id: string): readonly string[] => []
   arrivalIndex = (id: string) => this.place.get(id) ?? -1
   arrival = (from: number, limit: number) => this.order.slice(from, from + limit)
   size = (id: string) => universe.get(id)?.size ?? 0

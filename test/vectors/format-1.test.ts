@@ -18,7 +18,8 @@ import {
 import { PackReader } from '../../packages/engine/src/commit/packreader.ts'
 import { PackWriter } from '../../packages/engine/src/commit/packwriter.ts'
 import { Commits } from '../../packages/engine/src/graph/commits.ts'
-import { encodeFrame as encodeLogFrame, scan } from '../../packages/engine/src/log/frame.ts'
+import { encodeFrame as encodeLogFrame, frameKinds, scan } from '../../packages/engine/src/log/frame.ts'
+import { PackedLogReader, PackedLogWriter } from '../../packages/engine/src/log/packedlog.ts'
 import { MergedItem } from '../../packages/engine/src/merge/item.ts'
 import type { ItemState } from '../../packages/engine/src/merge/state.ts'
 import { decodeFrame, encodeFrame, type Frame } from '../../packages/engine/src/replica/wire.ts'
@@ -95,7 +96,7 @@ const plainly = (item: MergedItem, state: ItemState): unknown => ({
   fields: Object.fromEntries(
     [...state.fields]
       .map(([name, field]): [string, unknown] => {
-        if (field.kind === 'register') return [name, [field.value, field.clock, field.id]]
+        if (field.kind === 'register') return [name, [field.value, field.stamp.clock, field.stamp.id]]
         if (field.kind === 'elements') return [name, [...field.byTag].sort(([a], [b]) => (a < b ? -1 : 1))]
         if (field.kind === 'text') return [name, field.rope.toString()]
         const puts = [...field.byKey].flatMap(([key, entries]) => entries.map(({ tag, value }) => [key, tag, value]))
@@ -211,6 +212,36 @@ test('packs, one after the other, hold their records byte for byte', () => {
     }
   }
 })
+
+test('packs in a log, one frame after the other, hold their records byte for byte', () => {
+  const { appends, ...context } = vectors.packedLog
+  const writer = new PackedLogWriter(context)
+  const reader = new PackedLogReader(hash)
+  for (const { name, anew, records, payloads } of appends) {
+    if (anew) writer.reset()
+    const commits = records.map((record) => ({
+      id: toHex(hash(plainHeader(fromHex(record)))),
+      bytes: fromHex(record),
+    }))
+    expect(
+      writer.write(commits).map(({ kind, payload }) => [kind, toHex(payload)]),
+      name,
+    ).toEqual(payloads.map((payload) => [frameKinds.pack, payload]))
+    const frames = payloads.flatMap((payload) => scan(encodeLogFrame(frameKinds.pack, fromHex(payload))).frames)
+    const found = frames.flatMap((frame) => good(reader.records(frame)))
+    expect(found.map(toHex), name).toEqual(records)
+  }
+  const firsts = appends.map(({ payloads: [payload] }) => payload?.slice(0, 2))
+  expect(firsts).toEqual(['03', '02', '02', '82', '03', '83'])
+})
+
+/** The header of a record, which may have no signature. */
+const plainHeader = (record: Uint8Array): Uint8Array => {
+  const plain = decode(record)
+  const [header] = Array.isArray(plain) ? plain : []
+  if (!(header instanceof Uint8Array)) throw new Error('no record')
+  return header
+}
 
 describe('the wire', () => {
   test.each(vectors.messages)('message $name', ({ message, bytes }) => {

@@ -6,7 +6,7 @@
 import { limits, type Transport } from '@weft-db/engine'
 import { Manager } from 'socket.io-client'
 import { Queue, reasonOf, SocketChannel } from './channel.ts'
-import { frameEvent, parser } from './packet.ts'
+import { frameEvent, frameHeader, parser } from './packet.ts'
 import { Backoff, type Retry } from './retry.ts'
 import { browserWake, type Wake } from './wake.ts'
 
@@ -143,7 +143,18 @@ const dial = (
     channel = new SocketChannel({
       remote: origin,
       initiator: true,
-      write: (message) => void socket.emit(frameEvent, message),
+      write: (message) => {
+        const { transport } = engine
+        // Where nothing waits, both parts go in one write; else they wait with the rest, and go together with it.
+        if (!transport.writable || engine.writeBuffer.length > 0) socket.emit(frameEvent, message)
+        else
+          inOneWrite(transport, () =>
+            transport.send([
+              { type: 'message', data: frameHeader },
+              { type: 'message', data: message },
+            ]),
+          )
+      },
       backlog: () => queue.bytes + unsentOf(engine.transport),
       watch: () => {
         looking ??= setTimeout(look, lookAgain)
@@ -164,6 +175,23 @@ const unsentOf = (transport: object): number => {
     typeof websocket === 'object' && websocket !== null ? Reflect.get(websocket, 'bufferedAmount') : 0
   return typeof unsent === 'number' ? unsent : 0
 }
+
+/** Holds the socket beneath Node's WebSocket back while `send` runs. A browser's has none, and gathers by itself. */
+const inOneWrite = (transport: object, send: () => void): void => {
+  const websocket: unknown = Reflect.get(transport, 'ws')
+  const tcp: unknown =
+    typeof websocket === 'object' && websocket !== null ? Reflect.get(websocket, '_socket') : undefined
+  if (!isCorked(tcp)) return send()
+  tcp.cork()
+  try {
+    send()
+  } finally {
+    tcp.uncork()
+  }
+}
+
+const isCorked = (tcp: unknown): tcp is { cork(): void; uncork(): void } =>
+  typeof tcp === 'object' && tcp !== null && 'cork' in tcp && 'uncork' in tcp
 
 const originOf = (url: string): string => {
   const { protocol, host } = new URL(url, typeof location === 'undefined' ? undefined : location.href)

@@ -14,7 +14,8 @@ import { limits } from '@weft-db/engine'
 
 export const frameEvent = 'frame'
 
-const frameHeader = `51-["${frameEvent}",{"_placeholder":true,"num":0}]`
+/** The text that announces a message. */
+export const frameHeader = `51-["${frameEvent}",{"_placeholder":true,"num":0}]`
 const longestJoin = 1024
 const types = { connect: 0, disconnect: 1, event: 2 } as const
 

@@ -18,6 +18,7 @@ import { Server, type Socket } from 'socket.io'
 import { forwardedFor, networkOf } from './address.ts'
 import { Queue, reasonOf, SocketChannel } from './channel.ts'
 import { frameEvent, parser } from './packet.ts'
+import { websocketFrames } from './websocket.ts'
 
 export interface AcceptorOptions {
   /**
@@ -219,11 +220,16 @@ const channelOver = (
   onError: (error: unknown) => void,
 ): SocketChannel => {
   const queue = new Queue()
+  const isDirect = isBare(socket.conn.transport, tcp)
   const channel = new SocketChannel({
     remote: nameOf(tcp),
     address,
     initiator: false,
-    write: (message) => void socket.emit(frameEvent, message),
+    write: (message) => {
+      // What the engine holds goes first.
+      if (!isDirect || queue.bytes > 0) socket.emit(frameEvent, message)
+      else for (const piece of websocketFrames(message)) tcp.write(piece)
+    },
     backlog: () => queue.bytes + tcp.writableLength,
     watch: nothing,
     end: () => {
@@ -234,9 +240,25 @@ const channelOver = (
   })
   socket.conn.on('packetCreate', (packet: { readonly data?: unknown }) => queue.created(packet))
   socket.conn.on('flush', () => queue.flushed())
-  // The transport's `drain` comes when the kernel has taken all that was flushed, not when engine.io has let go of it.
+  // They come when the kernel has taken all that was flushed, not when engine.io has let go of it.
   socket.conn.transport.on('drain', () => channel.settle())
+  tcp.on('drain', () => channel.settle())
   return channel
+}
+
+/**
+ * Whether messages can be written to the socket itself, as the two frames that engine.io would write. It would write them one after the
+ * other, with a wait in between and a dozen events for each; what a server does for a message to many is mostly that. Frames that are
+ * neither compressed nor cut stand for themselves, so the engine's own ones, which are few, may come between.
+ */
+const isBare = (transport: object, tcp: TcpSocket): boolean => {
+  const websocket: unknown = Reflect.get(transport, 'socket')
+  return (
+    typeof websocket === 'object' &&
+    websocket !== null &&
+    Reflect.get(websocket, '_socket') === tcp &&
+    Reflect.get(websocket, 'extensions') === ''
+  )
 }
 
 /**

@@ -2,7 +2,7 @@
  * Files in a directory of the file system, readable by their owner alone. Symbolic links are not followed, so that nobody who may write
  * beside the directory leads the log elsewhere.
  */
-import { constants } from 'node:fs'
+import { constants, writeSync } from 'node:fs'
 import { type FileHandle, mkdir, open, readdir, rename, unlink } from 'node:fs/promises'
 import { dirname, join, resolve } from 'node:path'
 import { type File, type Files, StorageError } from '@weft-db/engine'
@@ -60,6 +60,9 @@ export const nodeFiles = (directory: string): Files => {
   }
 }
 
+/** So few bytes go to the system's cache sooner than another thread is woken up to bring them there: what takes time is to sync them. */
+const writtenAtOnce = 65_536
+
 const nodeFile = (name: string, handle: FileHandle): File => {
   const run = async <Result>(use: () => Promise<Result>): Promise<Result> => {
     try {
@@ -82,7 +85,12 @@ const nodeFile = (name: string, handle: FileHandle): File => {
         }
         return bytes.subarray(0, filled)
       }),
-    write: (offset, bytes) => run(async () => (await handle.write(bytes, 0, bytes.length, offset)).bytesWritten),
+    write: (offset, bytes) =>
+      run(async () =>
+        bytes.length <= writtenAtOnce
+          ? writeSync(handle.fd, bytes, 0, bytes.length, offset)
+          : (await handle.write(bytes, 0, bytes.length, offset)).bytesWritten,
+      ),
     sync: () => run(() => handle.datasync()),
     truncate: (size) => run(() => handle.truncate(size)),
     close: () => run(() => handle.close()),

@@ -2,10 +2,13 @@
  * Erasure under schedules: people write in the same items, some of them out of reach, one erases, replicas are killed meanwhile, and a holder
  * of all the content comes back. Nothing of what was erased may be in a file or a value of any of them, and all must show the same.
  */
-import { type Database, erase, type Item, type Repository, type Rules, read, write } from '@weft-db/engine'
+import { type Database, erase, type Item, isRefusal, type Repository, type Rules, read, write } from '@weft-db/engine'
 import type { Commit } from '../../../packages/engine/src/commit/commit.ts'
+import { scan } from '../../../packages/engine/src/log/frame.ts'
+import { PackedLogReader } from '../../../packages/engine/src/log/packedlog.ts'
 import { board, Card, Lab, type Replica } from '../../road/lab.ts'
 import { type Stream, stream } from '../../sim/random.ts'
+import { sha256 } from '../../sim/shelf.ts'
 import { mustHold, type Row } from '../row.ts'
 
 const rules: Rules = [
@@ -50,12 +53,21 @@ const verdictsOf = (repository: Repository): Map<string, boolean> => {
   )
 }
 
+/** Records that frames of a file hold, deflated or not. */
+const recordsIn = (bytes: Uint8Array): Uint8Array[] => {
+  const reader = new PackedLogReader(sha256)
+  return scan(bytes).frames.flatMap((frame) => {
+    const records = reader.records(frame)
+    return isRefusal(records) ? [] : records
+  })
+}
+
 /** Files of a device, stored or cached, that hold one of the texts. */
 export const filesWith = (lab: Lab, device: string, texts: readonly string[]): string[] => {
   const { disk } = lab.device(device)
   const cached = disk.names().map((name) => [name, disk.find(name)?.cached.view ?? new Uint8Array(0)] as const)
   return [...cached, ...disk.stored()].flatMap(([name, bytes]) => {
-    const content = Buffer.from(bytes)
+    const content = Buffer.concat([bytes, ...recordsIn(bytes)])
     return texts.some((text) => content.includes(text)) ? [name] : []
   })
 }

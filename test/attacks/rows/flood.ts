@@ -235,12 +235,12 @@ export const sybils: Row = async ({ trials, seed }) => {
         // As many tries as there are sessions, in an order that favours nobody.
         for (let attempt = 0; attempt < trials; attempt++) {
           const one = gates[draws.int(trials)]
-          if (one === undefined || one.gate.bring(one.owner, 300, false) !== undefined) continue
-          one.gate.signed(one.owner, 300)
+          if (one === undefined || one.gate.bring(one.owner, { commits: 1, bytes: 300 }, false) !== undefined) continue
+          one.gate.signed(one.owner, { commits: 1, bytes: 300 })
           taken++
         }
       }
-      if (ada.bring('user:ada', 300, false) === undefined) served++
+      if (ada.bring('user:ada', { commits: 1, bytes: 300 }, false) === undefined) served++
     }
     const { burst, perSecond } = defaultRates.commitsPerUser
     const share = burst + perSecond * minutes * 60

@@ -178,8 +178,8 @@ export const storms: Row = async ({ trials, seed }) => {
     const written = new Set(boards.flatMap(idsOf))
     for (const { name } of replicas.slice(1)) lab.connect(name)
     await lab.run(5_000)
-    for (const versions of boards[0]?.counting.items.values() ?? [])
-      for (const item of versions.values()) heads = Math.max(heads, item.heads.length)
+    for (const ofSchema of boards[0]?.counting.items.values() ?? [])
+      for (const item of ofSchema.values()) heads = Math.max(heads, item.heads.length)
     await lab.run(120_000)
     const more = new Set(boards.flatMap(idsOf).filter((id) => !written.has(id)))
     violations += more.size
@@ -250,7 +250,7 @@ export const schemas: Row = async ({ trials: times, seed }) => {
         const missing = [...writer.database.repository(livingBoard).pipeline.commits.heads()].some(
           ({ id }) => !repository.pipeline.commits.has(id),
         )
-        const counts = [...repository.counting.items.values()].some((item) => item.has(nameOf(of).hash))
+        const counts = (repository.counting.items.get(nameOf(of).hash)?.size ?? 0) > 0
         if (missing || commitsOf(reader) !== total || (r === w ? shown(reader, of) !== values : counts)) violations++
       }
     }

@@ -144,6 +144,13 @@ class Assembly {
         })
       else if (stream.chance(0.2)) board.delete(item)
       else item.done = stream.chance(0.5)
+      // Commits made in one go are one run.
+      for (let more = stream.chance(0.15) ? 3 : 0; more > 0; more--) {
+        board.flush()
+        // Promises about what was edited before speak of that commit.
+        this.afterEvent()
+        item.done = !item.done
+      }
       if (stream.chance(0.5) && !citizen.isTraitor) this.#track(citizen, item)
     } catch (error) {
       if (!(error instanceof WeftError)) throw error

@@ -1,7 +1,7 @@
 /** An edit's number seeds what it does, so a plan can ask for edits of one kind by choosing their numbers. */
 import { Stream } from '../random.ts'
 
-export const kindsOfEdit = 20
+export const kindsOfEdit = 21
 /** A title is assigned. */
 export const titleEdit = 6
 

@@ -93,7 +93,7 @@ export class Hostile {
         return changed === undefined ? [] : [changed]
       })
     if (attack === 'starve') return [with3([...body.slice(0, 4), [], ...body.slice(5)])]
-    const changed = others(attack === 'alter' ? altered : attack === 'forge' ? forged : () => undefined)
+    const changed = others(hands[attack] ?? (() => undefined))
     return [with3([...body.slice(0, 4), changed, ...body.slice(5)])]
   }
 }
@@ -152,6 +152,21 @@ const forged = (bytes: Uint8Array): Uint8Array => {
   )
   const header = parts.header.map((field, index) => (index === 10 ? hashes : field))
   return encode([encode(header), parts.signature, changes])
+}
+
+/** Nobody vouches for it, and for none before it in its run. */
+const unsigned = (bytes: Uint8Array): Uint8Array => {
+  const commit = decode(bytes)
+  return isRefusal(commit) || !isArray(commit)
+    ? bytes
+    : encode([commit[0] ?? null, new Uint8Array(0), commit[2] ?? null])
+}
+
+/** What is put in the place of one commit; nothing, where it is withheld. */
+const hands: { readonly [Name in Attack]?: (bytes: Uint8Array) => Uint8Array } = {
+  alter: altered,
+  forge: forged,
+  strip: unsigned,
 }
 
 /** Another time in it; nobody signed that. */

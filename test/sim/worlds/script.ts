@@ -8,7 +8,7 @@ import { drawOfKind, titleEdit } from './draw.ts'
 import { type Intrigue, intrigueOf } from './intrigue.ts'
 
 /** What somebody on the way between two nodes does to messages, each with the same chance. */
-export const attacks = ['flip', 'alter', 'forge', 'withhold', 'replay', 'entry', 'unknown'] as const
+export const attacks = ['flip', 'alter', 'forge', 'withhold', 'replay', 'entry', 'unknown', 'strip'] as const
 /** `starve` takes every commit out of a message; one world has it and nothing else. */
 export type Attack = (typeof attacks)[number] | 'starve'
 

@@ -87,10 +87,24 @@ export class Work {
     else if (kind === 16) this.#refusedValue(item, stream)
     else if (kind === 17) this.#replaceNotes(player, item, stream)
     else if (kind === 18) this.#transact(player, item, stream)
+    else if (kind === 20) this.#burst(player, item, stream)
     else if (stream.chance(0.5)) {
       this.#ledger.forgetMarks(item)
       this.#coverage.saw('item deleted')
       board.delete(item)
+    }
+  }
+
+  /** Commits made in one go, which are one run or more. */
+  #burst(player: Player, item: CardItem, stream: Stream): void {
+    const { board } = player
+    if (board === undefined) return
+    const count = stream.chance(0.1) ? 70 : 2 + stream.int(5)
+    for (let made = 0; made < count; made++) {
+      board.flush()
+      // Promises about what was edited before speak of that commit.
+      this.#ledger.note()
+      item.points = made
     }
   }
 

@@ -37,6 +37,20 @@ describe('bytes', () => {
     expect(concatBytes().length).toBe(0)
   })
 
+  test('ids that are alike but for one byte are told apart, and one that came before is the same', () => {
+    const id = Uint8Array.from({ length: 32 }, (_, at) => 7 * at)
+    for (let round = 0; round < 2; round++) {
+      for (let at = 0; at < id.length; at++) {
+        for (const change of [1, 16, 240]) {
+          const other = id.slice()
+          other[at] = (other[at] ?? 0) ^ change
+          expect(toHex(id)).toBe(Buffer.from(id).toString('hex'))
+          expect(toHex(other)).toBe(Buffer.from(other).toString('hex'))
+        }
+      }
+    }
+  })
+
   test('hex and back', () => {
     fc.assert(
       fc.property(fc.uint8Array(), (bytes) => {

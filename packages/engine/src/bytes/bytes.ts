@@ -4,8 +4,12 @@
  */
 
 const digits = '0123456789abcdef'
-/** Character code of a hex digit. */
-const digitOf = (value: number): number => digits.charCodeAt(value)
+
+/** Character codes of the two hex digits of a byte, the first one in the higher half. */
+const pairOf = Uint16Array.from(
+  { length: 256 },
+  (_, byte) => (digits.charCodeAt(byte >> 4) << 8) | digits.charCodeAt(byte & 15),
+)
 
 /** Value of a hex digit by character code; 255 is none. */
 const nibbleOfCode = new Uint8Array(128).fill(255)
@@ -45,29 +49,56 @@ export const concatBytes = (...parts: readonly Uint8Array[]): Uint8Array<ArrayBu
   return whole
 }
 
+/** Ids and hashes that were met last, by their first byte: they come again, as parents, in headers and logs, and are one string then. */
+const met: string[] = new Array(256).fill('')
+const idBytes = 32
+
 /** Lower case, two digits a byte. */
 export const toHex = (bytes: Uint8Array): string => {
-  let hex = ''
-  // Joined one by one, the digits stay a rope of 30 pieces, which takes ten times the memory and is slow as a key.
-  for (let from = 0; from < bytes.length; from += 64) {
-    const codes: number[] = []
-    for (const byte of bytes.subarray(from, from + 64)) codes.push(digitOf(byte >> 4), digitOf(byte & 15))
-    hex += String.fromCharCode(...codes)
-  }
+  if (bytes.length !== idBytes) return newHex(bytes)
+  const known = met[bytes[0] ?? 0] ?? ''
+  if (isHexOf(known, bytes)) return known
+  const hex = newHex(bytes)
+  met[bytes[0] ?? 0] = hex
   return hex
+}
+
+const isHexOf = (hex: string, bytes: Uint8Array): boolean => {
+  if (hex === '') return false
+  for (let i = 0; i < bytes.length; i++) {
+    const pair = pairOf[bytes[i] ?? 0] ?? 0
+    if (hex.charCodeAt(2 * i) !== pair >> 8 || hex.charCodeAt(2 * i + 1) !== (pair & 255)) return false
+  }
+  return true
+}
+
+/** Joined one by one, the digits would stay a rope of pieces, which takes ten times the memory and is slow as a key. */
+const newHex = (bytes: Uint8Array): string => {
+  const codes = new Uint8Array(2 * bytes.length)
+  for (let i = 0; i < bytes.length; i++) {
+    const pair = pairOf[bytes[i] ?? 0] ?? 0
+    codes[2 * i] = pair >> 8
+    codes[2 * i + 1] = pair & 255
+  }
+  return decoder.decode(codes)
 }
 
 /** Throws on anything but an even number of hex digits: what comes from outside is checked with `isHex` first. */
 export const fromHex = (hex: string): Uint8Array<ArrayBuffer> => {
-  if (hex.length % 2 !== 0) throw new TypeError('an odd number of hex digits')
-  const bytes = new Uint8Array(hex.length / 2)
-  for (let i = 0; i < bytes.length; i++) {
-    const high = nibbleOfCode[hex.charCodeAt(2 * i)] ?? 255
-    const low = nibbleOfCode[hex.charCodeAt(2 * i + 1)] ?? 255
-    if (high === 255 || low === 255) throw new TypeError(`not hex at digit ${2 * i}`)
-    bytes[i] = (high << 4) | low
-  }
+  const bytes = new Uint8Array(hex.length >> 1)
+  putHex(hex, bytes, 0)
   return bytes
+}
+
+/** Writes what `fromHex` gives into `room`, from `at` on. */
+export const putHex = (hex: string, room: Uint8Array, at: number): void => {
+  if (hex.length % 2 !== 0) throw new TypeError('an odd number of hex digits')
+  for (let i = 0; i < hex.length; i += 2) {
+    const high = nibbleOfCode[hex.charCodeAt(i)] ?? 255
+    const low = nibbleOfCode[hex.charCodeAt(i + 1)] ?? 255
+    if (high === 255 || low === 255) throw new TypeError(`not hex at digit ${i}`)
+    room[at + (i >> 1)] = (high << 4) | low
+  }
 }
 
 /** Lower case hex of exactly `bytes` bytes: the one form in which an id is ever written. */
@@ -106,8 +137,10 @@ export const utf8Length = (text: string): number => {
 
 /** Throws on a lone surrogate, which would be replaced in silence. */
 export const encodeUtf8 = (text: string): Uint8Array<ArrayBuffer> => {
-  if (!isWellFormed(text)) throw new TypeError('text with a lone surrogate')
-  return encoder.encode(text)
+  const bytes = encoder.encode(text)
+  // What is replaced is EF BF BD, and finding no EF is faster than looking at the text.
+  if (bytes.includes(0xef) && !isWellFormed(text)) throw new TypeError('text with a lone surrogate')
+  return bytes
 }
 
 /** Undefined where the bytes are not valid UTF-8. A byte order mark is a character like any other. */

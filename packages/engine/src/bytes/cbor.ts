@@ -1,20 +1,21 @@
-import { Encoder } from 'cbor-x/index-no-eval'
-import { compareBytes, encodeUtf8, isWellFormed, utf8Length } from './bytes.ts'
+import { Decoder } from 'cbor-x/decode-no-eval'
+import { compareBytes, encodeUtf8, utf8Length } from './bytes.ts'
 import { decodeExactly } from './exact.ts'
 import { type GuardLimits, guard, messageLimits } from './guard.ts'
 import { limits } from './limits.ts'
 import type { Plain } from './plain.ts'
 import type { Refusal } from './refusal.ts'
+import { Sink } from './sink.ts'
 
 /**
  * Values in deterministic CBOR, the profile that `guard` states: a value has one encoding, and accepted bytes re-encode
- * to themselves. cbor-x does the work, in its build without `eval`, behind the guard and with everything switched off
- * that the profile does not have.
+ * to themselves. cbor-x reads, in its build without `eval`, behind the guard and with everything switched off that the profile
+ * does not have. Writing needs no more than the profile, and so no library.
  */
 
 export type { Plain } from './plain.ts'
 
-const codec = new Encoder({
+const codec = new Decoder({
   useRecords: false,
   mapsAsObjects: false,
   tagUint8Array: false,
@@ -28,9 +29,12 @@ const codec = new Encoder({
  * are bugs of the caller. Keys are sorted here, in any order they come.
  */
 export const encode = (value: Plain): Uint8Array<ArrayBuffer> => {
-  const encoded: Uint8Array = codec.encode(canonical(value, 0))
-  return new Uint8Array(encoded)
+  sink.clear()
+  write(value, 0)
+  return sink.copy()
 }
+
+const sink = new Sink(1_024)
 
 /**
  * The value, or why the bytes are refused; the guard comes first, always. A refusal is never a value, so `isRefusal`
@@ -46,53 +50,37 @@ export const decode = (bytes: Uint8Array, limit: GuardLimits = messageLimits): P
   return hasByteOrderMark(view) ? decodeExactly(view) : codec.decode(view)
 }
 
-/** The value as cbor-x writes it in the profile: the same arrays and maps where they are right already. */
-const canonical = (value: Plain, depth: number): Plain => {
+const write = (value: Plain, depth: number): void => {
   switch (typeof value) {
     case 'boolean':
-      return value
+      return sink.byte(value ? 0xf5 : 0xf4)
     case 'number':
-      if (!Number.isFinite(value) || Object.is(value, -0))
-        throw new TypeError(`${Object.is(value, -0) ? '-0' : value} has no encoding`)
-      return value
+      return sink.number(value)
     case 'string':
-      if (!isWellFormed(value)) throw new TypeError('text with a lone surrogate has no encoding')
-      return value
+      return sink.text(value)
     case 'object':
       break
     default:
       throw new TypeError(`${typeof value} has no encoding`)
   }
-  if (value === null || value instanceof Uint8Array) return value
+  if (value === null) return sink.byte(0xf6)
+  if (value instanceof Uint8Array) return sink.string(value)
   if (depth === limits.depth) throw new TypeError(`nesting beyond ${limits.depth} levels has no encoding`)
   if (isPlainArray(value)) {
-    let copy: Plain[] | undefined = value.constructor === Array ? undefined : Array.from(value)
-    for (let i = 0; i < value.length; i++) {
-      // In range; a hole reads as undefined, which is refused.
-      const before = value[i]!
-      const after = canonical(before, depth + 1)
-      if (after === before) continue
-      copy ??= value.slice()
-      copy[i] = after
-    }
-    return copy ?? value
+    sink.head(4, value.length)
+    // In range; a hole reads as undefined, which is refused.
+    for (let i = 0; i < value.length; i++) write(value[i]!, depth + 1)
+    return
   }
   if (!(value instanceof Map)) throw new TypeError('an object that is not a map, an array or bytes has no encoding')
-  const values = new Map<string, Plain>()
-  let changed = value.constructor !== Map
-  let unsorted = false
-  let last: string | undefined
-  for (const [key, before] of value) {
+  const entries: [string, Plain][] = [...value]
+  for (const [key] of entries)
     if (typeof key !== 'string') throw new TypeError(`a key of type ${typeof key} has no encoding`)
-    if (!isWellFormed(key)) throw new TypeError('a key with a lone surrogate has no encoding')
-    const after = canonical(before, depth + 1)
-    values.set(key, after)
-    changed ||= after !== before
-    unsorted ||= last !== undefined && compareKeys(last, key) > 0
-    last = key
+  sink.head(5, entries.length)
+  for (const [key, inner] of entries.sort(([a], [b]) => compareKeys(a, b))) {
+    sink.text(key)
+    write(inner, depth + 1)
   }
-  if (unsorted) return new Map([...values].sort(([a], [b]) => compareKeys(a, b)))
-  return changed ? values : value
 }
 
 const isPlainArray = (value: readonly Plain[] | ReadonlyMap<string, Plain>): value is readonly Plain[] =>

@@ -13,6 +13,9 @@ export const limits = {
   parents: 16,
   /** Changes in a commit. */
   changes: 1_000,
+  /** Commits under one signature, and the bytes of their records where they are more than one. */
+  runCommits: 64,
+  runBytes: 524_288,
   /** Operations in a change. */
   operations: 16_384,
   /** Nesting of CBOR arrays and maps. */
@@ -70,4 +73,6 @@ export const limits = {
   packNames: 256,
   /** Operations of a change that a pack may name by what they were before, bytes. */
   packPattern: 512,
+  /** Records that one frame of a log unfolds to, bytes. */
+  packedRecords: 4_194_304,
 } as const

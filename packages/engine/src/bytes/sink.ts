@@ -1,3 +1,5 @@
+import { encodeUtf8, putHex } from './bytes.ts'
+
 /** Room that is kept for what comes next, bytes. */
 const mostIdle = 65_536
 
@@ -18,6 +20,11 @@ export class Sink {
   /** All that was written, as bytes of their own; without a copy where they fill the room. */
   take(): Uint8Array<ArrayBuffer> {
     return this.length === this.#room.length ? this.#room : this.#room.slice(0, this.length)
+  }
+
+  /** A copy of what was written. */
+  copy(): Uint8Array<ArrayBuffer> {
+    return this.#room.slice(0, this.length)
   }
 
   /** Begins anew, without the room that something large took. */
@@ -80,14 +87,52 @@ export class Sink {
     this.put(bytes, from, to)
   }
 
-  /** A whole number from 0 to 2^53 - 1 as a CBOR item: beyond 32 bits it is a float64. */
+  /** A CBOR byte string of the bytes that the digits stand for. Throws a TypeError on anything but digits. */
+  hex(digits: string): void {
+    const length = digits.length >> 1
+    this.head(2, length)
+    this.#grow(length)
+    putHex(digits, this.#room, this.length)
+    this.length += length
+  }
+
+  /** A text that is well formed as a CBOR item. Throws a TypeError on a lone surrogate. */
+  text(value: string): void {
+    const { length } = value
+    // Short ASCII, as most texts are, is written faster than encoded.
+    if (length > 48 || !isAscii(value)) {
+      const bytes = encodeUtf8(value)
+      this.head(3, bytes.length)
+      this.put(bytes)
+      return
+    }
+    this.head(3, length)
+    this.#grow(length)
+    for (let at = 0; at < length; at++) this.#room[this.length + at] = value.charCodeAt(at)
+    this.length += length
+  }
+
+  /** A CBOR null. */
+  nothing(): void {
+    this.byte(0xf6)
+  }
+
+  /** A number as a CBOR item: float64 unless it is whole and takes 32 bits. Throws a TypeError on -0 and on what is not finite. */
   number(value: number): void {
-    if (value <= 0xffff_ffff) return this.head(0, value)
+    if (!Number.isFinite(value) || Object.is(value, -0))
+      throw new TypeError(`${Object.is(value, -0) ? '-0' : value} has no encoding`)
+    if (Number.isInteger(value) && value >= -0x1_0000_0000 && value <= 0xffff_ffff)
+      return value < 0 ? this.head(1, -1 - value) : this.head(0, value)
     this.byte(0xfb)
     this.#grow(8)
     new DataView(this.#room.buffer).setFloat64(this.length, value)
     this.length += 8
   }
+}
+
+const isAscii = (text: string): boolean => {
+  for (let at = 0; at < text.length; at++) if (text.charCodeAt(at) > 127) return false
+  return true
 }
 
 /** Bytes that the head of a CBOR item takes. */

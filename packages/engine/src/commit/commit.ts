@@ -3,7 +3,7 @@
  * header names its changes by hash, the session in it is a hash of the key that must have signed and of its owner. Nothing stands outside the signed
  * bytes but the signature itself (ECDSA signatures are malleable, so they take no part in the id).
  *
- *     record = [header bytes, signature (64 bytes), [change, ...]]
+ *     record = [header bytes, signature (64 bytes, or 0 inside a run), [change, ...]]
  *     change = [identity bytes, operations bytes, content bytes | [hash of the content bytes]]      the latter when erased
  *     header = [format, network, repository, session, incarnation, seq, prev, clock, policy, flags, [change hash, ...], ext]
  *     identity = [item key, [parent commit id, ...], [schema name, version, definition hash]]
@@ -11,11 +11,13 @@
  *     policy   = [position in the root log, position in the repository's authority log | null];  position = [epoch, n, entry hash]
  *     change hash = SHA-256(SHA-256(identity) || SHA-256(operations) || SHA-256(content));   id = SHA-256(header)
  */
-import { compareBytes, concatBytes, encodeUtf8, equalBytes, fromHex, toHex, utf8Length } from '../bytes/bytes.ts'
+import { compareBytes, concatBytes, encodeUtf8, equalBytes, fromHex, isHex, toHex, utf8Length } from '../bytes/bytes.ts'
 import { decode, encode, type Plain } from '../bytes/cbor.ts'
+import { guard } from '../bytes/guard.ts'
 import { limits } from '../bytes/limits.ts'
 import { isRefusal, type Refusal, refusal } from '../bytes/refusal.ts'
-import { decodeOperations, encodeOperations, type Operation, splicedLength } from './operation.ts'
+import { Sink } from '../bytes/sink.ts'
+import { areGood, decodeOperations, encodeOperations, type Operation, splicedLength } from './operation.ts'
 
 export type Hash = (bytes: Uint8Array) => Uint8Array
 
@@ -66,6 +68,7 @@ export interface Header {
 export interface Commit extends Header {
   readonly id: string
   readonly chain: string
+  /** 64 bytes, or none: then the next commits of its chain vouch for it (`run.ts`). */
   readonly signature: Uint8Array
   readonly changes: readonly Change[]
   /** The record, byte for byte as received or made: what is stored and forwarded. */
@@ -78,8 +81,15 @@ const latestClock = Number.MAX_SAFE_INTEGER
 const atomicFlag = 1
 const domain = encodeUtf8('weft/commit/1\0')
 
+/** Commits come in runs of one chain, whose name is one string then. */
+let lastChain = { session: '', incarnation: '', name: '' }
+
 /** A chain's name: session and incarnation, hex. */
-export const chainName = (session: string, incarnation: string): string => session + incarnation
+export const chainName = (session: string, incarnation: string): string => {
+  if (lastChain.session !== session || lastChain.incarnation !== incarnation)
+    lastChain = { session, incarnation, name: session + incarnation }
+  return lastChain.name
+}
 
 /** Names a key that has no certificate yet: SHA-256 of the public key (65 bytes), hex. */
 export const keyId = (publicKey: Uint8Array, hash: Hash): string => toHex(hash(publicKey))
@@ -111,7 +121,51 @@ export interface UnsignedCommit {
   readonly changes: readonly Change[]
 }
 
-const encodePosition = (position: Position): Plain => [position.epoch, position.n, fromHex(position.hash)]
+// What has one shape is written at once: as values to encode it would be a dozen arrays for each commit.
+const sink = new Sink(1_024)
+
+const encodeIdentity = ({ key, parents, schema }: Draft): Uint8Array => {
+  sink.clear()
+  sink.head(4, 3)
+  sink.text(key)
+  sink.head(4, parents.length)
+  for (const parent of parents) sink.hex(parent)
+  sink.head(4, 3)
+  sink.text(schema.name)
+  sink.number(schema.version)
+  sink.hex(schema.hash)
+  return sink.copy()
+}
+
+const encodeHeader = (fields: Header, hashes: readonly Uint8Array[]): Uint8Array => {
+  sink.clear()
+  sink.head(4, 12)
+  sink.number(format)
+  sink.hex(fields.network)
+  sink.text(fields.repository)
+  sink.hex(fields.session)
+  sink.hex(fields.incarnation)
+  sink.number(fields.seq)
+  if (fields.prev === null) sink.nothing()
+  else sink.hex(fields.prev)
+  sink.number(fields.clock)
+  sink.head(4, 2)
+  putPosition(fields.policy.root)
+  if (fields.policy.authority === null) sink.nothing()
+  else putPosition(fields.policy.authority)
+  sink.number(fields.atomic ? atomicFlag : 0)
+  sink.head(4, hashes.length)
+  for (const hash of hashes) sink.string(hash)
+  sink.head(5, 0)
+  return sink.copy()
+}
+
+const putPosition = ({ epoch, n, hash }: Position): void => {
+  sink.head(4, 3)
+  sink.number(epoch)
+  sink.number(n)
+  sink.hex(hash)
+}
 
 /**
  * Makes a commit's bytes, all but the signature; its id is known from here on. Throws a TypeError on what `readCommit` would refuse for
@@ -120,31 +174,10 @@ const encodePosition = (position: Position): Plain => [position.epoch, position.
 export const composeCommit = (fields: Header, drafts: readonly Draft[], hash: Hash): UnsignedCommit => {
   const parts = drafts.map((draft) => {
     const { ops, content } = encodeOperations(draft.operations)
-    const { name, version, hash: definition } = draft.schema
-    const parents = draft.parents.map(fromHex)
-    return [
-      encode([draft.key, parents, [name, version, fromHex(definition)]]),
-      encode(ops),
-      encode([draft.salt, content]),
-    ] as const
+    return [encodeIdentity(draft), encode(ops), encode([draft.salt, content])] as const
   })
-  const header = encode([
-    format,
-    fromHex(fields.network),
-    fields.repository,
-    fromHex(fields.session),
-    fromHex(fields.incarnation),
-    fields.seq,
-    fields.prev === null ? null : fromHex(fields.prev),
-    fields.clock,
-    [
-      encodePosition(fields.policy.root),
-      fields.policy.authority === null ? null : encodePosition(fields.policy.authority),
-    ],
-    fields.atomic ? atomicFlag : 0,
-    parts.map((part) => changeHash(part, hash)),
-    new Map(),
-  ])
+  const hashes = parts.map((part) => changeHash(part, hash))
+  const header = encodeHeader(fields, hashes)
   const changes = drafts.map(({ key, parents, schema, operations }) => ({
     key,
     parents,
@@ -153,16 +186,46 @@ export const composeCommit = (fields: Header, drafts: readonly Draft[], hash: Ha
     erased: false,
   }))
   const commit = { id: toHex(hash(header)), header, parts, fields, changes }
-  if (sizeOf(commit) <= limits.commitBytes) mustBeReadable(commit)
+  if (sizeOf(commit) <= limits.commitBytes) mustBeReadable(commit, drafts)
   return commit
 }
 
-const mustBeReadable = ({ header, parts, changes }: UnsignedCommit): void => {
-  const refused = [readHeader(header), ...parts.map((part) => readChange(...part))].find(isRefusal)
-  if (refused !== undefined) throw new TypeError(`a commit that is ${refused.code}: ${refused.about}`)
-  if (new Set(changes.map(({ key }) => key)).size < changes.length)
+/** What reading would find, in bytes that were just made of this: each is one canonical item as it is. */
+const mustBeReadable = ({ parts, fields }: UnsignedCommit, drafts: readonly Draft[]): void => {
+  if (!isGoodHeader(fields) || drafts.length === 0) throw new TypeError('a commit with a Malformed header')
+  if (drafts.length > limits.changes) throw new TypeError(`a commit of TooMany changes: ${drafts.length}`)
+  const bad = drafts.find((draft) => !isGoodDraft(draft))
+  if (bad !== undefined) throw new TypeError(`a commit with a Malformed change of ${bad.key}`)
+  if (drafts.length > 1 && new Set(drafts.map(({ key }) => key)).size < drafts.length)
     throw new TypeError('two changes of one item in a commit')
+  // No more items than bytes.
+  const long = parts.flat().filter((part) => part.length > limits.nodes)
+  if (long.some((part) => guard(part) !== undefined)) throw new TypeError('a commit with a change of TooMany items')
 }
+
+const isGoodPosition = ({ epoch, n, hash }: Position): boolean =>
+  isCount(epoch, 0xffff_ffff) && isCount(n, 0xffff_ffff) && isHex(hash, 32)
+
+const isGoodHeader = ({ network, repository, session, incarnation, seq, prev, clock, policy }: Header): boolean =>
+  isHex(network, 32) &&
+  isName(repository) &&
+  isHex(session, 32) &&
+  isHex(incarnation, 8) &&
+  isCount(seq, 0xffff_ffff) &&
+  (seq === 0 ? prev === null : prev !== null && isHex(prev, 32)) &&
+  isCount(clock, latestClock) &&
+  isGoodPosition(policy.root) &&
+  (policy.authority === null || isGoodPosition(policy.authority))
+
+const isGoodDraft = ({ key, parents, schema: { name, version, hash }, operations, salt }: Draft): boolean =>
+  isName(key) &&
+  parents.length <= limits.parents &&
+  parents.every((parent, at) => isHex(parent, 32) && (at === 0 || (parents[at - 1] ?? '') < parent)) &&
+  isName(name) &&
+  isCount(version, 0xffff_ffff) &&
+  isHex(hash, 32) &&
+  salt.length === 12 &&
+  areGood(operations)
 
 const changeHash = (part: readonly [Uint8Array, Uint8Array, Uint8Array], hash: Hash): Uint8Array =>
   hash(concatBytes(hash(part[0]), hash(part[1]), hash(part[2])))
@@ -171,13 +234,31 @@ const changeHash = (part: readonly [Uint8Array, Uint8Array, Uint8Array], hash: H
 export const sizeOf = (commit: UnsignedCommit): number =>
   commit.header.length + commit.parts.reduce((sum, part) => sum + part[0].length + part[1].length + part[2].length, 0)
 
+const noBytes = new Uint8Array(0)
+
+/** What the commit will be, for whoever need not have its record. */
+export const unsealedCommit = ({ id, fields, changes }: UnsignedCommit): Commit => ({
+  network: fields.network,
+  repository: fields.repository,
+  session: fields.session,
+  incarnation: fields.incarnation,
+  seq: fields.seq,
+  prev: fields.prev,
+  clock: fields.clock,
+  policy: fields.policy,
+  atomic: fields.atomic,
+  extended: fields.extended,
+  id,
+  chain: chainName(fields.session, fields.incarnation),
+  signature: noBytes,
+  changes,
+  bytes: noBytes,
+})
+
 export const sealCommit = (commit: UnsignedCommit, signature: Uint8Array): Commit => ({
-  ...commit.fields,
-  id: commit.id,
-  chain: chainName(commit.fields.session, commit.fields.incarnation),
+  ...unsealedCommit(commit),
   signature,
-  changes: commit.changes,
-  bytes: encode([commit.header, signature, commit.parts.map((part) => [...part])]),
+  bytes: encode([commit.header, signature, commit.parts]),
 })
 
 const isCount = (value: Plain | undefined, max: number): value is number =>
@@ -273,9 +354,10 @@ const readChange = (identity: Uint8Array, ops: Uint8Array, content: Uint8Array |
 
 /**
  * Reads a record that came from outside: structure, limits, canonical encoding and hashes are checked here, in this order, and nothing
- * that needs the store. The signature is not checked.
+ * that needs the store. The signature is not checked, and it may be empty. `hashed`: the id, where the caller itself put the record together and
+ * computed all its hashes from its parts, as a `PackReader` does; they are not computed again.
  */
-export const readCommit = (bytes: Uint8Array, hash: Hash): Commit | Refusal => {
+export const readCommit = (bytes: Uint8Array, hash: Hash, hashed?: string): Commit | Refusal => {
   // A hash may be longer than the content it stands for.
   if (bytes.length > limits.commitBytes + limits.changes * 48) return refusal('TooLarge', 'commit')
   const decoded = decode(bytes)
@@ -283,7 +365,8 @@ export const readCommit = (bytes: Uint8Array, hash: Hash): Commit | Refusal => {
   const malformed = refusal('Malformed', 'record')
   if (!isList(decoded, 3)) return malformed
   const [headerBytes, signature, list] = decoded
-  if (!(headerBytes instanceof Uint8Array) || !isBytes(signature, 64) || !Array.isArray(list)) return malformed
+  if (!(headerBytes instanceof Uint8Array) || !Array.isArray(list)) return malformed
+  if (!isBytes(signature, 64) && !isBytes(signature, 0)) return malformed
   const head = readHeader(headerBytes)
   if (isRefusal(head)) return head
   if (head.hashes.length !== list.length) return malformed
@@ -295,11 +378,14 @@ export const readCommit = (bytes: Uint8Array, hash: Hash): Commit | Refusal => {
     const [identity, ops, content] = plain
     if (!(identity instanceof Uint8Array) || !(ops instanceof Uint8Array)) return malformed
     const whole = content instanceof Uint8Array
-    const contentHash = whole ? hash(content) : isList(content, 1) && isBytes(content[0], 32) ? content[0] : undefined
-    if (contentHash === undefined) return malformed
-    const named = head.hashes[index]
-    if (named === undefined || !equalBytes(hash(concatBytes(hash(identity), hash(ops), contentHash)), named)) {
-      return refusal('BadHash', `change ${index}`)
+    const left = !whole && isList(content, 1) && isBytes(content[0], 32) ? content[0] : undefined
+    if (!whole && left === undefined) return malformed
+    if (hashed === undefined) {
+      const contentHash = left ?? hash(content as Uint8Array)
+      const named = head.hashes[index]
+      if (named === undefined || !equalBytes(hash(concatBytes(hash(identity), hash(ops), contentHash)), named)) {
+        return refusal('BadHash', `change ${index}`)
+      }
     }
     size += identity.length + ops.length + (whole ? content.length : 0)
     if (size > limits.commitBytes) return refusal('TooLarge', 'commit')
@@ -312,7 +398,7 @@ export const readCommit = (bytes: Uint8Array, hash: Hash): Commit | Refusal => {
     keys.add(change.key)
     changes.push(change)
   }
-  const id = toHex(hash(headerBytes))
+  const id = hashed ?? toHex(hash(headerBytes))
   const { header } = head
   return { ...header, id, chain: chainName(header.session, header.incarnation), signature, changes, bytes }
 }

@@ -15,7 +15,7 @@
  * A field's name has at most 64 characters, positions and lengths are UTF-16 units below 2^32. What is spliced in is at most as long as
  * a commit has bytes, in all of a change too: otherwise a few bytes whose content is erased would replay as gigabytes.
  */
-import { fromHex, toHex, utf8Length } from '../bytes/bytes.ts'
+import { fromHex, isHex, toHex, utf8Length } from '../bytes/bytes.ts'
 import type { Plain } from '../bytes/cbor.ts'
 import { limits } from '../bytes/limits.ts'
 import { type Refusal, refusal } from '../bytes/refusal.ts'
@@ -105,6 +105,37 @@ const isCount = (value: Plain | undefined): value is number =>
 export const splicedLength = (operations: readonly Operation[]): number =>
   operations.reduce((sum, operation) => sum + (operation.kind === 'splice' ? operation.length : 0), 0)
 
+/** Whether `decodeOperations` would take them back, once they are encoded. */
+export const areGood = (operations: readonly Operation[]): boolean =>
+  operations.length <= limits.operations && operations.every(isGood)
+
+const isGood = (operation: Operation): boolean => {
+  if (operation.kind === 'touch' || operation.kind === 'delete') return true
+  if (operation.field === '' || operation.field.length > longestField) return false
+  switch (operation.kind) {
+    case 'assign':
+    case 'add':
+      return operation.value === undefined || isScalarValue(operation.value)
+    case 'remove':
+    case 'drop':
+      return operation.tags.length > 0 && operation.tags.length <= limits.operations && operation.tags.every(isGoodTag)
+    case 'put': {
+      const [key, value] = operation.entry ?? []
+      return typeof key === 'string' && utf8Length(key) <= limits.nameBytes && isScalarValue(value)
+    }
+    case 'splice': {
+      const { at, remove, length, insert } = operation
+      if (!isCount(at) || !isCount(remove) || !isCount(length) || remove + length === 0) return false
+      return length === 0 || insert?.length === length
+    }
+  }
+}
+
+const isGoodTag = (tag: Tag): boolean => {
+  const index = Number(tag.slice(65))
+  return isHex(tag.slice(0, 64), 32) && isCount(index) && index < limits.operations
+}
+
 /**
  * Reads the operations of a change. `content` is undefined when it was erased. `Malformed` when the shape is not the one above, or the
  * content does not fit the operations.
@@ -163,5 +194,6 @@ const readOperations = (ops: Plain, content: Plain | undefined): Operation[] | u
     } else return undefined
   }
   if (written !== undefined && next !== written.length) return undefined
-  return operations
+  // A copy has no room for more.
+  return operations.slice()
 }

@@ -26,6 +26,11 @@ import type { Commit } from './commit.ts'
 /** A commit for a pack: `id` is hex and `bytes` the record. Its signature may be empty in a run whose last commit is signed. */
 export type Packed = Pick<Commit, 'id' | 'bytes'>
 
+export interface Unpacked extends Packed {
+  /** The id, where all hashes in the record were computed from its parts; undefined for a record that came as it is. */
+  readonly hashed: string | undefined
+}
+
 /** What packs of a stream need not say: the network, hex, and the path of the repository. */
 export interface PackContext {
   readonly network: string

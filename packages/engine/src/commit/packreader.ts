@@ -11,7 +11,7 @@ import { isRefusal, type Refusal, refusal } from '../bytes/refusal.ts'
 import { headLength, Sink } from '../bytes/sink.ts'
 import { clockTicks, type Hash } from './commit.ts'
 import { headerStart } from './outline.ts'
-import { kind, lead, type PackContext, type Packed, packVersion } from './pack.ts'
+import { kind, lead, type PackContext, packVersion, type Unpacked } from './pack.ts'
 import { ChangeReader } from './packchange.ts'
 import { PackSource } from './packsource.ts'
 import { type ChainEntry, type Entry, type ItemEntry, PackTables } from './packtable.ts'
@@ -46,7 +46,7 @@ export class PackReader {
    * The records in order, each in bytes of its own, with their ids. `Malformed` when the bytes are no pack or do not follow the packs
    * before, `TooMany` and `TooLarge` when it holds more than it may.
    */
-  unpack(pack: Uint8Array): Packed[] | Refusal {
+  unpack(pack: Uint8Array): Unpacked[] | Refusal {
     if (this.#state === 'broken') return refusal('Malformed', 'a pack after one that was refused')
     const read = this.#read(pack)
     if (isRefusal(read)) {
@@ -57,7 +57,7 @@ export class PackReader {
     return read
   }
 
-  #read(pack: Uint8Array): Packed[] | Refusal {
+  #read(pack: Uint8Array): Unpacked[] | Refusal {
     const source = this.#source
     const first = pack[0] ?? 0
     if (pack.length < 3 || first >> 1 !== packVersion) return refusal('Malformed', 'not a pack of this version')
@@ -67,7 +67,7 @@ export class PackReader {
     this.#state = 'open'
     const cursor = new Cursor(pack, 1, pack.length - 2)
     source.cursor = cursor
-    const records: Packed[] = []
+    const records: Unpacked[] = []
     let left = this.#most.bytes
     while (cursor.at < cursor.end) {
       if (records.length >= this.#most.commits) return refusal('TooMany', `more than ${records.length} commits`)
@@ -86,7 +86,7 @@ export class PackReader {
   }
 
   /** The next record; undefined where there is none. */
-  #next(): Packed | undefined {
+  #next(): Unpacked | undefined {
     const { cursor } = this.#source
     const flags = cursor.byte()
     if (flags < lead.other) return this.#plain(flags, false)
@@ -95,7 +95,7 @@ export class PackReader {
     return other === kind.whole && flags === lead.other ? this.#whole() : undefined
   }
 
-  #whole(): Packed | undefined {
+  #whole(): Unpacked | undefined {
     const cursor = this.#source.cursor
     const length = cursor.varint()
     const from = cursor.skip(length)
@@ -105,10 +105,10 @@ export class PackReader {
     inner.expect(0x83)
     const headerLength = inner.head(2)
     const header = inner.skip(headerLength)
-    return inner.bad ? undefined : this.#passed(this.#hash(bytes.subarray(header, header + headerLength)), bytes)
+    return inner.bad ? undefined : this.#passed(this.#hash(bytes.subarray(header, header + headerLength)), bytes, false)
   }
 
-  #plain(flags: number, isExtended: boolean): Packed | undefined {
+  #plain(flags: number, isExtended: boolean): Unpacked | undefined {
     const cursor = this.#source.cursor
     const tables = this.#source.tables
     const header = this.#header
@@ -176,7 +176,7 @@ export class PackReader {
     chain.seq = seq
     tables.chain = chain
     tables.clock = clock
-    return this.#passed(id, sink.take())
+    return this.#passed(id, sink.take(), true)
   }
 
   #chain(): ChainEntry | undefined {
@@ -212,9 +212,10 @@ export class PackReader {
     return this.#source.add(positions, this.#source.endWithHash(sink))
   }
 
-  #passed(id: Uint8Array, bytes: Uint8Array): Packed {
-    this.#source.tables.passed({ bytes: id })
-    return { id: toHex(id), bytes }
+  #passed(bytesOfId: Uint8Array, bytes: Uint8Array, isBuilt: boolean): Unpacked {
+    this.#source.tables.passed({ bytes: bytesOfId })
+    const id = toHex(bytesOfId)
+    return { id, bytes, hashed: isBuilt ? id : undefined }
   }
 }
 

@@ -15,6 +15,7 @@ export class PackWriter {
   readonly #start: Uint8Array
   #tables = new PackTables(true)
   #isFresh = true
+  #sink: Sink | undefined
 
   constructor({ network, repository }: PackContext) {
     this.#start = headerStart(network, repository)
@@ -24,23 +25,48 @@ export class PackWriter {
   reset(): void {
     this.#tables = new PackTables(true)
     this.#isFresh = true
+    this.#sink = undefined
   }
 
   /** The records are as `readCommit` accepts them, but for a signature that may be empty. */
   pack(records: readonly Packed[]): Uint8Array {
-    const sink = new Sink(64 + 192 * records.length)
-    sink.byte(2 * packVersion + (this.#isFresh ? 1 : 0))
-    this.#isFresh = false
-    for (const { id, bytes } of records) {
-      const entry = { bytes: fromHex(id) }
-      const outline = outlineOf(bytes, this.#start)
-      if (outline === undefined) putWhole(sink, bytes)
-      else new RecordWriter(sink, this.#tables, bytes).put(outline, entry)
-      this.#tables.passed(entry)
-    }
+    this.#sink = new Sink(64 + 192 * records.length)
+    for (const record of records) this.add(record)
+    return this.take()
+  }
+
+  /** Puts one more record into the pack that `take` gives. */
+  add({ id, bytes }: Packed): void {
+    const sink = this.#open()
+    const entry = { bytes: fromHex(id) }
+    const outline = outlineOf(bytes, this.#start)
+    if (outline === undefined) putWhole(sink, bytes)
+    else new RecordWriter(sink, this.#tables, bytes).put(outline, entry)
+    this.#tables.passed(entry)
+  }
+
+  /** Bytes of the pack so far. */
+  get size(): number {
+    return this.#sink?.length ?? 0
+  }
+
+  /** The pack of what was added since the one before. */
+  take(): Uint8Array {
+    const sink = this.#open()
     sink.byte(this.#tables.check >>> 8)
     sink.byte(this.#tables.check & 255)
+    this.#sink = undefined
     return sink.take()
+  }
+
+  /** The pack under way, with its first byte. */
+  #open(): Sink {
+    this.#sink ??= new Sink(256)
+    if (this.#sink.length === 0) {
+      this.#sink.byte(2 * packVersion + (this.#isFresh ? 1 : 0))
+      this.#isFresh = false
+    }
+    return this.#sink
   }
 }
 

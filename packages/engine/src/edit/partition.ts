@@ -16,22 +16,23 @@ const longestInsert = 24 * 1024
 /** At most what an operation takes in a commit: five bytes for a string's header, 38 for a tag. */
 const bytesOf = (operation: Operation): number => {
   const own = 24 + ('field' in operation ? utf8Length(operation.field) : 0)
-  const of = (value: unknown): number => (typeof value === 'string' ? 5 + utf8Length(value) : 9)
   switch (operation.kind) {
     case 'assign':
     case 'add':
-      return own + of(operation.value)
+      return own + bytesOfValue(operation.value)
     case 'put':
-      return own + (operation.entry ?? []).reduce<number>((sum, part) => sum + of(part), 0)
+      return own + (operation.entry ?? []).reduce<number>((sum, part) => sum + bytesOfValue(part), 0)
     case 'remove':
     case 'drop':
       return own + operation.tags.length * 38
     case 'splice':
-      return own + of(operation.insert ?? '')
+      return own + bytesOfValue(operation.insert ?? '')
     default:
       return own
   }
 }
+
+const bytesOfValue = (value: unknown): number => (typeof value === 'string' ? 5 + utf8Length(value) : 9)
 
 /** The longest prefix of at most `room` units that does not end inside a surrogate pair. */
 const cutAt = (text: string, room: number): number => {
@@ -40,15 +41,19 @@ const cutAt = (text: string, room: number): number => {
   return unit >= 0xd800 && unit <= 0xdbff ? room - 1 : room
 }
 
-function* cut(operation: Operation): Generator<Operation> {
-  if ((operation.kind === 'remove' || operation.kind === 'drop') && operation.tags.length > mostTags) {
+type Tagged = Extract<Operation, { kind: 'remove' | 'drop' }>
+type Insertion = Extract<Operation, { kind: 'splice' }> & { readonly insert: string }
+
+const isLong = (operation: Operation): operation is Tagged | Insertion =>
+  operation.kind === 'remove' || operation.kind === 'drop'
+    ? operation.tags.length > mostTags
+    : operation.kind === 'splice' && operation.insert !== undefined && operation.insert.length > longestInsert
+
+function* cut(operation: Tagged | Insertion): Generator<Operation> {
+  if (operation.kind !== 'splice') {
     for (let from = 0; from < operation.tags.length; from += mostTags) {
       yield { ...operation, tags: operation.tags.slice(from, from + mostTags) }
     }
-    return
-  }
-  if (operation.kind !== 'splice' || operation.insert === undefined || operation.insert.length <= longestInsert) {
-    yield operation
     return
   }
   let { at, remove, insert } = operation
@@ -63,11 +68,15 @@ function* cut(operation: Operation): Generator<Operation> {
 
 /** The operations in pieces, in order; one piece when they fit. */
 export const partition = (operations: readonly Operation[]): Operation[][] => {
+  if (operations.length === 0) return []
+  const fits = operations.length <= pieceOperations && weightOf(operations) <= pieceBytes && !operations.some(isLong)
+  // They are kept for good, in a copy without room for more.
+  if (fits) return [operations.slice()]
   const pieces: Operation[][] = []
   let piece: Operation[] = []
   let bytes = 0
   for (const whole of operations) {
-    for (const operation of cut(whole)) {
+    for (const operation of isLong(whole) ? cut(whole) : [whole]) {
       const size = bytesOf(operation)
       if (piece.length > 0 && (bytes + size > pieceBytes || piece.length >= pieceOperations)) {
         pieces.push(piece)
@@ -78,10 +87,13 @@ export const partition = (operations: readonly Operation[]): Operation[][] => {
       bytes += size
     }
   }
-  if (piece.length > 0) pieces.push(piece)
+  pieces.push(piece)
   return pieces
 }
 
 /** About what the operations of one piece take in a commit, bytes. */
-export const weightOf = (operations: readonly Operation[]): number =>
-  operations.reduce((sum, operation) => sum + bytesOf(operation), 0)
+export const weightOf = (operations: readonly Operation[]): number => {
+  let weight = 0
+  for (const operation of operations) weight += bytesOf(operation)
+  return weight
+}

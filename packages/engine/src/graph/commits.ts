@@ -60,6 +60,18 @@ export class Commits {
     return index < this.#durable ? this.#order[index] : undefined
   }
 
+  /**
+   * The commit, durable or staged, and those after it up to the one whose signature vouches for it: itself alone where it is signed. What is
+   * under one signature was staged together, so it stands together.
+   */
+  runFrom(id: string): readonly Commit[] {
+    const from = this.#held.get(id)?.index
+    if (from === undefined) return []
+    let to = from
+    while (this.#order[to]?.signature.length === 0) to++
+    return this.#order.slice(from, to + 1)
+  }
+
   /** Tips of the durable commits. */
   *heads(): Generator<Head> {
     for (const tips of this.#tips.values()) yield* tips
@@ -148,15 +160,21 @@ export class Commits {
     return settled
   }
 
-  /** Drops everything staged. Returns it, in order. */
-  rollback(): Commit[] {
-    const dropped = this.#order.splice(this.#durable)
-    for (const commit of dropped) {
-      this.#held.delete(commit.id)
-      const tips = this.#tips.get(commit.chain)
-      if (tips === undefined) this.#staged.delete(commit.chain)
-      else this.#staged.set(commit.chain, [...tips])
+  /** Drops what is staged: all of it, or the last so many. Returns it, in order. */
+  rollback(count = this.#order.length - this.#durable): Commit[] {
+    const dropped = this.#order.splice(Math.max(this.#durable, this.#order.length - count))
+    const chains = new Set(dropped.map(({ chain }) => chain))
+    for (const { id } of dropped) this.#held.delete(id)
+    for (const chain of chains) {
+      const tips = this.#tips.get(chain)
+      if (tips === undefined) this.#staged.delete(chain)
+      else this.#staged.set(chain, [...tips])
     }
+    if (chains.size > 0)
+      for (let index = this.#durable; index < this.#order.length; index++) {
+        const commit = this.#order[index]
+        if (commit !== undefined && chains.has(commit.chain)) advance(this.#staged, commit)
+      }
     return dropped
   }
 }

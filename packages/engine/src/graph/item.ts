@@ -25,29 +25,45 @@ export interface Node {
   ignored: ReadonlySet<string> | undefined
   /** Position of the authority's entry that voided the change, undefined while it stands. */
   voided: number | undefined
+  /** Where among the heads it stands, -1 for nowhere. The graph's own. */
+  place: number
 }
 
-export type NewNode = Omit<Node, 'index' | 'refused' | 'inapplicable' | 'ignored' | 'voided'>
+export type NewNode = Omit<Node, 'index' | 'refused' | 'inapplicable' | 'ignored' | 'voided' | 'place'>
 
 /** Stands alone before it is added: a question, not a part of a graph. */
 export const nodeOf = (change: NewNode, index: number): Node => ({
-  ...change,
   index,
+  id: change.id,
+  clock: change.clock,
+  parents: change.parents,
+  operations: change.operations,
+  seen: change.seen,
+  erased: change.erased,
+  settled: change.settled,
   refused: false,
   inapplicable: false,
   ignored: undefined,
   voided: undefined,
+  place: -1,
 })
 
+/** Up to so many nodes are looked through for an id: most items have few, and a map takes more room than they do. */
+const fewNodes = 8
+
+const noWalks = new Uint32Array(0)
+
 export class ItemGraph {
-  readonly nodes: Node[] = []
-  readonly #byId = new Map<string, number>()
-  readonly #heads: number[] = []
-  /** Where in `#heads` a head stands. */
-  readonly #places = new Map<number, number>()
+  #nodes: Node[] = []
+  #byId: Map<string, number> | undefined
+  #heads: number[] = []
   /** The walk that reached a node last. */
-  #reached = new Uint32Array(64)
+  #reached = noWalks
   #walk = 0
+
+  get nodes(): readonly Node[] {
+    return this.#nodes
+  }
 
   /** Changes without children, in no order. The array moves with the graph: copy it to keep it. */
   get heads(): readonly number[] {
@@ -55,40 +71,47 @@ export class ItemGraph {
   }
 
   node(index: number): Node {
-    const node = this.nodes[index]
+    const node = this.#nodes[index]
     if (node === undefined) throw new RangeError(`no node ${index}`)
     return node
   }
 
   indexOf(id: string): number | undefined {
-    return this.#byId.get(id)
+    if (this.#byId !== undefined) return this.#byId.get(id)
+    const index = this.#nodes.findLastIndex((node) => node.id === id)
+    return index < 0 ? undefined : index
   }
 
   add(change: NewNode): Node {
-    const node = nodeOf(change, this.nodes.length)
-    this.nodes.push(node)
-    this.#byId.set(node.id, node.index)
-    for (const parent of node.parents) this.#cover(parent)
-    this.#places.set(node.index, this.#heads.length)
+    const node = nodeOf(change, this.#nodes.length)
+    for (const parent of node.parents) this.#cover(this.node(parent))
+    node.place = this.#heads.length
+    if (node.index === 0) {
+      // Most items have one change. An array that something is pushed to has room for seventeen at once.
+      this.#nodes = [node]
+      this.#heads = [0]
+      return node
+    }
+    this.#nodes.push(node)
     this.#heads.push(node.index)
+    if (this.#byId !== undefined) this.#byId.set(node.id, node.index)
+    else if (this.#nodes.length > fewNodes) this.#byId = new Map(this.#nodes.map(({ id, index }) => [id, index]))
     return node
   }
 
   clear(): void {
-    this.nodes.length = 0
-    this.#byId.clear()
-    this.#heads.length = 0
-    this.#places.clear()
+    this.#nodes = []
+    this.#byId = undefined
+    this.#heads = []
   }
 
-  #cover(head: number): void {
-    const place = this.#places.get(head)
+  #cover(head: Node): void {
     const last = this.#heads.at(-1)
-    if (place === undefined || last === undefined) return
-    this.#heads[place] = last
-    this.#places.set(last, place)
+    if (head.place < 0 || last === undefined) return
+    this.#heads[head.place] = last
+    this.node(last).place = head.place
     this.#heads.pop()
-    this.#places.delete(head)
+    head.place = -1
   }
 
   /** Whether `a` is in the causal past of `b` (and not `b` itself). */
@@ -128,7 +151,7 @@ export class ItemGraph {
 
   #startWalk(): number {
     if (this.#reached.length < this.nodes.length) {
-      const larger = new Uint32Array(2 * this.nodes.length)
+      const larger = new Uint32Array(Math.max(64, 2 * this.nodes.length))
       larger.set(this.#reached)
       this.#reached = larger
     }

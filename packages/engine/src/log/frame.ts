@@ -14,12 +14,23 @@
 import { crc32c } from '../bytes/crc32c.ts'
 import { limits } from '../bytes/limits.ts'
 
-export interface Frame {
+/** What the frames of a log hold. */
+export const frameKinds = { header: 0, commit: 1, certificate: 2, entry: 3, known: 4, pack: 5 } as const
+
+/** What becomes a frame. */
+export interface Framed {
   /** Below 128. */
   readonly kind: number
   readonly payload: Uint8Array
+}
+
+export interface Frame extends Framed {
   /** Where its mark begins. */
   readonly offset: number
+  /** Where the next one begins if nothing is damaged. */
+  readonly end: number
+  /** Whether the bytes right before it are damaged. */
+  readonly afterDamage: boolean
 }
 
 /** Bytes of the log from `from` up to `to`. */
@@ -125,10 +136,11 @@ export class Scanner {
         continue
       }
       const offset = this.#restOffset + at
-      if (offset > this.#good) this.damage.push({ from: this.#good, to: offset })
-      frames.push({ kind: bytes[at + 12] ?? 0, payload, offset })
-      at = end
+      const afterDamage = offset > this.#good
+      if (afterDamage) this.damage.push({ from: this.#good, to: offset })
       this.#good = this.#restOffset + end
+      frames.push({ kind: bytes[at + 12] ?? 0, payload, offset, end: this.#good, afterDamage })
+      at = end
     }
     this.#rest = bytes.subarray(at)
     this.#restOffset += at

@@ -49,7 +49,7 @@ const plainly = (item: MergedItem, state: ItemState): Omit<Plainly, 'tags' | 'te
   for (const name of Thing.names) {
     const held = state.fields.get(name)
     const sorted = (list: unknown[][]) => list.sort((a, b) => (JSON.stringify(a) < JSON.stringify(b) ? -1 : 1))
-    if (held?.kind === 'register') fields[name] = [held.value, held.id]
+    if (held?.kind === 'register') fields[name] = [held.value, held.stamp.id]
     if (held?.kind === 'elements' && held.byTag.size > 0) fields[name] = sorted([...held.byTag])
     if (held?.kind === 'entries' && held.byKey.size > 0) {
       fields[name] = sorted(

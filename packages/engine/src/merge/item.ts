@@ -36,28 +36,35 @@ interface Version {
   readonly state: ItemState
 }
 
-const nothing: Version = { heads: [], nodes: 0, state: emptyState }
+const none: readonly number[] = []
+const nothing: Version = { heads: none, nodes: 0, state: emptyState }
+
+const textFields = new WeakMap<Schema, readonly string[]>()
+
+const textFieldsOf = (schema: Schema): readonly string[] => {
+  const known = textFields.get(schema) ?? schema.names.filter((name) => schema.fields[name]?.kind === 'text')
+  textFields.set(schema, known)
+  return known
+}
 
 export class MergedItem {
   readonly key: string
   readonly schema: Schema
   readonly graph = new ItemGraph()
-  readonly #textFields: readonly string[]
-  readonly #cache = new Map<string, ItemState>()
+  #cache: Map<string, ItemState> | undefined
   /** Voided nodes, ascending; erased ones likewise; and the positions of the entries that did either. */
-  #voided: readonly number[] = []
-  #erased: readonly number[] = []
-  #positions: readonly number[] = []
+  #voided: readonly number[] = none
+  #erased: readonly number[] = none
+  #positions: readonly number[] = none
   /** How many changes count for nobody, or for nobody who knows the authority's log. */
   #dead = 0
-  /** Values given out since the last verdict. */
-  #given = new WeakSet<ItemState>()
+  /** Values given out since the last verdict; undefined before the first one, when all of them were. */
+  #given: WeakSet<ItemState> | undefined
   #current = nothing
 
   constructor(key: string, schema: Schema) {
     this.key = key
     this.schema = schema
-    this.#textFields = schema.names.filter((name) => schema.fields[name]?.kind === 'text')
   }
 
   /**
@@ -120,13 +127,17 @@ export class MergedItem {
   /** Forgets all changes, to count them again. */
   clear(): void {
     this.graph.clear()
-    this.#cache.clear()
-    this.#voided = []
-    this.#erased = []
-    this.#positions = []
+    this.#cache = undefined
+    this.#voided = none
+    this.#erased = none
+    this.#positions = none
     this.#dead = 0
     this.#given = new WeakSet()
     this.#current = nothing
+  }
+
+  get #textFields(): readonly string[] {
+    return textFieldsOf(this.schema)
   }
 
   /**
@@ -142,7 +153,7 @@ export class MergedItem {
     node.voided = position
     this.#knows(position)
     if (!this.#voided.includes(index)) this.#voided = [...this.#voided, index].sort((a, b) => a - b)
-    this.#cache.clear()
+    this.#cache = undefined
     this.#given = new WeakSet()
     this.#current = nothing
     const below = new Set([index])
@@ -155,14 +166,14 @@ export class MergedItem {
       this.#judge(this.#stateAt(author.parents, this.#viewOf(author.seen)), author)
     }
     // Values of versions that were judged after they were cached are stale.
-    this.#cache.clear()
+    this.#cache = undefined
     return foreseen
   }
 
   /** The value everyone sees now. */
   value(): ItemState {
     const { state } = this.#advance()
-    this.#given.add(state)
+    this.#given?.add(state)
     return state
   }
 
@@ -189,7 +200,7 @@ export class MergedItem {
   /** From an older value, at `heads`, to the one now. */
   since(heads: readonly number[], older: ItemState): Advance {
     // Across a verdict the two values do not share a history without the dead change; then the texts themselves are compared.
-    const isShared = older === emptyState || this.#given.has(older)
+    const isShared = older === emptyState || this.#given === undefined || this.#given.has(older)
     const state = this.value()
     const texts = new Map<string, readonly Splice[]>()
     for (const field of this.#textFields) {
@@ -251,15 +262,16 @@ export class MergedItem {
   #known(heads: readonly number[], view: View): ItemState | undefined {
     if (heads.length === 0) return emptyState
     if (view === now && sameSet(heads, this.#current.heads)) return this.#current.state
-    return this.#cache.get(nameOf(heads, view))
+    return this.#cache?.get(nameOf(heads, view))
   }
 
   #remember(heads: readonly number[], view: View, state: ItemState): void {
     const name = nameOf(heads, view)
-    this.#cache.delete(name)
-    this.#cache.set(name, state)
-    if (this.#cache.size > cachedVersions)
-      for (const oldest of this.#cache.keys()) return void this.#cache.delete(oldest)
+    const cache = this.#cache ?? new Map<string, ItemState>()
+    this.#cache = cache
+    cache.delete(name)
+    cache.set(name, state)
+    if (cache.size > cachedVersions) for (const oldest of cache.keys()) return void cache.delete(oldest)
   }
 
   /** `state`, which is the value at `from`, taken on to the value at `from` joined with `to`. `between`: what that adds. */

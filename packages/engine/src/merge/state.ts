@@ -6,18 +6,24 @@
 
 import { limits } from '../bytes/limits.ts'
 import { type Refusal, refusal } from '../bytes/refusal.ts'
-import { type Tag, tagOf } from '../commit/operation.ts'
+import { type Operation, type Tag, tagOf } from '../commit/operation.ts'
 import type { ItemGraph, Node } from '../graph/item.ts'
-import { isScalar, type Scalar } from '../schema/field.ts'
+import { type Field, isScalar, type Scalar, type ScalarField } from '../schema/field.ts'
 import { fieldNamed, type Schema } from '../schema/schema.ts'
 import { Rope } from './rope.ts'
 import { applySplices, type Splice } from './splice.ts'
 import { Changing, VersionedMap } from './versioned.ts'
 
-export interface Register {
-  readonly kind: 'register'
+/** When a value was assigned, and by which commit: of two, the later one counts. */
+export interface Stamp {
   readonly clock: number
   readonly id: string
+}
+
+export interface Register {
+  readonly kind: 'register'
+  /** One object for all assignments of a change. */
+  readonly stamp: Stamp
   readonly value: Scalar
 }
 
@@ -59,9 +65,7 @@ export const emptyState: ItemState = { presence: [], fields: new Map() }
 
 export const isPresent = (state: ItemState): boolean => state.presence.length > 0
 
-/** Whether stamp (clock, commit id) `a` is later than `b`. */
-const isLater = (a: { clock: number; id: string }, b: { clock: number; id: string }): boolean =>
-  a.clock > b.clock || (a.clock === b.clock && a.id > b.id)
+const isLater = (a: Stamp, b: Stamp): boolean => a.clock > b.clock || (a.clock === b.clock && a.id > b.id)
 
 /** The entry that a map shows for a key. */
 export const winner = (entries: readonly Entry[]): Entry | undefined =>
@@ -69,6 +73,12 @@ export const winner = (entries: readonly Entry[]): Entry | undefined =>
     (best, entry) => (best === undefined || isLater(entry, best) ? entry : best),
     undefined,
   )
+
+/** The value of a scalar field. */
+export const scalarOf = (state: ItemState, name: string, field: ScalarField): Scalar => {
+  const held = state.fields.get(name)
+  return held?.kind === 'register' ? held.value : field.initial
+}
 
 export const ropeOf = (state: ItemState, field: string): Rope => {
   const text = state.fields.get(field)
@@ -151,31 +161,29 @@ const checkFields = (node: Node, schema: Schema): Refusal | undefined => {
   for (const operation of node.operations) {
     if (operation.kind === 'touch' || operation.kind === 'delete') continue
     const field = fieldNamed(schema, operation.field)
-    const bad = refusal('Inapplicable', operation.field)
-    if (field === undefined) return bad
-    switch (operation.kind) {
-      case 'assign':
-        if (!isScalar(field) || (operation.value !== undefined && !field.accepts(operation.value))) return bad
-        break
-      case 'add':
-        if (field.kind !== 'set' || (operation.value !== undefined && !field.element.accepts(operation.value)))
-          return bad
-        break
-      case 'put':
-        if (field.kind !== 'map' || (operation.entry !== undefined && !field.element.accepts(operation.entry[1])))
-          return bad
-        break
-      case 'remove':
-        if (field.kind !== 'set') return bad
-        break
-      case 'drop':
-        if (field.kind !== 'map') return bad
-        break
-      case 'splice':
-        if (field.kind !== 'text') return bad
-    }
+    if (field === undefined || !takes(field, operation)) return refusal('Inapplicable', operation.field)
   }
   return undefined
+}
+
+/** Whether the operation is one of the field's kind, with a value that it accepts. */
+const takes = (field: Field, operation: Operation): boolean => {
+  switch (operation.kind) {
+    case 'assign':
+      return isScalar(field) && (operation.value === undefined || field.accepts(operation.value))
+    case 'add':
+      return field.kind === 'set' && (operation.value === undefined || field.element.accepts(operation.value))
+    case 'put':
+      return field.kind === 'map' && (operation.entry === undefined || field.element.accepts(operation.entry[1]))
+    case 'remove':
+      return field.kind === 'set'
+    case 'drop':
+      return field.kind === 'map'
+    case 'splice':
+      return field.kind === 'text'
+    default:
+      return true
+  }
 }
 
 /** What becomes of a change, from the value its author saw. */
@@ -196,7 +204,7 @@ export const judge = (before: ItemState, node: Node, graph: ItemGraph, schema: S
   const bad = checkFields(node, schema)
   if (bad !== undefined) return no(bad)
   const ignored = ignoredTags(before, node, graph)
-  let after = applyAlone(before, { ...node, ignored }, graph)
+  let after = applyAlone(before, node, ignored, graph)
   for (const field of splicedFields(node)) {
     const rope = applySplices(ropeOf(before, field), splicesOf(node, field), true)
     if (rope === undefined) return no(refusal('Inapplicable', field))
@@ -206,25 +214,31 @@ export const judge = (before: ItemState, node: Node, graph: ItemGraph, schema: S
   return { refusal: undefined, ignored, after }
 }
 
+const noFields: ReadonlySet<string> = new Set()
+
 /** The text fields that a change edits. */
 export const splicedFields = (node: Node): ReadonlySet<string> =>
-  new Set(node.operations.flatMap((operation) => (operation.kind === 'splice' ? [operation.field] : [])))
+  node.operations.every(({ kind }) => kind !== 'splice')
+    ? noFields
+    : new Set(node.operations.flatMap((operation) => (operation.kind === 'splice' ? [operation.field] : [])))
 
 /** A state that is being made: fields are copied when first written. */
 class Making {
   readonly fields: Map<string, FieldState>
-  readonly #elements = new Map<string, { readonly byTag: Changing<Scalar>; size: number }>()
-  readonly #entries = new Map<string, { readonly byKey: Changing<readonly Entry[]>; size: number }>()
+  #stamp: Stamp | undefined
+  #elements: Map<string, { readonly byTag: Changing<Scalar>; size: number }> | undefined
+  #entries: Map<string, { readonly byKey: Changing<readonly Entry[]>; size: number }> | undefined
 
   constructor(state: ItemState) {
     this.fields = new Map(state.fields)
   }
 
-  assign(field: string, node: Node, value: Scalar): void {
+  assign(field: string, { clock, id }: Node, value: Scalar): void {
+    if (this.#stamp?.id !== id) this.#stamp = { clock, id }
     const held = this.fields.get(field)
     // Of one change the last assignment counts.
-    if (held?.kind === 'register' && held.id !== node.id && !isLater(node, held)) return
-    this.fields.set(field, { kind: 'register', clock: node.clock, id: node.id, value })
+    if (held?.kind === 'register' && held.stamp.id !== id && !isLater(this.#stamp, held.stamp)) return
+    this.fields.set(field, { kind: 'register', stamp: this.#stamp, value })
   }
 
   add(field: string, tag: Tag, value: Scalar): void {
@@ -264,33 +278,35 @@ class Making {
   }
 
   finish(presence: readonly number[]): ItemState {
-    for (const [field, { byTag, size }] of this.#elements)
+    for (const [field, { byTag, size }] of this.#elements ?? [])
       this.fields.set(field, { kind: 'elements', byTag: byTag.finish(), size })
-    for (const [field, { byKey, size }] of this.#entries)
+    for (const [field, { byKey, size }] of this.#entries ?? [])
       this.fields.set(field, { kind: 'entries', byKey: byKey.finish(), size })
     return { presence, fields: this.fields }
   }
 
   #elementsOf(field: string) {
-    const open = this.#elements.get(field)
+    const open = this.#elements?.get(field)
     if (open !== undefined) return open
     const held = this.fields.get(field)
     const copy =
       held?.kind === 'elements'
         ? { byTag: new Changing(held.byTag), size: held.size }
         : { byTag: new Changing(VersionedMap.empty<Scalar>()), size: 0 }
+    this.#elements ??= new Map()
     this.#elements.set(field, copy)
     return copy
   }
 
   #entriesOf(field: string) {
-    const open = this.#entries.get(field)
+    const open = this.#entries?.get(field)
     if (open !== undefined) return open
     const held = this.fields.get(field)
     const copy =
       held?.kind === 'entries'
         ? { byKey: new Changing(held.byKey), size: held.size }
         : { byKey: new Changing(VersionedMap.empty<readonly Entry[]>()), size: 0 }
+    this.#entries ??= new Map()
     this.#entries.set(field, copy)
     return copy
   }
@@ -304,6 +320,7 @@ const deletes = (node: Node): boolean => node.operations.some((operation) => ope
 const applyTo = (
   making: Making,
   node: Node,
+  ignored: ReadonlySet<string> | undefined,
   graph: ItemGraph,
   put: (field: string, key: string, entry: Entry) => void,
 ): void => {
@@ -317,7 +334,7 @@ const applyTo = (
         break
       case 'remove':
         for (const tag of operation.tags)
-          if (node.ignored?.has(inField(operation.field, tag)) !== true) making.remove(operation.field, tag)
+          if (ignored?.has(inField(operation.field, tag)) !== true) making.remove(operation.field, tag)
         break
       case 'put': {
         if (operation.entry === undefined) break
@@ -334,7 +351,7 @@ const applyTo = (
       case 'drop':
         for (const tag of operation.tags) {
           const key =
-            node.ignored?.has(inField(operation.field, tag)) === true ? undefined : keyOf(graph, operation.field, tag)
+            ignored?.has(inField(operation.field, tag)) === true ? undefined : keyOf(graph, operation.field, tag)
           if (key !== undefined) making.put(operation.field, key, undefined, (entry) => entry.tag !== tag)
         }
     }
@@ -342,10 +359,15 @@ const applyTo = (
 }
 
 /** `state`, exactly the value the author saw, with the operations of the change, all but its text. */
-export const applyAlone = (state: ItemState, node: Node, graph: ItemGraph): ItemState => {
+export const applyAlone = (
+  state: ItemState,
+  node: Node,
+  ignored: ReadonlySet<string> | undefined,
+  graph: ItemGraph,
+): ItemState => {
   if (node.operations.length === 0) return state
   const making = new Making(state)
-  applyTo(making, node, graph, (field, key, entry) => making.put(field, key, entry, () => false))
+  applyTo(making, node, ignored, graph, (field, key, entry) => making.put(field, key, entry, () => false))
   return making.finish(deletes(node) ? [] : [node.index])
 }
 
@@ -365,7 +387,7 @@ export const applyMerged = (
   const making = new Making(state)
   const puts = new Map<string, Map<string, number[]>>()
   for (const node of effective) {
-    applyTo(making, node, graph, (field, key, entry) => {
+    applyTo(making, node, node.ignored, graph, (field, key, entry) => {
       making.put(field, key, entry, (other) => other.node !== node.index)
       const byKey = puts.get(field) ?? new Map<string, number[]>()
       puts.set(field, byKey.set(key, [...(byKey.get(key) ?? []), node.index]))

@@ -1,7 +1,7 @@
 /** An item's value as rules and exports see it: plain, immutable, and the same wherever the state is. */
-import { isScalar, type Scalar } from '../schema/field.ts'
+import type { Scalar } from '../schema/field.ts'
 import type { Schema } from '../schema/schema.ts'
-import { type FieldState, type ItemState, isPresent, ropeOf, winner, withoutErased } from './state.ts'
+import { type FieldState, type ItemState, isPresent, ropeOf, scalarOf, winner, withoutErased } from './state.ts'
 
 /** A set as its distinct elements, sorted; a map as an object without prototype; a text as a string; a date as ms since 1970. */
 export type FieldValue = Scalar | readonly Scalar[] | Readonly<Record<string, Scalar>>
@@ -46,7 +46,7 @@ export const valuesOf = (state: ItemState, schema: Schema): Values | null => {
       const held = state.fields.get(name)
       if (field.kind === 'set') return elementsOf(held)
       if (field.kind === 'map') return entriesOf(held)
-      return isScalar(field) && held?.kind === 'register' ? held.value : field.initial
+      return scalarOf(state, name, field)
     }
     let known: { readonly value: FieldValue } | undefined
     Object.defineProperty(values, name, {

@@ -5,6 +5,7 @@
 import { isRefusal, type Refusal, refusal } from '../bytes/refusal.ts'
 import { type Change, type Commit, clockTicks, readCommit, sessionId, signedBytes } from '../commit/commit.ts'
 import type { Operation } from '../commit/operation.ts'
+import { isRun } from '../commit/run.ts'
 import type { Commits } from '../graph/commits.ts'
 import { type Values, valuesOf } from '../merge/values.ts'
 import type { Scalar } from '../schema/field.ts'
@@ -170,11 +171,18 @@ const changeOf = (repository: Repository, { id }: Commit, change: Change, why: R
 }
 
 /** From the bytes as they are held, up to the authority's key in the root log. */
-const verify = async (repository: Repository, { id, bytes }: Commit): Promise<Refusal | undefined> => {
+const verify = async (repository: Repository, { id }: Commit): Promise<Refusal | undefined> => {
   const { certificates, root, runtime } = repository.witness
-  const commit = readCommit(bytes, runtime.hash)
-  if (isRefusal(commit)) return commit
-  if (commit.id !== id) return refusal('BadHash', id)
+  const run: Commit[] = []
+  for (const { bytes } of repository.pipeline.commits.runFrom(id)) {
+    const commit = readCommit(bytes, runtime.hash)
+    if (isRefusal(commit)) return commit
+    run.push(commit)
+  }
+  const [commit] = run
+  const last = run.at(-1)
+  if (commit?.id !== id || last === undefined) return refusal('BadHash', id)
+  if (!isRun(run)) return refusal('BadSignature', id)
   const certificate = certificates.get(commit.session)
   if (certificate === undefined) return refusal('UnknownSession', commit.session)
   const { publicKey, owner, signer, body, signature } = certificate
@@ -183,5 +191,6 @@ const verify = async (repository: Repository, { id, bytes }: Commit): Promise<Re
   const isTheirs = sessionId(publicKey, owner, runtime.hash) === commit.session
   if (key === undefined || !isTheirs || !(await runtime.verify(key, issued, signature)))
     return refusal('BadCertificate', commit.session)
-  return (await runtime.verify(publicKey, signedBytes(id), commit.signature)) ? undefined : refusal('BadSignature', id)
+  const isSigned = await runtime.verify(publicKey, signedBytes(last.id), last.signature)
+  return isSigned ? undefined : refusal('BadSignature', id)
 }

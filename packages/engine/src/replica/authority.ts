@@ -25,8 +25,13 @@ import type { Runtime, SigningKey } from './ports.ts'
 import type { Repository } from './repository.ts'
 import type { RootLog } from './rootlog.ts'
 
-/** Least time between two checkpoints of a repository, ms; the first change is covered at once. */
+/**
+ * Least time between two checkpoints of a repository, ms; the first change is covered at once. Each of them is a message to every reader, so
+ * that where many read at once one covers more.
+ */
 const checkpointInterval = 200
+const longestInterval = 1_000
+const intervalOfReader = 10
 /** Until signing is tried again, ms. */
 const signingRetry = 1_000
 
@@ -47,6 +52,7 @@ export class Authority {
   readonly #clock: Clock
   readonly #signer: string
   readonly #last = new Map<Repository, number>()
+  readonly #readers = new WeakMap<Repository, number>()
   readonly #scheduled = new Map<Repository, () => void>()
   readonly #writing = new Set<Repository>()
   readonly #queued = new Map<Repository, Queued[]>()
@@ -114,11 +120,13 @@ export class Authority {
   }
 
   /** Covers what became durable: at once when it is long since the last checkpoint, else when the interval is over. */
-  cover(repository: Repository): void {
+  cover(repository: Repository, readers = this.#readers.get(repository) ?? 0): void {
+    this.#readers.set(repository, readers)
     if (this.#stopped || this.#scheduled.has(repository) || this.#writing.has(repository)) return
     const since = this.#runtime.elapsed() - (this.#last.get(repository) ?? Number.NEGATIVE_INFINITY)
-    if (since >= checkpointInterval) this.#write(repository)
-    else this.#schedule(repository, checkpointInterval - since)
+    const interval = Math.min(longestInterval, Math.max(checkpointInterval, readers * intervalOfReader))
+    if (since >= interval) this.#write(repository)
+    else this.#schedule(repository, interval - since)
   }
 
   #schedule(repository: Repository, wait: number): void {

@@ -8,14 +8,15 @@ import { type Refusal, refusal, WeftError } from '../bytes/refusal.ts'
 import {
   type Draft as ChangeDraft,
   type Commit,
-  chainName,
   composeCommit,
   type Policy,
+  type Position,
   sizeOf,
   type UnsignedCommit,
+  unsealedCommit,
 } from '../commit/commit.ts'
 import type { Operation } from '../commit/operation.ts'
-import type { RefusedValue } from '../edit/draft.ts'
+import { noRefused, type RefusedValue } from '../edit/draft.ts'
 import { partition, weightOf } from '../edit/partition.ts'
 import type { Rope } from '../merge/rope.ts'
 import type { Clock } from './clock.ts'
@@ -68,8 +69,6 @@ interface Taken {
   readonly shown: ReadonlyMap<string, Rope>
 }
 
-const noBytes = new Uint8Array(0)
-
 export class Capture {
   readonly #of: Captured
   readonly #dirty = new Set<LiveItem>()
@@ -82,6 +81,7 @@ export class Capture {
   #chainSession: string | undefined
   #seq = 0
   #prev: Pick<Commit, 'id' | 'clock'> | null = null
+  #policy: Policy | undefined
   #lastCapture = Number.NEGATIVE_INFINITY
   #cancelCapture: (() => void) | undefined
   #captureQueued = false
@@ -91,7 +91,7 @@ export class Capture {
   constructor(of: Captured) {
     this.#of = of
     this.#sealing = new Sealing(of.runtime, {
-      sealed: (commit) => of.pipeline.submit(commit),
+      sealed: (run) => of.pipeline.submit(run),
       problem: (why) => {
         if (why !== undefined) of.incident(why)
         this.#problem = why
@@ -117,7 +117,7 @@ export class Capture {
   /** The item is about to be edited. */
   editing(live: LiveItem): void {
     if (this.#inTransaction && !this.#refusedBefore.has(live))
-      this.#refusedBefore.set(live, new Map(live.draft.refused))
+      this.#refusedBefore.set(live, live.draft.refused.size === 0 ? noRefused : new Map(live.draft.refused))
   }
 
   /** The item was edited. */
@@ -171,7 +171,7 @@ export class Capture {
       this.#inTransaction = false
       const edited = [...this.#dirty]
       this.#dirty.clear()
-      for (const live of edited) live.discard(this.#refusedBefore.get(live) ?? new Map())
+      for (const live of edited) live.discard(this.#refusedBefore.get(live) ?? noRefused)
       throw error
     } finally {
       this.#refusedBefore.clear()
@@ -190,7 +190,10 @@ export class Capture {
         throw new WeftError('BadItemKey', `${live.key}, of two schemas`)
     }
     const taken = this.#take()
-    const edits = taken.map(({ live, pieces }) => ({ live, operations: pieces.flat() }))
+    const edits = taken.map(({ live, pieces: [first = [], ...more] }) => ({
+      live,
+      operations: more.length === 0 ? first : [first, ...more].flat(),
+    }))
     const denied = edits
       .map(({ live, operations }) => this.#of.denies(live, operations))
       .find((why) => why !== undefined)
@@ -199,7 +202,7 @@ export class Capture {
     if (edits.length > 0 && (denied !== undefined || !fits || !this.#commit(edits, true))) {
       for (const { live, shown } of taken) {
         this.#dirty.delete(live)
-        live.discard(this.#refusedBefore.get(live) ?? new Map(), shown)
+        live.discard(this.#refusedBefore.get(live) ?? noRefused, shown)
       }
       throw denied === undefined ? new WeftError('TooLarge', 'a transaction is one commit') : WeftError.of(denied)
     }
@@ -245,7 +248,7 @@ export class Capture {
     const taken: Taken[] = []
     for (const live of this.#dirty) {
       const shown = live.shown()
-      const pieces = partition(live.draft.take(live.state))
+      const pieces = partition(live.take())
       if (pieces.length > 0) taken.push({ live, pieces, shown })
     }
     this.#dirty.clear()
@@ -320,7 +323,7 @@ export class Capture {
   #commit(edits: readonly Edit[], atomic: boolean): boolean {
     const identity = this.#of.identity()
     if (identity === undefined) return false
-    for (const { live } of edits) this.#joinHeads(live)
+    for (const { live } of edits) this.#joinHeads(live, identity)
     const drafts = edits.map(({ live, operations }) => this.#draft(live, operations))
     const unsigned = this.#compose(drafts, atomic, identity.session)
     if (sizeOf(unsigned) > limits.commitBytes) return false
@@ -331,19 +334,17 @@ export class Capture {
 
   #draft(live: LiveItem, operations: readonly Operation[]): ChangeDraft {
     const { graph } = live.merged
-    const { name, version } = live.schema
     const heads = live.merged.liveHeads.map((index) => graph.node(index))
     // Of heads that are not stored yet as well: the clock may have been set back since.
     for (const { clock } of heads) this.#of.clock.see(clock)
     const parents = heads.map(({ id }) => id).sort((a, b) => (a < b ? -1 : 1))
     const salt = this.#of.runtime.random(12)
-    return { key: live.key, parents, schema: { name, version, hash: live.schemaHash }, operations, salt }
+    return { key: live.key, parents, schema: live.named, operations, salt }
   }
 
   /** More heads than a change may name are joined by empty changes first. */
-  #joinHeads(live: LiveItem): void {
-    const identity = this.#of.identity()
-    while (identity !== undefined && live.merged.liveHeads.length > limits.parents) {
+  #joinHeads(live: LiveItem, identity: Identity): void {
+    while (live.merged.liveHeads.length > limits.parents) {
       const draft = this.#draft(live, [])
       this.#send(
         this.#compose([{ ...draft, parents: draft.parents.slice(0, limits.parents) }], false, identity.session),
@@ -364,7 +365,6 @@ export class Capture {
     if (network === undefined || position === null) throw new Error('a commit is made after the network is known')
     // All repositories share the clock: another one may have set it back.
     if (this.#prev !== null) clock.see(this.#prev.clock)
-    const policy: Policy = { root: position, authority: pipeline.position }
     const header = {
       network,
       repository: pipeline.path,
@@ -373,27 +373,25 @@ export class Capture {
       seq: this.#seq,
       prev: this.#prev?.id ?? null,
       clock: clock.next(),
-      policy,
+      policy: this.#policyAt(position, pipeline.position),
       atomic,
       extended: false,
     }
     return composeCommit(header, drafts, (bytes) => runtime.hash(bytes))
   }
 
+  /** The same object for commits with the same one. */
+  #policyAt(root: Position, authority: Position | null): Policy {
+    if (root.hash !== this.#policy?.root.hash || authority?.hash !== this.#policy.authority?.hash)
+      this.#policy = { root, authority }
+    return this.#policy
+  }
+
   #send(unsigned: UnsignedCommit, key: SigningKey): void {
     this.#seq = unsigned.fields.seq + 1
     this.#prev = { id: unsigned.id, clock: unsigned.fields.clock }
     this.#of.saving.made(unsigned.id)
-    const chain = chainName(unsigned.fields.session, unsigned.fields.incarnation)
-    const provisional: Commit = {
-      ...unsigned.fields,
-      id: unsigned.id,
-      chain,
-      changes: unsigned.changes,
-      signature: noBytes,
-      bytes: noBytes,
-    }
-    this.#of.counting.count(provisional)
+    this.#of.counting.count(unsealedCommit(unsigned))
     this.#sealing.add(unsigned, key)
   }
 }

@@ -3,9 +3,11 @@
  * tried until it works. The entry that erases is in the file already, so that whoever opens it after a crash goes on where this one stopped.
  */
 import { isRefusal, type Refusal, refusal, WeftError } from '../bytes/refusal.ts'
-import { type Commit, readCommit } from '../commit/commit.ts'
+import { type Commit, type Hash, readCommit } from '../commit/commit.ts'
+import type { Packed } from '../commit/pack.ts'
 import { idIn, stripCommit } from '../commit/strip.ts'
-import type { Frame } from '../log/frame.ts'
+import { type Frame, type Framed, frameKinds } from '../log/frame.ts'
+import { PackedLogReader, type PackedLogWriter } from '../log/packedlog.ts'
 import type { AuthorityLog } from '../trust/authoritylog.ts'
 import type { Journal } from './journal.ts'
 import type { Runtime } from './ports.ts'
@@ -14,8 +16,6 @@ import type { Runtime } from './ports.ts'
 const retryAfter = 30_000
 
 export interface CleaningEvents {
-  /** The kind of the frames that hold commits. */
-  readonly commitKind: number
   incident(why: Refusal): void
   /** It is time to try again. */
   again(): void
@@ -62,9 +62,12 @@ export class Cleaning {
     })
   }
 
-  /** Writes the file anew. It never rejects. */
-  async run(journal: Journal): Promise<void> {
-    await this.#try(journal.rewrite((frame) => this.#payloadOf(frame)))
+  /** Writes the file anew. What refers to packs before it is packed again, and `writer` begins anew behind it. It never rejects. */
+  async run(journal: Journal, writer: PackedLogWriter): Promise<void> {
+    const reader = new PackedLogReader(this.#runtime.hash)
+    writer.reset()
+    await this.#try(journal.rewrite((frame) => this.#clean(frame, reader, writer)))
+    writer.reset()
   }
 
   /** Removes what a crash may have left beside the file. It never rejects. */
@@ -78,11 +81,20 @@ export class Cleaning {
     this.#settle()
   }
 
-  #payloadOf({ kind, payload }: Frame): Uint8Array {
+  /** The frames in the place of this one. What cannot be read is left out: nobody can tell what is in it. */
+  #clean(frame: Frame, reader: PackedLogReader, writer: PackedLogWriter): readonly Framed[] {
     const { hash } = this.#runtime
-    const id = kind === this.#of.commitKind ? idIn(payload, hash) : undefined
-    const commit = id !== undefined && this.#log.erasures.concerns(id) ? readCommit(payload, hash) : undefined
-    return commit === undefined || isRefusal(commit) ? payload : this.strip(commit).bytes
+    const records = reader.read(frame)
+    if (frame.kind === frameKinds.pack)
+      return isRefusal(records) ? [] : writer.write(records.map((record) => this.#cleanRecord(record, hash)))
+    const id = frame.kind === frameKinds.commit ? idIn(frame.payload, hash) : undefined
+    if (id === undefined) return [frame]
+    return [{ kind: frame.kind, payload: this.#cleanRecord({ id, bytes: frame.payload }, hash).bytes }]
+  }
+
+  #cleanRecord(record: Packed, hash: Hash): Packed {
+    const commit = this.#log.erasures.concerns(record.id) ? readCommit(record.bytes, hash) : undefined
+    return commit === undefined || isRefusal(commit) ? record : this.strip(commit)
   }
 
   async #try(work: Promise<void>): Promise<void> {

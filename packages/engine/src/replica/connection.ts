@@ -8,13 +8,14 @@ import { limits } from '../bytes/limits.ts'
 import { isRefusal, type Refusal, refusal, WeftError } from '../bytes/refusal.ts'
 import type { Certificate } from '../trust/certificate.ts'
 import { Handshake, type HandshakeParts, inFrames } from './handshake.ts'
+import type { HeldCommits } from './heldcommits.ts'
 import type { Peer } from './peer.ts'
 import type { Channel } from './ports.ts'
 import type { Payer, Quota } from './quota.ts'
-import { type HeldCommits, isOffence, mostOffences, offenceWindow, Reconciler } from './reconciler.ts'
+import { type Credits, isOffence, mostOffences, offenceWindow, Reconciler } from './reconciler.ts'
 import type { Repository } from './repository.ts'
 import { encodeRequest, type Request } from './requests.ts'
-import { cutName, decodeFrame, encodeFrame, type Frame } from './wire.ts'
+import { cutName, decodeFrame, encodeFrame, encodeSync, type Frame } from './wire.ts'
 
 const beatInterval = 15_000
 const loginPatience = 30_000
@@ -58,6 +59,7 @@ export class Connection {
   readonly #board: Switchboard
   readonly #handshake: Handshake
   readonly #reconcilers = new Map<string, Reconciler>()
+  readonly #credits: Credits = new Map()
   /** Repository by the tag the peer gave it, and the tag this side gave. */
   readonly #theirTags = new Map<number, string>()
   readonly #theirPaths = new Map<string, Repository>()
@@ -220,8 +222,7 @@ export class Connection {
 
   #hangUp(why: Refusal): void {
     if (!this.#closed && why.code !== 'Fault') this.#board.quota?.offended(this.payer)
-    this.#refuse(why)
-    this.close(why)
+    this.#partWith(why)
   }
 
   close(why: Refusal): void {
@@ -238,7 +239,6 @@ export class Connection {
     for (const reconciler of this.#reconcilers.values()) reconciler.close()
     for (const path of [...this.#theirPaths.keys()]) this.#leave(path)
     for (const asked of this.#asked.values()) asked(refusal('Unreachable', 'the channel closed'))
-    this.#asked.clear()
     this.#board.closed(this)
   }
 
@@ -248,9 +248,12 @@ export class Connection {
     if (repository !== undefined && this.#theirPaths.delete(path)) this.#board.left(repository)
   }
 
-  /** Gives what was sent, as bytes. */
   #send(frame: Frame): Uint8Array {
-    const bytes = encodeFrame(this.#sent, frame)
+    return this.#put(encodeFrame(this.#sent, frame))
+  }
+
+  /** Sends a frame with the next number, and gives it back. */
+  #put(bytes: Uint8Array): Uint8Array {
     if (this.#closed) return bytes
     // A peer that asks and does not read would fill the memory with answers.
     if (this.channel.buffered > unreadBytes) {
@@ -448,13 +451,9 @@ export class Connection {
     const { tag, path, log } = frame
     const peer = this.#peer
     if (peer === undefined) return
-    if (
-      this.#theirTags.size >= limits.repositoriesPerChannel ||
-      this.#theirTags.has(tag) ||
-      this.#theirPaths.has(path)
-    ) {
+    const hasRoom = this.#theirTags.size < limits.repositoriesPerChannel
+    if (!hasRoom || this.#theirTags.has(tag) || this.#theirPaths.has(path))
       return this.#object(refusal('TooMany', 'subscriptions'))
-    }
     const repository = this.#board.candidate(path, peer)
     if (repository === undefined) return this.#refuse(refusal('UnknownRepository', path))
     this.#theirTags.set(tag, path)
@@ -538,9 +537,11 @@ export class Connection {
       leads: this.channel.initiator,
       salt: this.#handshake.salt(path),
       base: this.#board.sync === 'bloom',
+      credits: this.#credits,
       packs: { network: this.#board.root.network ?? '', mine: tag, theirs: words.tag },
       link: {
         send: (message) => this.#send({ kind: 'sync', tag, message }),
+        sendEncoded: (message) => this.#put(encodeSync(this.#sent, tag, message)),
         ready: () => this.channel.buffered < limits.channelHighWater,
         offence: (why) => {
           this.#board.incident(why)
@@ -551,9 +552,7 @@ export class Connection {
         gate: this.#board.quota?.gate(() => this.payer),
         hangUp: (why) => this.#hangUp(why),
         refused: (why) => this.#board.refused(this, why, path),
-        level: () => {
-          if (this.#peer !== undefined) this.#board.level(repository, this.#peer)
-        },
+        level: () => this.#peer && this.#board.level(repository, this.#peer),
         known: (known) => repository.pipeline.remember(words.store, known),
       },
     })
@@ -568,9 +567,9 @@ export class Connection {
   }
 
   /** Messages about a repository that is not open here yet, and their bytes. */
-  readonly #early = new Map<string, { readonly message: Plain; readonly bytes: number }[]>()
+  readonly #early = new Map<string, readonly Early[]>()
 
-  #forgetEarly(path: string): readonly { readonly message: Plain; readonly bytes: number }[] {
+  #forgetEarly(path: string): readonly Early[] {
     const early = this.#early.get(path) ?? []
     this.#early.delete(path)
     for (const { bytes } of early) this.#dequeue(bytes)
@@ -589,6 +588,7 @@ export class Connection {
   }
 }
 
+type Early = { readonly message: Plain; readonly bytes: number }
 type Subscribe = Extract<Frame, { kind: 'subscribe' }>
 const earlyMessages = 16
 /** Requests of one peer that are being judged or written. */

@@ -84,12 +84,10 @@ const touch: Operation = { kind: 'touch' }
 
 /** Everything there is to see of an item, in an order of its own. */
 const shown = (counting: Counting): string => {
-  const items = [...counting.items].map(([key, versions]) => {
-    const item = versions.get(hash)
-    if (item === undefined) return [key]
+  const items = [...(counting.items.get(hash) ?? [])].map(([key, item]) => {
     const state = item.value()
     const fields = [...state.fields].map(([name, field]) => {
-      if (field.kind === 'register') return [name, field.value, field.id]
+      if (field.kind === 'register') return [name, field.value, field.stamp.id]
       if (field.kind === 'elements') return [name, [...field.byTag].sort()]
       if (field.kind === 'text') return [name, field.rope.toString()]
       return [
@@ -242,7 +240,7 @@ describe('what waits', () => {
       }),
     )
     counting.count(commitOf({ id: '04'.repeat(32), changes: [change('d', [], [touch])] }))
-    expect([...counting.items.keys()]).toEqual(['b', 'd'])
+    expect([...counting.items.values()].flatMap((ofSchema) => [...ofSchema.keys()])).toEqual(['b', 'd'])
     expect([...counting.waiting.values()].map(({ why }) => why.code)).toEqual(['UnknownSchema', 'UnknownSchema'])
   })
 
@@ -316,10 +314,10 @@ describe('what waits', () => {
     expect([counting.waiting.size, told]).toEqual([limits.heldChanges, 1])
     known.on = true
     counting.retry()
-    expect(counting.items.size).toBe(limits.heldChanges)
+    expect(counting.items.get(hash)?.size).toBe(limits.heldChanges)
     const again = of(true)
     for (const commit of commits) again.count(commit)
-    expect(again.items.size).toBe(limits.heldChanges + 20)
+    expect(again.items.get(hash)?.size).toBe(limits.heldChanges + 20)
   })
 
   test('an item of a schema this replica has is untouched by one key under another schema', () => {

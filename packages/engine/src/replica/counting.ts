@@ -50,9 +50,11 @@ interface Waiting {
 }
 
 /** The fields that operations edit, each once. */
-export const fieldsOf = (operations: readonly Operation[]): readonly string[] => [
-  ...new Set(operations.flatMap((operation) => ('field' in operation ? [operation.field] : []))),
-]
+export const fieldsOf = (operations: readonly Operation[]): readonly string[] => {
+  const fields = new Set<string>()
+  for (const operation of operations) if ('field' in operation) fields.add(operation.field)
+  return [...fields]
+}
 
 const notErased: Erased = { erased: undefined, counts: undefined }
 const allow: Authorize = () => undefined
@@ -60,7 +62,7 @@ const unlike: Authorize = () => refusal('NotAllowed', 'it did not count when con
 
 export class Counting {
   readonly #rules: CountingRules
-  /** Item key, then definition hash. */
+  /** By the hash of the schema's definition, then by key. */
   readonly items = new Map<string, Map<string, MergedItem>>()
   readonly #waiting = new Map<string, Waiting>()
   /** Everything it was told of, in that order, which is causal. */
@@ -78,29 +80,27 @@ export class Counting {
     this.#onCounted = onCounted
   }
 
-  /** Commits that wait, with the reason, and which of their changes do. */
   /** Commits that wait for their clock. */
   get ahead(): ReadonlySet<string> {
     return this.#ahead
   }
 
-  /** Commits that wait, with the reason. */
+  /** Commits that wait, with the reason, and which of their changes do. */
   get waiting(): ReadonlyMap<string, { readonly why: Refusal; readonly changes: readonly Change[] }> {
     return this.#waiting
   }
 
   item(key: string, schemaHash: string): MergedItem | undefined {
-    return this.items.get(key)?.get(schemaHash)
+    return this.items.get(schemaHash)?.get(key)
   }
 
   /** The item, made when absent: without changes it has no value. */
   open(key: string, schemaHash: string, schema: Schema): MergedItem {
-    const versions = this.items.get(key) ?? new Map<string, MergedItem>()
-    this.items.set(key, versions)
-    const held = versions.get(schemaHash)
+    const ofSchema = this.items.get(schemaHash) ?? new Map<string, MergedItem>()
+    const held = ofSchema.get(key)
     if (held !== undefined) return held
     const item = new MergedItem(key, schema)
-    versions.set(schemaHash, item)
+    this.items.set(schemaHash, ofSchema.set(key, item))
     return item
   }
 
@@ -118,7 +118,7 @@ export class Counting {
 
   /** Counts everything again: what was known later than it should have been is known now. */
   recount(): void {
-    for (const versions of this.items.values()) for (const item of versions.values()) item.clear()
+    for (const ofSchema of this.items.values()) for (const item of ofSchema.values()) item.clear()
     this.#waiting.clear()
     this.#children.clear()
     this.#ahead.clear()
@@ -130,13 +130,12 @@ export class Counting {
   }
 
   #count(commit: Commit, changes: readonly Change[]): void {
-    const held = new Map<Change, Refusal>()
+    let held: Map<Change, Refusal> | undefined
     for (const change of changes) {
       const why = this.#mustWait(commit, change)
-      if (why !== undefined) held.set(change, why)
+      if (why !== undefined) held = (held ?? new Map<Change, Refusal>()).set(change, why)
     }
-    const [first] = held.values()
-    if (first === undefined) {
+    if (held === undefined) {
       this.#release(commit.id)
       this.#apply(commit, changes)
       return

@@ -4,7 +4,6 @@
  */
 import { encodeUtf8, fromHex, toHex } from '../bytes/bytes.ts'
 import { describeRefusal, type Refusal, refusal, WeftError } from '../bytes/refusal.ts'
-import type { Commit } from '../commit/commit.ts'
 import type { Schema } from '../schema/schema.ts'
 import type { Certificate } from '../trust/certificate.ts'
 import { type Entry, rootPath, type Subject } from '../trust/entry.ts'
@@ -23,7 +22,7 @@ import type { Credentials } from './login.ts'
 import { Logout } from './logout.ts'
 import { Office } from './office.ts'
 import type { DatabaseOptions, Storage } from './options.ts'
-import type { Origin } from './pipeline.ts'
+import type { Origin, Sharing } from './pending.ts'
 import type { Files, Runtime } from './ports.ts'
 import { Readers } from './readers.ts'
 import { type Readable, reportRead } from './reads.ts'
@@ -468,9 +467,10 @@ export class Database {
     this.#standing.tell()
   }
 
-  committed(repository: Repository, settled: readonly { readonly commit: Commit; readonly origin: Origin }[]): void {
-    this.#forwarding.committed(repository, settled)
-    this.#office?.authority.cover(repository)
+  readonly sharing = (repository: Repository): Sharing => this.#forwarding.sharing(repository)
+
+  committed(repository: Repository): void {
+    this.#office?.authority.cover(repository, this.#forwarding.readers(repository))
   }
 
   entered(repository: Repository, entries: readonly Entry[], origin: Origin): void {

@@ -7,10 +7,11 @@ import { fromHex, toHex } from '../bytes/bytes.ts'
 import { limits } from '../bytes/limits.ts'
 import { isRefusal, type Refusal, refusal, WeftError } from '../bytes/refusal.ts'
 import type { Commit } from '../commit/commit.ts'
+import type { Run } from '../commit/run.ts'
 import { stripCommit } from '../commit/strip.ts'
 import { type Entry, readEntry, rootPath } from '../trust/entry.ts'
 import type { Erasures } from '../trust/erasure.ts'
-import { claimsOf, type Evidence, encodeEvidence, type Fork, readEvidence } from '../trust/evidence.ts'
+import { type ChainFork, claimsOf, type Evidence, encodeEvidence, type Fork, readEvidence } from '../trust/evidence.ts'
 import { messageOf } from '../trust/signed.ts'
 import type { Certificates } from './certificates.ts'
 import type { File, Files, Runtime } from './ports.ts'
@@ -51,8 +52,10 @@ export const proveFork = async (bytes: Uint8Array, runtime: Runtime): Promise<Ev
 /** Two things met for one place. What a peer showed for the second may be anything that could be read. */
 export type Met =
   | { readonly kind: 'log'; readonly held: Entry; readonly other: Entry }
-  /** `held` walks the chain, which may be long: it is asked once a session, and at once. */
-  | { readonly kind: 'chain'; readonly held: () => Commit | undefined; readonly other: Commit }
+  /**
+   * Each with what vouches for it. `held` walks the chain, which may be long: it is asked once a session, and at once.
+   */
+  | { readonly kind: 'chain'; readonly held: () => Run; readonly other: Run }
 
 /** There is at most one file a subject. */
 const subjectOf = ({ kind, first }: Fork): string =>
@@ -130,19 +133,19 @@ export class EvidenceStore {
   keep(met: Met): void {
     const isLog = met.kind === 'log'
     if (isLog && (met.held.epoch !== met.other.epoch || met.held.id === met.other.id)) return
-    const subject = isLog ? logSubject(met.held) : chainSubject(met.other.session)
+    const subject = isLog ? logSubject(met.held) : chainSubject(met.other[0]?.session ?? '')
     // An entry may turn out not to be signed: it does not stand in the way of one that is.
     const isComing = !isLog && this.#coming.has(subject)
     if (this.#subjects.has(subject) || isComing || !this.#hasRoom(isLog) || this.#waiting >= mostWaiting) return
-    const first = isLog ? met.held : met.held()
-    if (first === undefined) return
+    const seen = isLog ? met : this.#chainFork(met.held(), met.other)
+    if (seen === undefined) return
     this.#coming.add(subject)
     this.#waiting++
     this.#writing = this.#writing
       .then(async () => {
         await this.#learn()
         if (this.#subjects.has(subject) || !this.#hasRoom(isLog)) return
-        const fork = await this.#forkOf(met, first)
+        const fork = 'other' in seen ? await this.#logFork(seen.held, seen.other) : seen
         if (fork !== undefined) await this.#write(fork)
       })
       .catch((error: unknown) => this.#failed(error))
@@ -177,14 +180,19 @@ export class EvidenceStore {
     })
   }
 
-  /** What is held was verified when it came; of an entry the signature may not have been looked at yet. */
-  async #forkOf(met: Met, first: Entry | Commit): Promise<Fork | undefined> {
-    if (met.kind === 'chain' && 'session' in first) {
-      const certificate = this.#certificates.get(first.session)
-      return certificate && { kind: 'chain', first, second: met.other, certificate }
-    }
-    if (met.kind === 'chain' || 'session' in first) return undefined
-    const { other } = met
+  /** Commits were verified when they came. */
+  #chainFork([first, ...before]: Run, [second, ...after]: Run): ChainFork | undefined {
+    const certificate = first && this.#certificates.get(first.session)
+    if (first === undefined || second === undefined || certificate === undefined) return undefined
+    const vouchers = new Map([
+      [first.id, before],
+      [second.id, after],
+    ])
+    return { kind: 'chain', first, second, vouchers, certificate }
+  }
+
+  /** What is held was verified when it came; of the other the signature may not have been looked at yet. */
+  async #logFork(first: Entry, other: Entry): Promise<Fork | undefined> {
     const key = this.#root.keyAt(other.signer, other.root?.n ?? other.n)
     if (key === undefined || (other.log === rootPath && other.n === 0)) return undefined
     const message = messageOf('entry', other.body, (part) => this.#runtime.hash(part))
@@ -206,11 +214,12 @@ export class EvidenceStore {
     for (const { name, bytes } of [...names].some(isEvidenceName) ? await this.#read() : []) {
       const evidence = readEvidence(bytes, hash)
       if (isRefusal(evidence) || evidence.fork.kind !== 'chain' || evidence.fork.first.repository !== path) continue
-      const [first, second] = [evidence.fork.first, evidence.fork.second].map((commit) =>
-        stripCommit(commit, (key) => erasures.at(commit.id, key) !== undefined, hash),
-      )
-      if (first === undefined || second === undefined) continue
-      const stripped = encodeEvidence({ ...evidence.fork, first, second }, evidence.root, fromHex(evidence.network))
+      const strip = (commit: Commit): Commit =>
+        stripCommit(commit, (key) => erasures.at(commit.id, key) !== undefined, hash)
+      const { fork } = evidence
+      const vouchers = new Map([...(fork.vouchers ?? [])].map(([id, commits]) => [id, commits.map(strip)]))
+      const clean: ChainFork = { ...fork, first: strip(fork.first), second: strip(fork.second), vouchers }
+      const stripped = encodeEvidence(clean, evidence.root, fromHex(evidence.network))
       const renamed = evidenceName(stripped, this.#runtime)
       if (renamed === name) continue
       await store(files, renamed, stripped)

@@ -1,10 +1,20 @@
 /** What became durable in a repository, told to every channel that shares it. */
 import type { Refusal } from '../bytes/refusal.ts'
-import type { Commit } from '../commit/commit.ts'
 import type { Entry } from '../trust/entry.ts'
+import { Broadcast, fewestChannels } from './broadcast.ts'
 import type { Connection } from './connection.ts'
-import type { Origin } from './pipeline.ts'
+import type { Origin, Sharing, Staged } from './pending.ts'
+import type { Reconciler } from './reconciler.ts'
 import type { Repository } from './repository.ts'
+
+/** Ids of what is stored together: made here, brought by channels, all of it; and those channels. */
+interface Shares {
+  readonly local: readonly string[]
+  readonly others: Staged
+  readonly other: readonly string[]
+  readonly all: readonly string[]
+  readonly origins: ReadonlySet<Origin>
+}
 
 export class Forwarding {
   readonly #connections: Iterable<Connection>
@@ -12,30 +22,102 @@ export class Forwarding {
   readonly #welcomes: boolean
   /** How many entries there were when commits or entries were told of last. */
   readonly #entries = new WeakMap<Repository, number>()
+  readonly #shares = new WeakMap<Staged, Shares>()
+  readonly #readers = new WeakMap<Repository, number>()
+  readonly #broadcasts = new WeakMap<Repository, Broadcast>()
 
   constructor(connections: Iterable<Connection>, welcomes: boolean) {
     this.#connections = connections
     this.#welcomes = welcomes
   }
 
-  committed(repository: Repository, settled: readonly { readonly commit: Commit; readonly origin: Origin }[]): void {
-    const { durableEntries } = repository.pipeline
-    // Stored together with entries that may end somebody's reading.
-    const grew = this.#entries.get(repository) !== durableEntries
-    this.#entries.set(repository, durableEntries)
-    for (const connection of this.#connections) {
-      if (grew) connection.reconsider(repository)
-      // Its founder is known by now, and is the only one who reads it until the first entry.
-      if (repository.pipeline.durableEntries === 0) connection.reconsider(repository)
-      const reconciler = connection.reconciler(repository.path)
-      if (reconciler === undefined) continue
-      const ids: Record<'local' | 'peer' | 'other', string[]> = { local: [], peer: [], other: [] }
-      for (const { commit, origin } of settled) {
-        ids[origin === 'local' ? 'local' : origin === reconciler ? 'peer' : 'other'].push(commit.id)
-      }
-      for (const origin of ['peer', 'local', 'other'] as const)
-        if (ids[origin].length > 0) reconciler.admitted(ids[origin], origin)
+  sharing(repository: Repository): Sharing {
+    return {
+      storing: (staged) => this.#prepare(repository, staged),
+      stored: (staged) => this.#committed(repository, staged),
     }
+  }
+
+  /** Packs what is being stored, while the disk works, for whoever will be sent it if it is stored. */
+  #prepare(repository: Repository, storing: Staged): void {
+    const { all, origins } = this.#sharesOf(storing)
+    const channels: Reconciler[] = []
+    for (const connection of this.#connections) {
+      const reconciler = connection.reconciler(repository.path)
+      if (reconciler !== undefined) channels.push(reconciler)
+    }
+    const broadcast = this.#broadcast(repository, all, channels)
+    if (broadcast !== undefined) broadcast.prepare()
+    else for (const reconciler of channels) if (!origins.has(reconciler)) reconciler.prepare(all)
+  }
+
+  #sharesOf(staged: Staged): Shares {
+    const known = this.#shares.get(staged)
+    if (known !== undefined) return known
+    const local = staged.filter(({ origin }) => origin === 'local').map(({ commit }) => commit.id)
+    const others = staged.filter(({ origin }) => origin !== 'local')
+    const other = others.map(({ commit }) => commit.id)
+    const all = local.length === 0 ? other : other.length === 0 ? local : staged.map(({ commit }) => commit.id)
+    const shares = { local, others, other, all, origins: new Set(others.map(({ origin }) => origin)) }
+    this.#shares.set(staged, shares)
+    return shares
+  }
+
+  #committed(repository: Repository, settled: Staged): void {
+    const { log, durableEntries } = repository.pipeline
+    // Stored together with entries that may end somebody's reading, or erase what is kept to be sent.
+    const told = this.#entries.get(repository)
+    const grew = told !== durableEntries
+    this.#entries.set(repository, durableEntries)
+    if (grew) this.#forget(repository, log.entries.slice(told, durableEntries))
+    const channels: Reconciler[] = []
+    for (const connection of this.#connections) {
+      // With no entry its founder is known by now, and is the only one who reads it until the first one.
+      if (grew || durableEntries === 0) connection.reconsider(repository)
+      const reconciler = connection.reconciler(repository.path)
+      if (reconciler !== undefined) channels.push(reconciler)
+    }
+    const { local, others, other, all, origins } = this.#sharesOf(settled)
+    const broadcast = this.#broadcast(repository, all, channels)
+    for (const reconciler of channels) {
+      const isOrigin = origins.has(reconciler)
+      if (isOrigin) {
+        const brought = others.filter(({ origin }) => origin === reconciler).map(({ commit }) => commit.id)
+        reconciler.admitted(brought, 'peer', broadcast)
+      }
+      if (local.length > 0) reconciler.admitted(local, 'local', broadcast)
+      const rest = isOrigin
+        ? others.filter(({ origin }) => origin !== reconciler).map(({ commit }) => commit.id)
+        : other
+      if (rest.length > 0) reconciler.admitted(rest, 'other', broadcast)
+    }
+    broadcast?.pushed()
+    this.#readers.set(repository, channels.length)
+  }
+
+  /** How many channels shared the repository when something was committed last. */
+  readers(repository: Repository): number {
+    return this.#readers.get(repository) ?? 0
+  }
+
+  /** What makes one message for all of these channels, where they are many. */
+  #broadcast(repository: Repository, ids: readonly string[], channels: readonly Reconciler[]): Broadcast | undefined {
+    const one = repository.pipeline.commits.get(ids[0] ?? '')
+    const [channel] = channels
+    let broadcast = this.#broadcasts.get(repository)
+    if (channel === undefined || one === undefined || channels.length < fewestChannels) {
+      broadcast?.stop()
+      return undefined
+    }
+    broadcast ??= new Broadcast({ network: one.network, repository: repository.path })
+    this.#broadcasts.set(repository, broadcast)
+    broadcast.offer(ids, channel.held, repository.pipeline.commits)
+    return broadcast
+  }
+
+  /** What was erased is kept nowhere. */
+  #forget(repository: Repository, entries: readonly Entry[]): void {
+    if (entries.some(({ statement }) => statement.kind === 'erasure')) this.#broadcasts.get(repository)?.stop()
   }
 
   /** The entries go to whoever reads; who may read may be others by them. */
@@ -44,6 +126,7 @@ export class Forwarding {
     // What was stored with them and came from elsewhere is told of in its own turn, but goes out with these.
     const from = Math.min(this.#entries.get(repository) ?? durableEntries, entries[0]?.n ?? durableEntries)
     this.#entries.set(repository, durableEntries)
+    this.#forget(repository, entries)
     const fresh = log.entries.slice(from, durableEntries)
     const knew = log.entries[from - 1]?.root?.n ?? -1
     const mayEnd = fresh.some(({ root, statement }) => statement.kind === 'grant' || (root !== null && root.n > knew))

@@ -35,7 +35,7 @@ export const itemClass = (schema: Schema): ((of: LiveItem) => Item) => {
       Object.defineProperty(WeftItem.prototype, name, {
         enumerable: true,
         get(this: Facade) {
-          return this[live].scalar(name)
+          return this[live].scalar(name, field)
         },
         set(this: Facade, value: unknown) {
           this[live].assign(name, value)

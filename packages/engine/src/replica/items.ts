@@ -1,4 +1,5 @@
 /** The items of a repository that somebody looked at: one live item and one facade for each key and schema, and which of them moved. */
+import type { SchemaName } from '../commit/commit.ts'
 import { isScalar, type ScalarValue } from '../schema/field.ts'
 import type { MapHandle, SetHandle, TextHandle } from '../schema/handle.ts'
 import { fieldNamed, type Item, type Schema } from '../schema/schema.ts'
@@ -6,13 +7,19 @@ import type { Counting } from './counting.ts'
 import { itemClass, liveOf } from './item.ts'
 import { LiveItem, type LiveOwner } from './live.ts'
 
+/** The items of one schema. */
+interface Shelf {
+  readonly named: SchemaName
+  readonly live: Map<string, LiveItem>
+  make(of: LiveItem): Item
+}
+
 export class Items {
   readonly #counting: Counting
   readonly #hashOf: (schema: Schema) => string
   readonly #owner: LiveOwner
-  readonly #live = new Map<string, LiveItem>()
-  readonly #facades = new Map<LiveItem, Item>()
-  readonly #makers = new Map<string, (of: LiveItem) => Item>()
+  /** By the hash of the schema's definition. */
+  readonly #shelves = new Map<string, Shelf>()
   readonly #stale = new Set<LiveItem>()
 
   constructor(counting: Counting, hashOf: (schema: Schema) => string, owner: LiveOwner) {
@@ -22,27 +29,32 @@ export class Items {
   }
 
   find(key: string, hash: string): LiveItem | undefined {
-    return this.#live.get(liveName(key, hash))
+    return this.#shelves.get(hash)?.live.get(key)
   }
 
   open(key: string, schema: Schema): LiveItem {
-    const hash = this.#hashOf(schema)
-    const held = this.find(key, hash)
+    const { named, live } = this.#shelfOf(schema)
+    const held = live.get(key)
     if (held !== undefined) return held
-    const live = new LiveItem(this.#counting.open(key, hash, schema), hash, this.#owner)
-    this.#live.set(liveName(key, hash), live)
-    return live
+    const made = new LiveItem(this.#counting.open(key, named.hash, schema), named, this.#owner)
+    live.set(key, made)
+    return made
+  }
+
+  #shelfOf(schema: Schema): Shelf {
+    const hash = this.#hashOf(schema)
+    const held = this.#shelves.get(hash)
+    if (held !== undefined) return held
+    const { name, version } = schema
+    const shelf = { named: { name, version, hash }, live: new Map(), make: itemClass(schema) }
+    this.#shelves.set(hash, shelf)
+    return shelf
   }
 
   /** What an app holds of it: of the class of its very schema. */
   facade(live: LiveItem): Item {
-    const held = this.#facades.get(live)
-    if (held !== undefined) return held
-    const make = this.#makers.get(live.schemaHash) ?? itemClass(live.schema)
-    this.#makers.set(live.schemaHash, make)
-    const item = make(live)
-    this.#facades.set(live, item)
-    return item
+    live.facade ??= this.#shelfOf(live.schema).make(live)
+    return live.facade
   }
 
   /** Writes the values a new item begins with. */
@@ -76,8 +88,7 @@ export class Items {
   all<S extends Schema>(schema: S): Item<S>[] {
     const hash = this.#hashOf(schema)
     const items: Item<S>[] = []
-    for (const [key, versions] of this.#counting.items) {
-      if (!versions.has(hash)) continue
+    for (const key of this.#counting.items.get(hash)?.keys() ?? []) {
       const live = this.open(key, schema)
       // The facade was made by the class of this very schema.
       if (live.isPresent) items.push(this.facade(live) as Item<S>)
@@ -91,7 +102,7 @@ export class Items {
   }
 
   allMoved(): void {
-    for (const live of this.#live.values()) this.#stale.add(live)
+    for (const shelf of this.#shelves.values()) for (const live of shelf.live.values()) this.#stale.add(live)
   }
 
   refresh(): void {
@@ -101,8 +112,6 @@ export class Items {
 
   /** Shows nothing any more. */
   vanish(): void {
-    for (const live of this.#live.values()) live.vanish()
+    for (const shelf of this.#shelves.values()) for (const live of shelf.live.values()) live.vanish()
   }
 }
-
-const liveName = (key: string, schemaHash: string): string => `${schemaHash}/${key}`

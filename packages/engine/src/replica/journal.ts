@@ -17,7 +17,7 @@
 import { concatBytes } from '../bytes/bytes.ts'
 import { crc32c } from '../bytes/crc32c.ts'
 import { type Refusal, refusal, StorageError, WeftError } from '../bytes/refusal.ts'
-import { encodeFrame, type Frame, type Hole, Scanner } from '../log/frame.ts'
+import { encodeFrame, type Frame, type Framed, type Hole, Scanner } from '../log/frame.ts'
 import type { File, Files } from './ports.ts'
 
 /** Bytes read at once. */
@@ -45,6 +45,8 @@ export interface OpenJournal {
 interface Append {
   readonly parts: readonly Uint8Array[]
   readonly bytes: number
+  /** Run while the disk works on it. */
+  meanwhile(): void
   resolve(): void
   reject(error: WeftError): void
 }
@@ -134,14 +136,16 @@ export class Journal {
   }
 
   /**
-   * Resolves when the frames are durable. Rejects with a `StorageError` when they could not be stored, with `Closed` after `close`, and
+   * Resolves when the frames are durable. `meanwhile`, which does not throw, may be run while the disk works on them. Rejects with a `StorageError` when they could not be stored, with `Closed` after `close`, and
    * with a RangeError when a frame cannot be encoded.
    */
-  async append(frames: readonly { readonly kind: number; readonly payload: Uint8Array }[]): Promise<void> {
+  async append(frames: readonly Framed[], meanwhile: () => void = nothing): Promise<void> {
     if (this.#closed) throw new WeftError('Closed', this.#name)
     const parts = frames.map(({ kind, payload }) => encodeFrame(kind, payload))
     const bytes = parts.reduce((sum, part) => sum + part.length, 0)
-    const stored = new Promise<void>((resolve, reject) => this.#waiting.push({ parts, bytes, resolve, reject }))
+    const stored = new Promise<void>((resolve, reject) =>
+      this.#waiting.push({ parts, bytes, meanwhile, resolve, reject }),
+    )
     this.#pump ??= this.#run()
     return stored
   }
@@ -159,8 +163,13 @@ export class Journal {
     while (this.#waiting.length > 0) {
       const batch = this.#takeBatch()
       try {
-        if (this.#isNameDoubtful) await this.#replace(samePayload)
-        await this.#store(batch.flatMap(({ parts }) => parts))
+        if (this.#isNameDoubtful) await this.#replace(asItIs)
+        await this.#store(
+          batch.flatMap(({ parts }) => parts),
+          () => {
+            for (const { meanwhile } of batch) meanwhile()
+          },
+        )
         for (const { resolve } of batch) resolve()
       } catch (error) {
         await this.#drop()
@@ -180,9 +189,9 @@ export class Journal {
     return this.#waiting.splice(0, count)
   }
 
-  async #store(parts: readonly Uint8Array[]): Promise<void> {
+  async #store(parts: readonly Uint8Array[], meanwhile: () => void): Promise<void> {
     const header = this.#header
-    if (header === undefined) return this.#write(await this.#handle(), parts)
+    if (header === undefined) return this.#write(await this.#handle(), parts, meanwhile)
     // What an earlier try left has perhaps no name that lasts, and a name's failed sync is not made good by another one.
     await this.#files.remove(this.#name)
     this.#file = await this.#make()
@@ -198,12 +207,15 @@ export class Journal {
   }
 
   /** Writes behind what is durable, and makes that durable too. After a rejection the handle is not to be used again. */
-  async #write(file: File, parts: readonly Uint8Array[]): Promise<void> {
+  async #write(file: File, parts: readonly Uint8Array[], meanwhile: () => void = nothing): Promise<void> {
     const bytes = concatBytes(...parts)
     if (bytes.length === 0) return
     await writeAll(file, this.#size, bytes)
-    await file.sync()
-    this.#checksum = crc32c(bytes, this.#checksum)
+    const synced = file.sync()
+    const checksum = crc32c(bytes, this.#checksum)
+    meanwhile()
+    await synced
+    this.#checksum = checksum
     this.#size += bytes.length
   }
 
@@ -346,15 +358,15 @@ export class Journal {
   }
 
   /**
-   * Writes the log into a new file that takes its name, each frame with the payload that `payloadOf` gives. What is damaged in the middle
-   * goes, and so does what an earlier crash left aside: nobody can tell what is in it. Rejects with a `StorageError`, and then may be tried
-   * again; appends go on either way.
+   * Writes the log into a new file that takes its name, with what `inPlaceOf` gives for each frame, asked in their order. What is damaged
+   * in the middle goes, and so does what an earlier crash left aside: nobody can tell what is in it. Rejects with a `StorageError`, and then
+   * may be tried again; appends go on either way.
    */
-  async rewrite(payloadOf: (frame: Frame) => Uint8Array): Promise<void> {
+  async rewrite(inPlaceOf: (frame: Frame) => readonly Framed[]): Promise<void> {
     if (this.#closed) throw new WeftError('Closed', this.#name)
     while (this.#pump !== undefined) await this.#pump
     if (this.#header !== undefined) return
-    const rewritten = this.#replace(payloadOf).then(() => this.discardAside())
+    const rewritten = this.#replace(inPlaceOf).then(() => this.discardAside())
     this.#pump = rewritten.catch(ignore).then(() => {
       this.#pump = undefined
       if (this.#waiting.length === 0) return undefined
@@ -375,7 +387,7 @@ export class Journal {
     }
   }
 
-  async #replace(payloadOf: (frame: Frame) => Uint8Array): Promise<void> {
+  async #replace(inPlaceOf: (frame: Frame) => readonly Framed[]): Promise<void> {
     const renewed = `${this.#name}.new`
     try {
       const from = await this.#handle()
@@ -386,7 +398,8 @@ export class Journal {
       try {
         const scanner = new Scanner()
         const write = async (frames: readonly Frame[]): Promise<void> => {
-          const bytes = concatBytes(...frames.map((frame) => encodeFrame(frame.kind, payloadOf(frame))))
+          const written = frames.flatMap((frame) => inPlaceOf(frame))
+          const bytes = concatBytes(...written.map(({ kind, payload }) => encodeFrame(kind, payload)))
           if (bytes.length === 0) return
           await writeAll(to, size, bytes)
           checksum = crc32c(bytes, checksum)
@@ -425,7 +438,7 @@ export class Journal {
 
 const ignore = (): void => undefined
 
-const samePayload = ({ payload }: Frame): Uint8Array => payload
+const asItIs = (frame: Frame): readonly Framed[] => [frame]
 
 const storageError = (error: unknown, name: string): StorageError =>
   error instanceof StorageError ? error : new StorageError('DiskError', name, { cause: error })
@@ -450,3 +463,5 @@ async function* pieces(file: File, from: number, to: number): AsyncGenerator<Uin
     yield piece
   }
 }
+
+const nothing = (): void => undefined

@@ -6,7 +6,7 @@
 import { type Refusal, refusal } from '../bytes/refusal.ts'
 import type { Commit } from '../commit/commit.ts'
 import type { ItemState } from '../merge/state.ts'
-import { valuesOf } from '../merge/values.ts'
+import { type Values, valuesOf } from '../merge/values.ts'
 import type { Schema } from '../schema/schema.ts'
 import type { AuthorityLog, Death } from '../trust/authoritylog.ts'
 import {
@@ -43,6 +43,33 @@ export const denied = ({ code, rule, reason }: Denial, about: string): Refusal =
   ...(rule !== undefined && { rule }),
   ...(reason !== undefined && { reason }),
 })
+
+/** An edit as rules see it. */
+class Written {
+  readonly session: string | undefined
+  readonly owner: string | undefined
+  readonly role: string | undefined
+  readonly item: { readonly schema: string; readonly key: string }
+  readonly fields: readonly string[]
+  readonly #edit: Edit
+
+  constructor({ session, owner, role }: Judged, edit: Edit) {
+    this.session = session
+    this.owner = owner
+    this.role = role
+    this.item = Object.freeze({ schema: edit.schema.name, key: edit.key })
+    this.fields = edit.fields
+    this.#edit = edit
+  }
+
+  get before(): Values | null {
+    return valuesOf(this.#edit.before, this.#edit.schema)
+  }
+
+  get after(): Values | null {
+    return valuesOf(this.#edit.after, this.#edit.schema)
+  }
+}
 
 export class Judging {
   readonly #version: (version: number) => readonly Rule[] | undefined
@@ -192,22 +219,8 @@ export class Judging {
     const rules = this.rulesAt(rootN)
     if (rules === undefined) return refusal('UnknownRules', about)
     const role = this.roleOf(log, { session, owner }, n, rules)
-    const { schema, fields } = edit
-    const item = Object.freeze({ schema: schema.name, key: edit.key })
-    const input = {
-      session,
-      owner,
-      role,
-      item,
-      fields,
-      get before() {
-        return valuesOf(edit.before, schema)
-      },
-      get after() {
-        return valuesOf(edit.after, schema)
-      },
-    }
-    const denial = judgeRules(rules, 'write', log.path, input, this.#faults)
+    const written = new Written({ session, owner, role }, edit)
+    const denial = judgeRules(rules, 'write', log.path, written, this.#faults)
     return denial === undefined ? undefined : denied(denial, about)
   }
 

@@ -3,15 +3,17 @@
  * synchronous. When the value moves (a remote commit, a verdict), pending text is rebased and editors are told the difference.
  */
 import { WeftError } from '../bytes/refusal.ts'
+import type { SchemaName } from '../commit/commit.ts'
+import type { Operation } from '../commit/operation.ts'
 import { Draft, type RefusedValue } from '../edit/draft.ts'
 import { diffText } from '../merge/diff.ts'
 import type { MergedItem } from '../merge/item.ts'
 import type { Rope } from '../merge/rope.ts'
 import type { Splice } from '../merge/splice.ts'
-import { emptyState, type ItemState } from '../merge/state.ts'
-import { isScalar, type Scalar, type ScalarValue } from '../schema/field.ts'
+import { emptyState, type ItemState, isPresent, scalarOf } from '../merge/state.ts'
+import type { Scalar, ScalarField, ScalarValue } from '../schema/field.ts'
 import type { TextChange } from '../schema/handle.ts'
-import { fieldNamed, type Schema } from '../schema/schema.ts'
+import type { Item, Schema } from '../schema/schema.ts'
 import { Listeners } from './listeners.ts'
 import { reportRead } from './reads.ts'
 
@@ -40,27 +42,49 @@ export interface LiveOwner {
 }
 
 export class LiveItem {
-  readonly key: string
-  readonly schema: Schema
-  readonly schemaHash: string
   readonly merged: MergedItem
-  readonly draft: Draft
+  /** The schema as commits name it. */
+  readonly named: SchemaName
   readonly owner: LiveOwner
-  readonly #listeners: Listeners
-  readonly #textListeners = new Map<string, Listeners<[TextChange]>>()
+  /** What an app holds of it, once it does. */
+  facade: Item | undefined
+  #listeners: Listeners | undefined
+  #textListeners: Map<string, Listeners<[TextChange]>> | undefined
+  #draft: Draft | undefined
   #heads: readonly number[] = []
   #state: ItemState = emptyState
 
-  constructor(merged: MergedItem, schemaHash: string, owner: LiveOwner) {
-    this.key = merged.key
-    this.schema = merged.schema
-    this.schemaHash = schemaHash
+  constructor(merged: MergedItem, named: SchemaName, owner: LiveOwner) {
     this.merged = merged
-    this.draft = new Draft(merged.schema)
+    this.named = named
     this.owner = owner
-    this.#listeners = new Listeners((error) => owner.threw(error))
     this.#state = merged.value()
     this.#heads = [...merged.heads]
+  }
+
+  get key(): string {
+    return this.merged.key
+  }
+
+  get schema(): Schema {
+    return this.merged.schema
+  }
+
+  get schemaHash(): string {
+    return this.named.hash
+  }
+
+  /** What is edited and in no commit; made when it is asked for, since most items have nothing of it. */
+  get draft(): Draft {
+    this.#draft ??= new Draft(this.schema)
+    return this.#draft
+  }
+
+  /** Takes out everything pending, as operations. */
+  take(): Operation[] {
+    const operations = this.draft.take(this.#state)
+    if (this.draft.refused.size === 0) this.#draft = undefined
+    return operations
   }
 
   get state(): ItemState {
@@ -68,7 +92,7 @@ export class LiveItem {
   }
 
   get isPresent(): boolean {
-    return this.draft.isPresent(this.#state)
+    return this.#draft === undefined ? isPresent(this.#state) : this.#draft.isPresent(this.#state)
   }
 
   /** Takes the merged value in. `quiet`: it only moved by this item's own edits, so nothing that is shown changes. */
@@ -85,18 +109,19 @@ export class LiveItem {
     this.#tell()
   }
 
-  scalar(name: string): ScalarValue {
+  scalar(name: string, field: ScalarField): ScalarValue {
     reportRead(this)
-    const refused = this.draft.refused.get(name)
+    if (this.#draft === undefined) return field.toValue(scalarOf(this.#state, name, field))
+    const refused = this.#draft.refused.get(name)
     // What the schema refused stays visible as it was given; its type is the app's own doing.
     if (refused !== undefined) return refused.value as ScalarValue
-    const field = fieldNamed(this.schema, name)
-    if (field === undefined || !isScalar(field)) throw new TypeError(`${this.schema.name} has no scalar field ${name}`)
-    return field.toValue(this.draft.scalar(name, field, this.#state))
+    return field.toValue(this.#draft.scalar(name, field, this.#state))
   }
 
   assign(name: string, value: unknown): void {
-    this.edit(() => this.draft.assign(name, value, this.#state))
+    this.#begin()
+    this.draft.assign(name, value, this.#state)
+    this.#end()
   }
 
   elements(name: string): Set<Scalar> {
@@ -128,50 +153,51 @@ export class LiveItem {
 
   splice(name: string, splices: readonly Splice[]): void {
     if (splices.length === 0) return
-    this.#edit(() => {
-      this.draft.splice(name, splices, this.#state)
-      return () => this.#textListeners.get(name)?.tell({ splices, origin: 'local' })
-    })
+    this.#begin()
+    this.draft.splice(name, splices, this.#state)
+    this.#end(() => this.#tellText(name, { splices, origin: 'local' }))
   }
 
   /** Makes an edit of the draft. Throws `ItemDeleted` on an item that is not there, `Closed` when the repository is closed. */
   edit(change: () => void): void {
-    this.#edit(() => {
-      change()
-      return undefined
-    })
+    this.#begin()
+    change()
+    this.#end()
   }
 
-  #edit(change: () => (() => void) | undefined): void {
-    if (!this.isPresent) {
-      this.owner.editing(this)
-      throw new WeftError('ItemDeleted', `${this.schema.name} ${this.key}`)
-    }
-    this.#change(change)
-  }
-
-  #change(change: () => (() => void) | undefined): void {
+  #begin(): void {
     this.owner.editing(this)
-    const told = change()
+    if (!this.isPresent) throw new WeftError('ItemDeleted', `${this.schema.name} ${this.key}`)
+  }
+
+  #end(tellMore?: () => void): void {
     this.owner.dirty(this)
-    if (told !== undefined) this.#say(told)
+    tellMore?.()
     this.#tell()
   }
 
   delete(): void {
-    if (this.isPresent) this.#change(() => void this.draft.delete())
+    if (!this.isPresent) return
+    this.owner.editing(this)
+    this.draft.delete()
+    this.#end()
   }
 
   /** Makes the item be there, new or again. */
   touch(): void {
-    if (!this.isPresent) this.#change(() => void this.draft.touch())
+    if (this.isPresent) return
+    this.owner.editing(this)
+    this.draft.touch()
+    this.#end()
   }
 
   subscribe(listener: () => void): () => void {
+    this.#listeners ??= new Listeners((error) => this.owner.threw(error))
     return this.#listeners.add(listener)
   }
 
   subscribeText(name: string, listener: (change: TextChange) => void): () => void {
+    this.#textListeners ??= new Map()
     const listeners = this.#textListeners.get(name) ?? new Listeners<[TextChange]>((error) => this.owner.threw(error))
     this.#textListeners.set(name, listeners)
     return listeners.add(listener)
@@ -179,6 +205,7 @@ export class LiveItem {
 
   /** The texts that somebody follows, as they are shown now. */
   shown(): ReadonlyMap<string, Rope> {
+    if (this.#textListeners === undefined) return noTexts
     const shown = new Map<string, Rope>()
     for (const [name, { size }] of this.#textListeners)
       if (size > 0) shown.set(name, this.draft.text(name, this.#state))
@@ -209,27 +236,30 @@ export class LiveItem {
 
   /** Its saved state changed, not its value. */
   tellSaved(): void {
-    this.#say(() => this.#listeners.tell())
+    const listeners = this.#listeners
+    if (listeners !== undefined) this.#say(() => listeners.tell())
   }
 
   #tell(): void {
     this.owner.changed(this)
-    this.#say(() => this.#listeners.tell())
+    this.tellSaved()
   }
 
   #tellText(name: string, change: TextChange): void {
-    this.#say(() => this.#textListeners.get(name)?.tell(change))
+    const listeners = this.#textListeners?.get(name)
+    if (listeners !== undefined) this.#say(() => listeners.tell(change))
   }
 
-  readonly #sayings: (() => void)[] = []
-  #saying = false
+  /** What is being told, and what comes after it. */
+  #sayings: (() => void)[] | undefined
 
   /** One after the other: what a listener changes is told when everybody heard of the change before. */
   #say(saying: () => void): void {
-    this.#sayings.push(saying)
-    if (this.#saying) return
-    this.#saying = true
+    if (this.#sayings !== undefined) return void this.#sayings.push(saying)
+    this.#sayings = [saying]
     for (let next = this.#sayings.shift(); next !== undefined; next = this.#sayings.shift()) next()
-    this.#saying = false
+    this.#sayings = undefined
   }
 }
+
+const noTexts: ReadonlyMap<string, Rope> = new Map()

@@ -2,7 +2,7 @@
  * The one road of a repository's commits, local and remote alike:
  *
  *     local:  capture -> count -> sign ->|
- *     remote: read -> certificate -> verify ->| -> check -> stage -> log -> settle -> (remote: count) -> peers
+ *     remote: read -> certificate -> verify ->| -> check -> stage -> log -> settle -> peers -> (remote: count)
  *
  * A commit is durable here before any peer sees it, and nothing that could not be stored leaves a trace. One append is under way at a
  * time; what arrives meanwhile goes out with the next.
@@ -13,37 +13,35 @@
 
 import { concatBytes, fromHex } from '../bytes/bytes.ts'
 import { decode, encode } from '../bytes/cbor.ts'
-import { limits } from '../bytes/limits.ts'
 import type { Plain } from '../bytes/plain.ts'
 import { isRefusal, type Refusal, refusal, StorageError, WeftError } from '../bytes/refusal.ts'
 import { isBytes } from '../bytes/shape.ts'
-import { type Commit, format, type Position, readCommit, signedBytes } from '../commit/commit.ts'
+import { type Commit, format, type Position, readCommit } from '../commit/commit.ts'
+import { follows, isSigned, type Run } from '../commit/run.ts'
 import { Commits } from '../graph/commits.ts'
+import { type Framed, frameKinds } from '../log/frame.ts'
+import { PackedLogReader, PackedLogWriter } from '../log/packedlog.ts'
 import type { Known } from '../sync/session.ts'
 import { AuthorityLog } from '../trust/authoritylog.ts'
 import { type Certificate, readCertificate } from '../trust/certificate.ts'
 import { type Entry, readEntry } from '../trust/entry.ts'
-import { messageOf } from '../trust/signed.ts'
 import type { Certificates } from './certificates.ts'
 import { Cleaning } from './cleaning.ts'
 import type { Met } from './evidence.ts'
-import { isFirst } from './founding.ts'
 import { Journal } from './journal.ts'
 import { KnownStores, storeBytes } from './known.ts'
+import { type Brought, type Origin, Pending, type Sharing, type Staged } from './pending.ts'
 import type { Files, Runtime } from './ports.ts'
 import type { Gate } from './quota.ts'
+import { type Received, Reception, whyForeign } from './reception.ts'
 import type { RootLog } from './rootlog.ts'
 
-export const frameKinds = { header: 0, commit: 1, certificate: 2, entry: 3, known: 4 } as const
-
-/** Who brought a commit: this replica, or the channel it came through. */
-export type Origin = 'local' | object
-
 export interface PipelineEvents {
+  readonly sharing: Sharing
   /** A remote commit is durable here: count it. Called in order of admission. */
   count(commit: Commit): void
-  /** Commits became durable, in order. */
-  settled(commits: readonly { readonly commit: Commit; readonly origin: Origin }[]): void
+  /** Commits became durable, in order, and were counted. */
+  settled(commits: Staged): void
   /** Entries of the authority log became durable. */
   entries(entries: readonly Entry[], origin: Origin): void
   /** Why a commit may not be the first of all here, by rules; asked by the authority alone. */
@@ -63,17 +61,16 @@ export interface PipelineEvents {
 type Work =
   /** Everything a channel brought in one message is behind this. */
   | { readonly kind: 'mark'; readonly through: () => void }
-  | { readonly kind: 'commit'; readonly commit: Commit; readonly origin: Origin }
+  | { readonly kind: 'run'; readonly run: Run; readonly origin: Origin }
   | { readonly kind: 'entry'; readonly entry: Entry; readonly origin: Origin }
   | { readonly kind: 'known'; readonly payload: Uint8Array }
 
-interface Pending {
-  readonly commit: Commit
-  readonly origin: Origin
+/** The log, and what its next commits may refer to. */
+interface Store {
+  readonly journal: Journal
+  readonly packing: PackedLogWriter
 }
 
-/** Verifications under way at once; more only fills memory. */
-const verifyWidth = 64
 /** Work taken into one append. */
 const batchSize = 4_096
 const firstRetry = 500
@@ -91,16 +88,13 @@ export class Pipeline {
   readonly #root: RootLog
   readonly #certificates: Certificates
   readonly #events: PipelineEvents
-  /** Whether this replica is the authority: it admits only what a certificate in force signed. */
-  readonly #now: (() => number) | undefined
-  #journal: Journal | undefined
+  #store: Store | undefined
   /** Sessions whose certificate is in this repository's log. */
   readonly #certified = new Set<string>()
   readonly #work: Work[] = []
-  readonly #pending = new Map<string, Pending>()
-  /** Missing id to the commits that wait for it. */
-  readonly #waiters = new Map<string, Set<string>>()
-  #pendingBytes = 0
+  /** What waits for parents: bounded by the limits. */
+  readonly pending = new Pending()
+  readonly #reception: Reception
   #durableEntries = 0
   #running: Promise<void> | undefined
   #closing = false
@@ -119,7 +113,6 @@ export class Pipeline {
     this.path = options.path
     this.log = new AuthorityLog(options.path)
     this.cleaning = new Cleaning(options.runtime, this.log, {
-      commitKind: frameKinds.commit,
       incident: (why) => this.#events.incident(why),
       again: () => {
         this.#work.push({ kind: 'mark', through: () => undefined })
@@ -131,7 +124,26 @@ export class Pipeline {
     this.#root = options.root
     this.#certificates = options.certificates
     this.#events = options.events
-    this.#now = options.authorityNow
+    this.#reception = new Reception({
+      path: this.path,
+      runtime: this.#runtime,
+      root: this.#root,
+      certificates: this.#certificates,
+      commits: this.commits,
+      pending: this.pending,
+      now: options.authorityNow,
+      isBlank: () => this.isBlank,
+      refuseFounding: (commit) => this.#events.refuseFounding(commit),
+      refused: (origin, id, why) => this.#events.refused(origin, id, why),
+      take: (brought) => this.#work.push({ kind: 'run', ...brought }),
+      takeEntry: (entry, origin) => this.#work.push({ kind: 'entry', entry, origin }),
+      through: () =>
+        new Promise((through) => {
+          if (this.#closing) return through()
+          this.#work.push({ kind: 'mark', through })
+          this.#start()
+        }),
+    })
   }
 
   /** Entries of the authority log that are durable here: only these may be shown to a peer. */
@@ -151,7 +163,7 @@ export class Pipeline {
   }
 
   get isOpen(): boolean {
-    return this.#journal !== undefined && !this.#closed
+    return this.#store !== undefined && !this.#closed
   }
 
   /** Opens the log and replays it. What this replica stored it verified before, so only structure and hashes are checked again. */
@@ -168,6 +180,7 @@ export class Pipeline {
     }
     const { hash } = this.#runtime
     const commits: Commit[] = []
+    let open: Commit[] = []
     // What is erased is so from the start, wherever it stands.
     for (const frame of frames) {
       if (frame.kind !== frameKinds.entry) continue
@@ -182,8 +195,10 @@ export class Pipeline {
       this.#durableEntries = this.log.entries.length
     }
     const { cleaning } = this
-    if (damage.length > 0 && !this.log.erasures.isEmpty) cleaning.due()
+    const reader = new PackedLogReader(hash)
     for (const frame of frames) {
+      const records = reader.stored(frame)
+      if (frame.kind !== frameKinds.commit) open = []
       if (frame.kind === frameKinds.certificate) {
         const certificate = readCertificate(frame.payload, hash)
         if (isRefusal(certificate)) this.#events.incident(certificate)
@@ -192,22 +207,29 @@ export class Pipeline {
           this.#certified.add(certificate.session)
         }
       } else if (frame.kind === frameKinds.known) this.known.read(frame.payload, this.commits.size)
-      else if (frame.kind === frameKinds.commit) {
-        const read = readCommit(frame.payload, hash)
+      for (const { bytes, hashed } of isRefusal(records) ? [] : records) {
+        const read = readCommit(bytes, hash, hashed)
         const commit = isRefusal(read) ? read : cleaning.strip(read)
         if (commit !== read) cleaning.due()
-        if (!isRefusal(commit) && this.commits.get(commit.id) !== undefined) continue
-        const why = isRefusal(commit) ? commit : (this.#isForeign(commit) ?? this.#check(commit))
-        if (isRefusal(commit) || why !== undefined) {
-          this.#events.incident(why ?? refusal('Malformed', this.path))
+        if (isRefusal(commit)) {
+          this.#events.incident(commit)
+          open = []
           continue
         }
-        this.commits.stage(commit)
-        this.commits.settle()
-        commits.push(commit)
+        // What a crash cut off before its signature was never acknowledged.
+        const last = open.at(-1)
+        if (last !== undefined && !follows(commit, last)) open = []
+        open.push(commit)
+        if (!isSigned(commit)) continue
+        commits.push(...this.#restore(open))
+        open = []
       }
+      if (frame.kind === frameKinds.pack) open = []
     }
-    if (cleaning.isDue) await cleaning.run(journal)
+    for (const { from, to } of reader.holes) onIncident(refusal('LogCorrupt', `${name} ${from}-${to}`))
+    if (damage.length + reader.holes.length > 0 && !this.log.erasures.isEmpty) cleaning.due()
+    const packing = new PackedLogWriter({ network, repository: this.path })
+    if (cleaning.isDue) await cleaning.run(journal, packing)
     else if (!this.log.erasures.isEmpty) await cleaning.discardAside(journal)
     if (this.#closing) {
       await journal.close()
@@ -215,13 +237,29 @@ export class Pipeline {
     }
     // What the authority said of a commit may stand behind it.
     for (const commit of commits) this.#events.count(commit)
-    this.#journal = journal
+    this.#store = { journal, packing }
     this.#start()
   }
 
-  /** Puts a signed local commit on the road. Its counting was done at capture. */
-  submit(commit: Commit): void {
-    this.#work.push({ kind: 'commit', commit, origin: 'local' })
+  /** Takes in what the log holds under one signature. Returns what was not here before; nothing, when something of it cannot stand. */
+  #restore(stored: Run): Run {
+    const run = stored.filter(({ id }) => this.commits.get(id) === undefined)
+    for (const [staged, commit] of run.entries()) {
+      const why = whyForeign(commit, this.#root, this.path) ?? this.#check(commit)
+      if (why !== undefined) {
+        this.commits.rollback(staged)
+        this.#events.incident(why)
+        return []
+      }
+      this.commits.stage(commit)
+    }
+    this.commits.settle()
+    return run
+  }
+
+  /** Puts commits of this replica on the road. Their counting was done at capture. */
+  submit(run: Run): void {
+    this.#work.push({ kind: 'run', run, origin: 'local' })
     this.#start()
   }
 
@@ -252,11 +290,7 @@ export class Pipeline {
       const held = this.commits.get(id)
       const stripped = held && this.cleaning.strip(held)
       if (stripped !== undefined && stripped !== held) this.commits.replace(stripped)
-      const waiting = this.#pending.get(id)
-      if (waiting === undefined) continue
-      const commit = this.cleaning.strip(waiting.commit)
-      this.#pending.set(id, { ...waiting, commit })
-      this.#pendingBytes += commit.bytes.length - waiting.commit.bytes.length
+      this.pending.strip(id, (commit) => this.cleaning.strip(commit))
     }
     // What a crash left aside may hold it as well, so that the file is written anew whatever was held.
     if (erased.length > 0) this.cleaning.due()
@@ -272,136 +306,30 @@ export class Pipeline {
     return this.#work.length === 0 && this.#running === undefined
   }
 
-  /**
-   * Checks what a channel brought, in the order size, guard, hashes, duplicate, certificate, quota, signature, and puts the good on the
-   * road. From the first commit that is over the quota on nothing of the message is taken: it builds on it, and comes again.
-   * A channel makes its next call after `onRoad` of the last, so that its order is kept, and need not wait until that is stored: what comes
-   * in while one append is under way goes into the next. Resolves when all of it is durable, refused or waiting for parents.
-   */
-  async receive(
+  /** Takes in what a channel brought: see `Reception.receive`. */
+  receive(
     origin: object,
-    received: { certificates: readonly Uint8Array[]; commits: readonly Uint8Array[]; entries: readonly Uint8Array[] },
+    received: Received,
     onRoad?: () => void,
     gate?: Gate,
   ): Promise<{ readonly ids: readonly string[]; readonly waiting: boolean }> {
-    const refuse = (id: string, why: Refusal): void => this.#events.refused(origin, id, why)
-    for (const bytes of received.certificates) {
-      const certificate = await this.#certificates.admit(bytes)
-      if (isRefusal(certificate)) refuse('', certificate)
-    }
-    for (const bytes of received.entries) {
-      const entry = await this.#readEntry(bytes)
-      if (isRefusal(entry)) refuse('', entry)
-      else this.#work.push({ kind: 'entry', entry, origin })
-    }
-    const read: Commit[] = []
-    const ids: string[] = []
-    let founds = this.isBlank
-    for (const bytes of received.commits) {
-      const commit = readCommit(bytes, this.#runtime.hash)
-      if (isRefusal(commit)) {
-        refuse('', commit)
-        continue
-      }
-      ids.push(commit.id)
-      if (this.commits.get(commit.id) !== undefined || this.#pending.has(commit.id)) continue
-      const why = this.#mayStand(commit)
-      if (why !== undefined) {
-        refuse(commit.id, why)
-        continue
-      }
-      const over = gate?.bring(this.#ownerOf(commit), bytes.length, founds)
-      if (over !== undefined) {
-        refuse('', over)
-        break
-      }
-      founds = false
-      read.push(commit)
-    }
-    let mustFound = gate !== undefined && this.isBlank
-    let bad = 0
-    for (let from = 0; from < read.length; from += verifyWidth) {
-      const batch = read.slice(from, from + verifyWidth)
-      const good = await Promise.all(batch.map((commit) => this.#isSigned(commit)))
-      for (const [index, commit] of batch.entries()) {
-        const barred = good[index] === true && mustFound ? this.#events.refuseFounding(commit) : undefined
-        if (barred !== undefined) refuse(commit.id, barred)
-        else if (good[index] === true) {
-          // What builds on others waits for them, and founds nothing.
-          if (isFirst(commit)) mustFound = false
-          gate?.signed(this.#ownerOf(commit), commit.bytes.length)
-          this.#work.push({ kind: 'commit', commit, origin })
-        } else {
-          bad++
-          refuse(commit.id, refusal('BadSignature', commit.id))
-        }
-      }
-      // The channel is closed by now: nobody makes this replica verify a thousand signatures more.
-      if (bad >= limits.offences) break
-    }
-    await new Promise<void>((through) => {
-      if (this.#closing) return through()
-      this.#work.push({ kind: 'mark', through })
-      this.#start()
-      onRoad?.()
-    })
-    return { ids, waiting: ids.some((id) => this.#pending.has(id)) }
-  }
-
-  #isForeign(commit: Commit): Refusal | undefined {
-    if (commit.network !== this.#root.network) return refusal('WrongNetwork', commit.id)
-    return commit.repository === this.path ? undefined : refusal('WrongRepository', commit.id)
-  }
-
-  #mayStand(commit: Commit): Refusal | undefined {
-    const foreign = this.#isForeign(commit)
-    if (foreign !== undefined) return foreign
-    const certificate = this.#certificates.get(commit.session)
-    if (certificate === undefined) return refusal('UnknownSession', commit.session)
-    if (this.#now === undefined) return undefined
-    if (this.#certificates.isTooLate(certificate)) return refusal('CertificateExpired', commit.session)
-    const now = this.#now()
-    if (certificate.expires < now) return refusal('CertificateExpired', commit.session)
-    // From before the authority's clock was set back.
-    return certificate.issued > now + limits.clockAhead ? refusal('ClockAhead', commit.session) : undefined
-  }
-
-  #ownerOf(commit: Commit): string {
-    return this.#certificates.get(commit.session)?.owner ?? commit.session
-  }
-
-  async #isSigned(commit: Commit): Promise<boolean> {
-    const certificate = this.#certificates.get(commit.session)
-    if (certificate === undefined) return false
-    return this.#runtime.verify(certificate.publicKey, signedBytes(commit.id), commit.signature)
-  }
-
-  async #readEntry(bytes: Uint8Array): Promise<Entry | Refusal> {
-    const entry = readEntry(bytes, this.#runtime.hash)
-    if (isRefusal(entry)) return entry
-    if (entry.network !== this.#root.network) return refusal('WrongNetwork', entry.id)
-    // Whose keys are in force there, and who may do what, the root log says up to there.
-    if (entry.root === null || !this.#root.knows(entry.root)) return refusal('Undecided', entry.id)
-    const key = this.#root.keyAt(entry.signer, entry.root.n)
-    if (key === undefined) return refusal('BadEntry', entry.id)
-    const message = messageOf('entry', entry.body, this.#runtime.hash)
-    return (await this.#runtime.verify(key, message, entry.signature)) ? entry : refusal('BadSignature', entry.id)
+    return this.#reception.receive(origin, received, onRoad, gate)
   }
 
   /** Sets the road going, unless it goes, waits for its next try, or is closed. It never rejects. */
   #start(): void {
-    if (this.#running !== undefined || this.#journal === undefined || this.#cancelRetry !== undefined || this.#closed)
+    if (this.#running !== undefined || this.#store === undefined || this.#cancelRetry !== undefined || this.#closed)
       return
-    this.#running = this.#run(this.#journal).finally(() => {
+    this.#running = this.#run(this.#store).finally(() => {
       this.#running = undefined
       if (this.#work.length > 0 && !this.#closing) this.#start()
     })
   }
 
-  async #run(journal: Journal): Promise<void> {
+  async #run(store: Store): Promise<void> {
     for (let stores = true; stores && this.#work.length > 0; ) {
       try {
-        stores = await this.#step(journal)
+        stores = await this.#step(store)
       } catch (error) {
         this.#events.incident(refusal('Fault', String(error)))
       }
@@ -409,10 +337,16 @@ export class Pipeline {
   }
 
   /** One append. False when storing failed: what is local is kept and tried again later. */
-  async #step(journal: Journal): Promise<boolean> {
+  async #step({ journal, packing }: Store): Promise<boolean> {
     const taken = this.#work.splice(0, batchSize)
-    const frames: { kind: number; payload: Uint8Array }[] = []
-    const staged: { commit: Commit; origin: Origin }[] = []
+    const frames: Framed[] = []
+    /** Commits that are next in the log. */
+    let commits: Commit[] = []
+    const pack = (): void => {
+      frames.push(...packing.write(commits))
+      commits = []
+    }
+    const brought: Brought[] = []
     const entries: { entry: Entry; origin: Origin }[] = []
     const certified: string[] = []
     const known: Work[] = []
@@ -429,6 +363,7 @@ export class Pipeline {
         continue
       }
       if (work.kind === 'known') {
+        pack()
         frames.push({ kind: frameKinds.known, payload: work.payload })
         known.push(work)
         continue
@@ -438,25 +373,32 @@ export class Pipeline {
           entries.push(work)
           const { statement } = work.entry
           if (statement.kind === 'grant') certify(this.#certificates.ofOwner(statement.owner))
+          pack()
           frames.push({ kind: frameKinds.entry, payload: work.entry.bytes })
         }
         continue
       }
       for (const ready of this.#stage(work)) {
-        const { commit } = ready
-        certify(this.#certificates.get(commit.session))
-        frames.push({ kind: frameKinds.commit, payload: commit.bytes })
-        staged.push(ready)
+        for (const commit of ready.run) {
+          certify(this.#certificates.get(commit.session))
+          commits.push(commit)
+        }
+        brought.push(ready)
       }
     }
+    pack()
+    const staged = brought.flatMap(({ run, origin }) => run.map((commit) => ({ commit, origin })))
+    // What an entry of this very append erases is nowhere yet.
+    const prepares = staged.length > 0 && entries.length === 0
     try {
-      if (frames.length > 0) await journal.append(frames)
+      if (frames.length > 0) await journal.append(frames, () => prepares && this.#prepare(staged))
     } catch (error) {
       const why = error instanceof StorageError ? refusal(error.code, error.about) : refusal('DiskError', String(error))
+      packing.reset()
       this.commits.rollback()
       this.log.truncate(this.#durableEntries)
       for (const session of certified) this.#certified.delete(session)
-      this.#storingFailed(why, staged, entries, known)
+      this.#storingFailed(why, brought, entries, known)
       for (const through of marks) through()
       return false
     }
@@ -468,6 +410,28 @@ export class Pipeline {
     this.#durableEntries = this.log.entries.length
     this.#erase(entries)
     try {
+      if (staged.length > 0) this.#events.sharing.stored(staged)
+    } finally {
+      this.#settle(staged, entries, marks)
+    }
+    if (this.cleaning.isDue) await this.cleaning.run(journal, packing)
+    return true
+  }
+
+  #prepare(staged: Staged): void {
+    try {
+      this.#events.sharing.storing(staged)
+    } catch (error) {
+      this.#events.incident(refusal('Fault', String(error)))
+    }
+  }
+
+  #settle(
+    staged: Staged,
+    entries: readonly { readonly entry: Entry; readonly origin: Origin }[],
+    marks: readonly (() => void)[],
+  ): void {
+    try {
       for (const { commit, origin } of staged) if (origin !== 'local') this.#events.count(commit)
       if (staged.length > 0) this.#events.settled(staged)
       const byOrigin = new Map<Origin, Entry[]>()
@@ -476,20 +440,18 @@ export class Pipeline {
     } finally {
       for (const through of marks) through()
     }
-    if (this.cleaning.isDue) await this.cleaning.run(journal)
-    return true
   }
 
   #storingFailed(
     why: Refusal,
-    staged: readonly { commit: Commit; origin: Origin }[],
+    staged: readonly Brought[],
     entries: readonly { entry: Entry; origin: Origin }[],
     known: readonly Work[],
   ): void {
     const kept: Work[] = []
-    for (const { commit, origin } of staged) {
-      if (origin === 'local') kept.push({ kind: 'commit', commit, origin })
-      else this.#events.refused(origin, commit.id, why)
+    for (const { run, origin } of staged) {
+      if (origin === 'local') kept.push({ kind: 'run', run, origin })
+      else for (const { id } of run) this.#events.refused(origin, id, why)
     }
     // Entries come once over a channel, and the next one needs them.
     for (const { entry, origin } of entries) kept.push({ kind: 'entry', entry, origin })
@@ -517,60 +479,49 @@ export class Pipeline {
     return true
   }
 
-  /** Stages a commit and whatever waited for it. */
-  #stage(work: Pending): Pending[] {
-    const ready: Pending[] = []
+  /** Stages a run and whatever waited for it. */
+  #stage(work: Brought): Brought[] {
+    const ready: Brought[] = []
     const queue = [work]
     for (let next = queue.shift(); next !== undefined; next = queue.shift()) {
-      const { origin } = next
-      const commit = this.cleaning.strip(next.commit)
-      if (this.commits.get(commit.id) !== undefined) continue
-      const why = this.#check(commit)
-      if (why?.code === 'MissingParents' && origin !== 'local') {
-        this.#wait(why.about, { commit, origin })
-        continue
-      }
-      if (why !== undefined) {
-        if (origin === 'local') this.#events.rejected({ commit }, why)
-        else this.#events.refused(origin, commit.id, why)
-        continue
-      }
-      if (this.commits.stage(commit)) {
-        this.#events.incident(refusal('ChainForked', commit.chain))
-        this.#events.forked({ kind: 'chain', held: () => this.commits.rival(commit), other: commit })
-      }
-      ready.push({ commit, origin })
-      for (const id of this.#waiters.get(commit.id) ?? []) {
-        const waited = this.#pending.get(id)
-        if (waited === undefined) continue
-        this.#pending.delete(id)
-        this.#pendingBytes -= waited.commit.bytes.length
-        queue.push(waited)
-      }
-      this.#waiters.delete(commit.id)
+      const run = next.run
+        .filter(({ id }) => this.commits.get(id) === undefined)
+        .map((commit) => this.cleaning.strip(commit))
+      if (run.length === 0 || !this.#stageRun({ ...next, run })) continue
+      ready.push({ ...next, run })
+      for (const { id } of run) queue.push(...this.pending.take(id))
     }
     return ready
   }
 
-  /** Keeps a commit until the one it builds on is here. The pool is bounded: the oldest gives way, and sync brings it again. */
-  #wait(missing: string, work: Pending): void {
-    const { commit } = work
-    if (this.#pending.has(commit.id)) return
-    this.#pending.set(commit.id, work)
-    this.#pendingBytes += commit.bytes.length
-    const waiters = this.#waiters.get(missing) ?? new Set<string>()
-    this.#waiters.set(missing, waiters.add(commit.id))
-    for (const [id, oldest] of this.#pending) {
-      if (this.#pending.size <= limits.pendingCommits && this.#pendingBytes <= limits.pendingBytes) break
-      this.#pending.delete(id)
-      this.#pendingBytes -= oldest.commit.bytes.length
-      for (const [other, ids] of this.#waiters) if (ids.delete(id) && ids.size === 0) this.#waiters.delete(other)
-    }
+  /** The commit of another branch in the place of this one, and what vouches for it. */
+  #rival(commit: Commit): Run {
+    const rival = this.commits.rival(commit)
+    return rival === undefined ? [] : this.commits.runFrom(rival.id)
   }
 
-  /** How many commits wait for parents, and their bytes: bounded by the limits. */
-  get pending(): { readonly commits: number; readonly bytes: number } {
-    return { commits: this.#pending.size, bytes: this.#pendingBytes }
+  /** All of it or nothing: what is under one signature stands together. */
+  #stageRun(brought: Brought): boolean {
+    const { run, origin } = brought
+    const forks: Commit[] = []
+    for (const [staged, commit] of run.entries()) {
+      const why = this.#check(commit)
+      if (why === undefined) {
+        if (this.commits.stage(commit)) forks.push(commit)
+        continue
+      }
+      this.commits.rollback(staged)
+      if (why.code === 'MissingParents' && origin !== 'local') this.pending.add(why.about, brought)
+      else if (origin === 'local') for (const one of run) this.#events.rejected({ commit: one }, why)
+      else this.#events.refused(origin, commit.id, why)
+      return false
+    }
+    for (const commit of forks) {
+      this.#events.incident(refusal('ChainForked', commit.chain))
+      const other = run.slice(run.indexOf(commit))
+      this.#events.forked({ kind: 'chain', held: () => this.#rival(commit), other })
+    }
+    return true
   }
 
   /** Stores what is on the road, if the disk takes it at once, and closes the log. */
@@ -584,7 +535,7 @@ export class Pipeline {
     this.#closed = true
     this.cleaning.close()
     for (const work of this.#work.splice(0)) if (work.kind === 'mark') work.through()
-    await this.#journal?.close()
+    await this.#store?.journal.close()
   }
 }
 

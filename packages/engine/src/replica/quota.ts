@@ -17,12 +17,17 @@ export interface Payer {
   readonly address: string | undefined
 }
 
+export interface Weight {
+  readonly commits: number
+  readonly bytes: number
+}
+
 /** What a pipeline asks before it verifies, and tells after. */
 export interface Gate {
-  /** `bytes` of a commit by `author`, in a repository that is to come into being by it if `founds`. */
-  bring(author: string, bytes: number, founds: boolean): Refusal | undefined
+  /** A run by `author`, in a repository that is to come into being by it if `founds`. All of it is let through or nothing. */
+  bring(author: string, run: Weight, founds: boolean): Refusal | undefined
   /** Its signature is good. */
-  signed(author: string, bytes: number): void
+  signed(author: string, run: Weight): void
 }
 
 type Paid = Exclude<keyof Rates, 'offencesPerUser' | 'offencesPerAddress'>
@@ -142,27 +147,27 @@ export class Quota {
   /** The gate of what that peer brings. `payer` is asked each time: a login may change it. */
   gate(payer: () => Payer): Gate {
     return {
-      bring: (author, bytes, founds) => this.#bring(payer(), author, bytes, founds),
-      signed: (author, bytes) => {
+      bring: (author, run, founds) => this.#bring(payer(), author, run, founds),
+      signed: (author, { commits, bytes }) => {
         if (author === payer().owner) return
-        this.#buckets.commitsPerUser.charge(author, 1, this.#now())
+        this.#buckets.commitsPerUser.charge(author, commits, this.#now())
         this.#buckets.bytesPerUser.charge(author, bytes, this.#now())
       },
     }
   }
 
-  #bring(payer: Payer, author: string, bytes: number, founds: boolean): Refusal | undefined {
+  #bring(payer: Payer, author: string, { commits, bytes }: Weight, founds: boolean): Refusal | undefined {
     const now = this.#now()
     const { commitsPerUser, bytesPerUser, repositoriesPerUser } = this.#buckets
     const key = userOf(payer) ?? author
     if (founds && repositoriesPerUser.wait(key, 1, now) > 0) return refusal('TooManyRepositories', key)
     if (author !== payer.owner) {
-      const wait = Math.max(commitsPerUser.wait(author, 1, now), bytesPerUser.wait(author, bytes, now))
+      const wait = Math.max(commitsPerUser.wait(author, commits, now), bytesPerUser.wait(author, bytes, now))
       if (wait > 0) return tooFast(`commits of ${author}`, wait)
     }
     // Both or none.
     const room = bytesPerUser.wait(key, bytes, now)
-    const wait = room > 0 ? bytesPerUser.take(key, bytes, now) : commitsPerUser.take(key, 1, now)
+    const wait = room > 0 ? bytesPerUser.take(key, bytes, now) : commitsPerUser.take(key, commits, now)
     if (wait > 0) return tooFast(`commits of ${key}`, wait)
     bytesPerUser.take(key, bytes, now)
     if (founds) repositoriesPerUser.take(key, 1, now)

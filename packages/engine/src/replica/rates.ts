@@ -76,7 +76,7 @@ export class Buckets {
 
   /**
    * Takes so many tokens. Gives 0, or takes none and gives the ms after which it is worth another try. What is more than the burst is
-   * given by a full bucket.
+   * given by a full bucket, which is in debt afterwards.
    */
   take(key: string, amount: number, now: number): number {
     const bucket = this.#refilled(key, now)
@@ -84,7 +84,7 @@ export class Buckets {
     if (wait > 0) bucket.dry = true
     else {
       bucket.dry = false
-      bucket.tokens -= Math.min(amount, this.#rate.burst)
+      bucket.tokens -= amount
     }
     this.#keep(key, bucket)
     return wait

@@ -51,6 +51,30 @@ export interface ReckoningOptions {
   rejected(rejection: Rejection): void
 }
 
+/** An edit as it would be judged in a commit made now. */
+class Planned implements Edit {
+  readonly key: string
+  readonly schema: Schema
+  readonly fields: readonly string[]
+  readonly before: ItemState
+  readonly #item: MergedItem
+  readonly #operations: readonly Operation[]
+
+  constructor(item: MergedItem, operations: readonly Operation[]) {
+    this.key = item.key
+    this.schema = item.schema
+    this.fields = fieldsOf(operations)
+    this.before = item.value()
+    this.#item = item
+    this.#operations = operations
+  }
+
+  /** Computed only for a rule that looks at it. */
+  get after(): ItemState {
+    return this.#item.preview(this.#operations)
+  }
+}
+
 export class Reckoning {
   readonly #of: ReckoningOptions
   readonly #deaths: Deaths
@@ -112,21 +136,6 @@ export class Reckoning {
     }
   }
 
-  /** An edit as it would be judged in a commit made now. */
-  #editOf(live: LiveItem, operations: readonly Operation[]): Edit {
-    const { merged, key, schema } = live
-    return {
-      key,
-      schema,
-      fields: fieldsOf(operations),
-      before: merged.value(),
-      // Computed only for a rule that looks at it.
-      get after() {
-        return merged.preview(operations)
-      },
-    }
-  }
-
   /** A commit is durable, whether anybody here can count it yet or not. */
   settled(commit: Commit): void {
     const { commits, log } = this.#of.pipeline
@@ -143,14 +152,14 @@ export class Reckoning {
     if (person === undefined) return undefined
     const about = `write ${this.#of.pipeline.path} ${live.schema.name} ${live.key}`
     const n = this.#of.pipeline.durableEntries - 1
-    return judging.writing(person, root.size - 1, n, this.#of.pipeline.log, this.#editOf(live, operations), about)
+    return judging.writing(person, root.size - 1, n, this.#of.pipeline.log, new Planned(live.merged, operations), about)
   }
 
   /** An edit was denied, and is in no commit. */
   dropped(live: LiveItem, operations: readonly Operation[], why: Refusal): void {
     this.#of.saving.denied(live, why)
     this.#of.incident(why)
-    const { key, schema, before, after } = this.#editOf(live, operations)
+    const { key, schema, before, after } = new Planned(live.merged, operations)
     this.#rejections.add(why, { commit: undefined, key, schema, time: this.#of.clock.now(), before, after })
   }
 
@@ -269,9 +278,10 @@ export class Reckoning {
   }
 
   #outcomeOf(id: string, key: string): { readonly before: ItemState; readonly after: ItemState } | undefined {
-    for (const item of this.#of.counting.items.get(key)?.values() ?? []) {
-      const index = item.graph.indexOf(id)
-      if (index !== undefined) return item.outcome(index)
+    for (const ofSchema of this.#of.counting.items.values()) {
+      const item = ofSchema.get(key)
+      const index = item?.graph.indexOf(id)
+      if (index !== undefined) return item?.outcome(index)
     }
     return undefined
   }

@@ -3,7 +3,7 @@
  * wait while the channel is full, as effects and not as bytes.
  */
 
-import { fromHex } from '../bytes/bytes.ts'
+import { encode } from '../bytes/cbor.ts'
 import { limits } from '../bytes/limits.ts'
 import type { Plain } from '../bytes/plain.ts'
 import { isRefusal, type Refusal, refusal } from '../bytes/refusal.ts'
@@ -11,158 +11,31 @@ import type { Commit } from '../commit/commit.ts'
 import type { PackContext } from '../commit/pack.ts'
 import { PackReader } from '../commit/packreader.ts'
 import { PackWriter } from '../commit/packwriter.ts'
-import { fingerprint } from '../sync/fingerprint.ts'
-import type { Held } from '../sync/held.ts'
-import { decodeMessage, type Entries, encodeMessage, itemsPerMessage, prefixBytes } from '../sync/message.ts'
+import { gatherRuns, withoutNeedless } from '../commit/run.ts'
+import type { Credit } from '../sync/credit.ts'
+import { decodeMessage, type Entries, encodeMessage, itemsPerMessage } from '../sync/message.ts'
+import { isRecent } from '../sync/recent.ts'
 import type { Effect, Event, Known, Meeting, Session } from '../sync/session.ts'
-import { start, step } from '../sync/step.ts'
+import { livePush, start, step } from '../sync/step.ts'
+import type { Surroundings } from '../sync/turn.ts'
+import type { Certificate } from '../trust/certificate.ts'
+import type { Broadcast } from './broadcast.ts'
 import type { Certificates } from './certificates.ts'
+import type { HeldCommits } from './heldcommits.ts'
 import type { Runtime } from './ports.ts'
 import type { Gate } from './quota.ts'
 import type { Repository } from './repository.ts'
 
-/** What a repository holds, as reconciliation sees it: only what is durable. */
-export class HeldCommits implements Held {
-  readonly #repository: Repository
-  readonly #runtime: Runtime
-  #fingerprint: Uint8Array | undefined
-  #fingerprinted = -1
-  readonly #digests = new Map<string, readonly [number, number]>()
-  /** Hashes of whole blocks of ids, each over the one before. */
-  readonly #blocks: Uint8Array[] = []
+/** Records that are packed ahead, bytes: more than that is not about latency. */
+const preparedBytes = 65_536
 
-  constructor(repository: Repository, runtime: Runtime) {
-    this.#repository = repository
-    this.#runtime = runtime
-  }
-
-  get #commits() {
-    return this.#repository.pipeline.commits
-  }
-
-  heads() {
-    return this.#commits.heads()
-  }
-
-  headsOf(chain: string) {
-    return this.#commits.headsOf(chain)
-  }
-
-  count(): number {
-    return this.#commits.size
-  }
-
-  digest(chain: string): readonly [number, number] {
-    let digest = this.#digests.get(chain)
-    if (digest === undefined) {
-      const view = new DataView(this.#runtime.hash(fromHex(chain)).slice(0, 8).buffer)
-      digest = [view.getUint32(0, true), view.getUint32(4, true)]
-      this.#digests.set(chain, digest)
-    }
-    return digest
-  }
-
-  /** Chains with commits that no checkpoint covers, or of which what is covered is not here. */
-  moved(): number {
-    const { log } = this.#repository.pipeline
-    const moved = new Set(log.covered.keys())
-    for (const { chain, id } of this.heads()) {
-      if (log.covered.get(chain)?.id === id) moved.delete(chain)
-      else moved.add(chain)
-    }
-    return moved.size
-  }
-
-  chainOf(id: string): string | undefined {
-    return this.#commits.get(id)?.chain
-  }
-
-  prefixHash(place: number): Uint8Array | undefined {
-    if (place > this.count()) return undefined
-    const hash = (before: Uint8Array, from: number, to: number): Uint8Array => {
-      const bytes = new Uint8Array(32 * (1 + to - from))
-      bytes.set(before)
-      for (let index = from; index < to; index++) {
-        const commit = this.#commits.at(index)
-        if (commit !== undefined) bytes.set(fromHex(commit.id), 32 * (1 + index - from))
-      }
-      return this.#runtime.hash(bytes)
-    }
-    const whole = Math.floor(place / blockIds)
-    for (let block = this.#blocks.length; block < whole; block++)
-      this.#blocks.push(hash(this.#blocks.at(-1) ?? noBlock, block * blockIds, (block + 1) * blockIds))
-    return hash(this.#blocks[whole - 1] ?? noBlock, whole * blockIds, place).slice(0, prefixBytes)
-  }
-
-  has(id: string): boolean {
-    return this.#commits.has(id)
-  }
-
-  previous(id: string): string | undefined {
-    return this.#commits.get(id)?.prev ?? undefined
-  }
-
-  arrivalIndex(id: string): number {
-    return this.#commits.indexOf(id)
-  }
-
-  arrival(from: number, limit: number): readonly string[] {
-    const ids: string[] = []
-    for (let index = from; ids.length < limit; index++) {
-      const commit = this.#commits.at(index)
-      if (commit === undefined) break
-      ids.push(commit.id)
-    }
-    return ids
-  }
-
-  size(id: string): number {
-    const commit = this.#commits.get(id)
-    if (commit === undefined) return 0
-    return commit.bytes.length + 8 + (commit.seq === 0 ? certificateRoom : 0)
-  }
-
-  fingerprint(): Uint8Array {
-    const size = this.#commits.size
-    if (this.#fingerprint === undefined || this.#fingerprinted !== size) {
-      this.#fingerprint = fingerprint(this.heads(), (bytes) => this.#runtime.hash(bytes))
-      this.#fingerprinted = size
-    }
-    return this.#fingerprint
-  }
-
-  get #durable() {
-    const { log, durableEntries } = this.#repository.pipeline
-    return { entries: log.entries, durableEntries }
-  }
-
-  logPosition() {
-    const { entries, durableEntries } = this.#durable
-    const last = entries[durableEntries - 1]
-    return last === undefined ? undefined : { epoch: last.epoch, n: last.n, hash: last.id }
-  }
-
-  logHash(n: number): string | undefined {
-    const { entries, durableEntries } = this.#durable
-    const entry = n < durableEntries ? entries[n] : undefined
-    return entry?.id
-  }
-
-  entriesFrom(n: number): readonly Uint8Array[] {
-    const { entries, durableEntries } = this.#durable
-    return entries.slice(n, durableEntries).map((entry) => entry.bytes)
-  }
-}
-
-/** Ids hashed at once for the hash of a prefix. */
-const blockIds = 1_024
-const noBlock = new Uint8Array(32)
-
-/** Bytes a certificate takes in a message, at most. */
-const certificateRoom = 1_024
+/** Commits that are pushed before the session is told of them. */
+const mostUntold = 256
 
 export interface ReconcilerLink {
   send(message: Plain): void
+  /** The same of a message that others are sent as well. */
+  sendEncoded(message: Uint8Array): void
   /** Whether the channel takes more at the moment. */
   ready(): boolean
   offence(why: Refusal): void
@@ -180,18 +53,28 @@ export interface ReconcilerLink {
   known(known: Known): void
 }
 
+/** What is left of the peer's credit, by repository it asked for before. */
+export type Credits = Map<string, Credit>
+
 export class Reconciler {
   readonly repository: Repository
-  readonly #held: HeldCommits
+  readonly held: HeldCommits
   readonly #runtime: Runtime
+  readonly #surroundings: { now: number } & Surroundings
   readonly #certificates: Certificates
   readonly #link: ReconcilerLink
   /** Sessions whose certificate this peer was sent. */
   readonly #introduced = new Set<string>()
   readonly #outbox: Effect[] = []
+  /** Records that were unpacked here, and their ids. */
+  readonly #hashed = new WeakMap<Uint8Array, string>()
   readonly #packs: PackContext & { readonly sends: boolean; readonly receives: boolean }
   readonly #writer: PackWriter
+  #broadcast: Broadcast | undefined
+  /** Place in the stream of the broadcast; undefined when the last pack was this channel's own. */
+  #place: number | undefined
   #reader: PackReader
+  readonly #credits: Credits
   #session: Session
   #receiving: Promise<void> = Promise.resolve()
   #cancelWake: (() => void) | undefined
@@ -208,16 +91,24 @@ export class Reconciler {
     salt: Uint8Array
     /** Filters alone. */
     base: boolean
+    /** Of this channel. */
+    credits: Credits
     /** The network, hex, and the tags under which either side names the repository. */
     packs: { readonly network: string; readonly mine: number; readonly theirs: number }
     link: ReconcilerLink
   }) {
     this.repository = options.repository
-    this.#held = options.held
+    this.held = options.held
     this.#runtime = options.runtime
+    this.#surroundings = {
+      now: 0,
+      random: (length) => options.runtime.random(length),
+      hash: (bytes) => options.runtime.hash(bytes),
+    }
     this.#certificates = options.certificates
     this.#link = options.link
-    this.#session = start(options.leads, options.salt, options.base)
+    this.#credits = options.credits
+    this.#session = start(options.leads, options.salt, options.base, options.credits.get(options.repository.path))
     const { network, mine, theirs } = options.packs
     this.#packs = {
       network,
@@ -241,6 +132,7 @@ export class Reconciler {
     const records = this.#reader.unpack(message.pack)
     // Nothing that comes after it could be read.
     if (isRefusal(records)) return this.#link.hangUp(records)
+    for (const { bytes, hashed } of records) if (hashed !== undefined) this.#hashed.set(bytes, hashed)
     const { pack: _, ...push } = message
     this.#take({ kind: 'message', message: { ...push, kind: 'push', commits: records.map(({ bytes }) => bytes) } })
   }
@@ -250,8 +142,55 @@ export class Reconciler {
     return new PackReader(this.#packs, hash, { commits: itemsPerMessage, bytes: limits.frameBytes })
   }
 
-  admitted(ids: readonly string[], origin: 'local' | 'peer' | 'other'): void {
+  /** Packs commits that are being stored, so that they go out as soon as they are. */
+  prepare(ids: readonly string[]): void {
+    this.#dropPrepared()
+    const { speaks, busy, exchanged } = this.#session
+    if (this.#closed || !speaks || busy || !this.#packs.sends || this.#outbox.length > 0) return
+    const commits: Commit[] = []
+    let bytes = 0
+    for (const id of ids) {
+      const commit = this.repository.pipeline.commits.get(id)
+      if (commit === undefined || isRecent(exchanged, id) || !this.#introduced.has(commit.session)) return
+      bytes += commit.bytes.length
+      if (bytes > preparedBytes) return
+      commits.push(commit)
+    }
+    const records = withoutNeedless(commits, (id) => this.held.chainOf(id))
+    if (records.length < ids.length) return
+    if (this.#place !== undefined) this.#writer.reset()
+    this.#place = undefined
+    const push = { kind: 'packed', round: 0, last: false, unknown: [], certificates: [] } as const
+    this.#prepared = { ids, encoded: encode(encodeMessage({ ...push, pack: this.#writer.pack(records) })) }
+  }
+
+  #prepared: { readonly ids: readonly string[]; readonly encoded: Uint8Array } | undefined
+
+  /** What was packed and is not sent the peer knows nothing of. */
+  #dropPrepared(): void {
+    if (this.#prepared !== undefined) this.#writer.reset()
+    this.#prepared = undefined
+  }
+
+  /** `broadcast`: where many are told. */
+  admitted(ids: readonly string[], origin: 'local' | 'peer' | 'other', broadcast: Broadcast | undefined): void {
+    this.#broadcast = broadcast
+    if (origin !== 'peer' && broadcast !== undefined && this.#outbox.length === 0 && this.#link.ready()) {
+      const fresh = livePush(this.#session, ids)
+      if (fresh !== undefined && !this.#closed && this.#pushShared(fresh)) {
+        this.#pushed.push(...fresh)
+        if (this.#pushed.length >= mostUntold) this.#tellPushed()
+        return
+      }
+    }
     this.#take({ kind: 'admitted', ids, origin })
+  }
+
+  /** Commits that went out without a step. */
+  readonly #pushed: string[] = []
+
+  #tellPushed(): void {
+    if (this.#pushed.length > 0) this.#session = this.#step({ kind: 'pushed', ids: this.#pushed.splice(0) }).session
   }
 
   entries(): void {
@@ -271,20 +210,22 @@ export class Reconciler {
     this.#closed = true
     this.#cancelWake?.()
     this.#outbox.length = 0
-    this.#session = step(this.#session, { kind: 'close' }, this.#held, this.#surroundings).session
+    this.#tellPushed()
+    this.#session = this.#step({ kind: 'close' }).session
+    const [oldest] = this.#credits.keys()
+    if (this.#credits.size >= limits.repositoriesPerChannel && oldest !== undefined) this.#credits.delete(oldest)
+    this.#credits.set(this.repository.path, this.#session.credit)
   }
 
-  get #surroundings() {
-    return {
-      now: this.#runtime.elapsed(),
-      random: (length: number) => this.#runtime.random(length),
-      hash: (bytes: Uint8Array) => this.#runtime.hash(bytes),
-    }
+  #step(event: Event): ReturnType<typeof step> {
+    this.#surroundings.now = this.#runtime.elapsed()
+    return step(this.#session, event, this.held, this.#surroundings)
   }
 
   #take(event: Event): void {
     if (this.#closed) return
-    const { session, effects } = step(this.#session, event, this.#held, this.#surroundings)
+    this.#tellPushed()
+    const { session, effects } = this.#step(event)
     this.#session = session
     for (const effect of effects) this.#carryOut(effect)
   }
@@ -339,7 +280,7 @@ export class Reconciler {
       return new Promise<void>((onRoad) => {
         const stored = this.repository.pipeline.receive(
           this,
-          { commits: kept, certificates, entries },
+          { commits: kept, certificates, entries, hashed: this.#hashed },
           onRoad,
           this.#link.gate,
         )
@@ -360,14 +301,27 @@ export class Reconciler {
     while (this.#outbox.length > 0 && this.#link.ready()) {
       const effect = this.#outbox.shift()
       if (effect?.kind === 'send') {
-        if (effect.message.kind === 'entries') this.#introduceMembers(effect.message)
-        this.#link.send(encodeMessage(effect.message))
+        if (effect.message.kind === 'entries') this.#sendEntries(effect.message)
+        else this.#link.send(encodeMessage(effect.message))
       } else if (effect?.kind === 'push') this.#push(effect)
     }
   }
 
   /** Who was given a role has a name to the others before writing anything: the certificates go ahead of the entries. */
-  #introduceMembers({ from, entries }: Entries): void {
+  #sendEntries(message: Entries): void {
+    const { log } = this.repository.pipeline
+    this.#introduce(
+      log.entries
+        .slice(message.from, message.from + message.entries.length)
+        .flatMap(({ statement }) =>
+          statement.kind === 'grant' ? (this.#certificates.ofOwner(statement.owner) ?? []) : [],
+        ),
+    )
+    this.#link.sendEncoded(this.held.encoded(message))
+  }
+
+  /** Sends those certificates that this peer was not sent. */
+  #introduce(all: readonly Certificate[]): void {
     let certificates: Uint8Array[] = []
     let bytes = 0
     const send = (): void => {
@@ -376,9 +330,8 @@ export class Reconciler {
       certificates = []
       bytes = 0
     }
-    for (const { statement } of this.repository.pipeline.log.entries.slice(from, from + entries.length)) {
-      const certificate = statement.kind === 'grant' ? this.#certificates.ofOwner(statement.owner) : undefined
-      if (certificate === undefined || this.#introduced.has(certificate.session)) continue
+    for (const certificate of all) {
+      if (this.#introduced.has(certificate.session)) continue
       if (bytes + certificate.bytes.length + 8 > pushBytes) send()
       bytes += certificate.bytes.length + 8
       this.#introduced.add(certificate.session)
@@ -387,37 +340,67 @@ export class Reconciler {
     send()
   }
 
-  /** The commits of one effect, with the certificates this peer lacks: one message, or more where certificates make it too long. */
+  /** Sends what others are sent as well, where that brings these commits. */
+  #pushShared(ids: readonly string[]): boolean {
+    if (!this.#session.speaks || !this.#packs.sends) return false
+    const share = this.#broadcast?.share(ids, this.#place)
+    if (share === undefined) return false
+    for (const session of share.sessions) {
+      if (this.#introduced.has(session)) continue
+      const certificate = this.#certificates.get(session)
+      if (certificate !== undefined) this.#introduce([certificate])
+    }
+    this.#dropPrepared()
+    for (const message of share.messages) this.#link.sendEncoded(message)
+    this.#place = share.place
+    return true
+  }
+
+  /**
+   * The commits of one effect, with the certificates this peer lacks: one message, or more where certificates make it too long, each cut
+   * where a signature is held.
+   */
   #push({ round, ids, last, unknown }: Extract<Effect, { kind: 'push' }>): void {
+    const prepared = this.#prepared
+    if (round === 0 && prepared?.ids.length === ids.length && prepared.ids.every((id, index) => id === ids[index])) {
+      this.#prepared = undefined
+      return this.#link.sendEncoded(prepared.encoded)
+    }
+    if (round === 0 && this.#pushShared(ids)) return
+    this.#dropPrepared()
     let commits: Commit[] = []
     let certificates: Uint8Array[] = []
     let bytes = 0
     const send = (rest: { readonly last: boolean; readonly unknown: readonly number[] }): void => {
+      const records = withoutNeedless(commits, (id) => this.held.chainOf(id))
       if (this.#session.speaks && commits.length > 0) {
-        if (!this.#packs.sends) this.#writer.reset()
-        const pack = this.#writer.pack(commits)
+        if (!this.#packs.sends || this.#place !== undefined) this.#writer.reset()
+        this.#place = undefined
+        const pack = this.#writer.pack(records)
         this.#link.send(encodeMessage({ kind: 'packed', round, ...rest, pack, certificates }))
       } else {
-        const records = commits.map((commit) => commit.bytes)
-        this.#link.send(encodeMessage({ kind: 'push', round, ...rest, commits: records, certificates }))
+        this.#link.send(
+          encodeMessage({ kind: 'push', round, ...rest, commits: records.map((record) => record.bytes), certificates }),
+        )
       }
       commits = []
       certificates = []
       bytes = 0
     }
-    for (const id of ids) {
-      const commit = this.repository.pipeline.commits.get(id)
-      if (commit === undefined) continue
-      const certificate = this.#certificates.get(commit.session)
-      const introduces = certificate !== undefined && !this.#introduced.has(commit.session)
-      const size = commit.bytes.length + 8 + (introduces ? certificate.bytes.length + 8 : 0)
+    const held = ids.flatMap((id) => this.repository.pipeline.commits.get(id) ?? [])
+    for (const run of gatherRuns(held, () => undefined)) {
+      const [first] = run
+      const certificate = first && this.#certificates.get(first.session)
+      const introduces = certificate !== undefined && !this.#introduced.has(certificate.session)
+      const size =
+        run.reduce((sum, commit) => sum + commit.bytes.length + 8, 0) + (introduces ? certificate.bytes.length + 8 : 0)
       if (commits.length > 0 && bytes + size > pushBytes) send({ last: false, unknown: [] })
       bytes += size
       if (introduces) {
-        this.#introduced.add(commit.session)
+        this.#introduced.add(certificate.session)
         certificates.push(certificate.bytes)
       }
-      commits.push(commit)
+      commits.push(...run)
     }
     send({ last, unknown })
   }

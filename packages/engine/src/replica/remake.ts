@@ -18,7 +18,7 @@ export const shownBy = (live: LiveItem): Shown => {
   for (const name of live.schema.names) {
     const field = live.schema.fields[name]
     if (field === undefined) continue
-    if (isScalar(field)) shown.set(name, live.scalar(name))
+    if (isScalar(field)) shown.set(name, live.scalar(name, field))
     else if (field.kind === 'text') shown.set(name, live.text(name).toString())
     else if (field.kind === 'set') shown.set(name, live.elements(name))
     else shown.set(name, live.entries(name))
@@ -34,7 +34,7 @@ export const remake = (live: LiveItem, shown: Shown): void => {
     const field = live.schema.fields[name]
     if (field === undefined) continue
     if (isScalar(field)) {
-      if (field.toStored(value) !== field.toStored(live.scalar(name))) live.assign(name, value)
+      if (field.toStored(value) !== field.toStored(live.scalar(name, field))) live.assign(name, value)
       continue
     }
     // Each handle is the one of its field's kind.

@@ -4,8 +4,8 @@
  */
 import { type Refusal, refusal, StorageError } from '../bytes/refusal.ts'
 import { Guests } from './guests.ts'
+import { HeldCommits } from './heldcommits.ts'
 import type { Files, Runtime } from './ports.ts'
-import { HeldCommits } from './reconciler.ts'
 import type { Repository } from './repository.ts'
 
 export interface RepositoriesOptions {

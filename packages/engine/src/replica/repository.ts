@@ -24,7 +24,8 @@ import { Items } from './items.ts'
 import type { Judging, Person } from './judging.ts'
 import type { LastChange, LiveItem, LiveOwner } from './live.ts'
 import { lastChangeOf, type Member, membersOf } from './members.ts'
-import { type Origin, Pipeline } from './pipeline.ts'
+import type { Origin, Sharing, Staged } from './pending.ts'
+import { Pipeline } from './pipeline.ts'
 import type { Files, Runtime } from './ports.ts'
 import { Query } from './query.ts'
 import { reportRead } from './reads.ts'
@@ -59,7 +60,8 @@ export interface Host {
   erased(repository: Repository): void
   /** Something about saving or opening changed. */
   progress(repository: Repository): void
-  committed(repository: Repository, settled: readonly { readonly commit: Commit; readonly origin: Origin }[]): void
+  sharing(repository: Repository): Sharing
+  committed(repository: Repository): void
   entered(repository: Repository, entries: readonly Entry[], origin: Origin): void
   refused(repository: Repository, origin: object, id: string, why: Refusal): void
   /** An entry this replica signed as the authority does not fit its log. */
@@ -120,12 +122,11 @@ export class Repository {
       authorityNow: host.authority ? () => host.clock.now() : undefined,
       events: {
         count: (commit) => this.counting.count(commit),
+        sharing: host.sharing(this),
         settled: (settled) => this.#settled(settled),
         entries: (entries, origin) => this.#entered(entries, origin),
         refuseFounding: (commit) => host.judging.founding(commit, this.pipeline.log) ?? refuseFounding(commit, rules),
-        refused: (origin, id, why) => {
-          if (origin !== 'local') host.refused(this, origin, id, why)
-        },
+        refused: (origin, id, why) => origin !== 'local' && host.refused(this, origin, id, why),
         rejected: (made, why) => {
           host.incident(why, path)
           if ('entry' in made) return host.misplaced(this, why)
@@ -263,9 +264,10 @@ export class Repository {
     const hash = this.#host.schemaHash(schema)
     reportRead(this.#changes)
     if (this.#forgotten) return null
-    if (!this.pipeline.isOpen && this.#items.find(key, hash) === undefined) return undefined
-    if (this.counting.item(key, hash) === undefined) return null
-    const live = this.#items.open(key, schema)
+    const held = this.#items.find(key, hash)
+    if (held === undefined && !this.pipeline.isOpen) return undefined
+    if (held === undefined && this.counting.item(key, hash) === undefined) return null
+    const live = held ?? this.#items.open(key, schema)
     reportRead(live)
     return live.isPresent ? (this.#items.facade(live) as Item<S>) : null
   }
@@ -541,7 +543,7 @@ export class Repository {
     this.#items.refresh()
   }
 
-  #settled(settled: readonly { readonly commit: Commit; readonly origin: Origin }[]): void {
+  #settled(settled: Staged): void {
     for (const { commit } of settled) this.#reckoning.settled(commit)
     this.#refresh()
     for (const { commit } of settled) {
@@ -549,7 +551,7 @@ export class Repository {
       this.#tellSaved(commit)
     }
     this.#due.by(this.counting.nextDue())
-    this.#host.committed(this, settled)
+    this.#host.committed(this)
     this.#saving.check()
     this.#host.progress(this)
   }
@@ -593,6 +595,6 @@ export class Repository {
   }
 
   #allChanged(): void {
-    this.#changes.tellAll([...this.counting.items.values()].flatMap((versions) => [...versions.keys()]))
+    this.#changes.tellAll(this.counting.items.keys())
   }
 }

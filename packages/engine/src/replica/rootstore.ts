@@ -5,12 +5,12 @@
 import { encode } from '../bytes/cbor.ts'
 import { isRefusal, type Refusal, refusal, WeftError } from '../bytes/refusal.ts'
 import { format } from '../commit/commit.ts'
+import { frameKinds } from '../log/frame.ts'
 import { readCertificate } from '../trust/certificate.ts'
 import { type Entry, readEntry, rootPath } from '../trust/entry.ts'
 import type { Certificates } from './certificates.ts'
 import type { Met } from './evidence.ts'
 import { Journal } from './journal.ts'
-import { frameKinds } from './pipeline.ts'
 import type { Files, Runtime } from './ports.ts'
 import { RootLog } from './rootlog.ts'
 

@@ -1,13 +1,14 @@
 /**
  * Signs the commits this replica makes, in the order in which it made them: a chain has no gaps, so one that cannot be signed holds back
- * those after it until it can. All of them are signed side by side.
+ * those after it until it can. What was made in one go is one run, under the signature of its last.
  */
 import { type Refusal, refusal } from '../bytes/refusal.ts'
-import { type Commit, sealCommit, signedBytes, type UnsignedCommit } from '../commit/commit.ts'
+import { type Commit, sealCommit, signedBytes, sizeOf, type UnsignedCommit } from '../commit/commit.ts'
+import { fitsRun, type Run } from '../commit/run.ts'
 import type { Runtime, SigningKey } from './ports.ts'
 
 export interface SealingEvents {
-  sealed(commit: Commit): void
+  sealed(run: Run): void
   /** Signing failed and is tried again, or works again. */
   problem(why: Refusal | undefined): void
 }
@@ -15,11 +16,13 @@ export interface SealingEvents {
 interface Unsealed {
   readonly unsigned: UnsignedCommit
   readonly key: SigningKey
-  signature: Promise<Uint8Array>
 }
 
 const firstRetry = 500
 const lastRetry = 30_000
+const noSignature = new Uint8Array(0)
+/** A record is so much longer than what `sizeOf` says: the signature, and heads of what it is made of. */
+const envelopeOf = ({ parts }: UnsignedCommit): number => 80 + 16 * parts.length
 
 export class Sealing {
   readonly #runtime: Runtime
@@ -36,7 +39,7 @@ export class Sealing {
   }
 
   add(unsigned: UnsignedCommit, key: SigningKey): void {
-    this.#waiting.push({ unsigned, key, signature: sign(unsigned, key) })
+    this.#waiting.push({ unsigned, key })
     this.#start()
   }
 
@@ -58,20 +61,38 @@ export class Sealing {
 
   /** Whether signing works. */
   async #run(): Promise<boolean> {
-    for (let next = this.#waiting[0]; next !== undefined; next = this.#waiting[0]) {
+    // Calls made in one go are one run.
+    await undefined
+    for (let next = this.#next(); next.length > 0; next = this.#next()) {
+      const last = next.at(-1)
+      if (last === undefined) return true
       let signature: Uint8Array
       try {
-        signature = await next.signature
+        signature = await last.key.sign(signedBytes(last.unsigned.id))
       } catch (error) {
         this.#failed(error)
         return false
       }
-      this.#waiting.shift()
+      this.#waiting.splice(0, next.length)
       if (this.#retry !== firstRetry) this.#events.problem(undefined)
       this.#retry = firstRetry
-      this.#events.sealed(sealCommit(next.unsigned, signature))
+      this.#events.sealed(next.map((one): Commit => sealCommit(one.unsigned, one === last ? signature : noSignature)))
     }
     return true
+  }
+
+  /** The run at the beginning of what waits. */
+  #next(): readonly Unsealed[] {
+    const run: Unsealed[] = []
+    let bytes = 0
+    for (const one of this.#waiting) {
+      const before = run.at(-1)
+      bytes += sizeOf(one.unsigned) + envelopeOf(one.unsigned)
+      const goesOn = before === undefined || (one.unsigned.fields.prev === before.unsigned.id && one.key === before.key)
+      if (!goesOn || !fitsRun(run.length + 1, bytes)) break
+      run.push(one)
+    }
+    return run
   }
 
   #failed(error: unknown): void {
@@ -79,16 +100,8 @@ export class Sealing {
     if (this.#closed) return
     this.#cancelRetry = this.#runtime.timer(this.#retry, () => {
       this.#cancelRetry = undefined
-      for (const one of this.#waiting) one.signature = sign(one.unsigned, one.key)
       this.#start()
     })
     this.#retry = Math.min(this.#retry * 2, lastRetry)
   }
-}
-
-const sign = (unsigned: UnsignedCommit, key: SigningKey): Promise<Uint8Array> => {
-  const signature = (async () => key.sign(signedBytes(unsigned.id)))()
-  // Awaited in its turn; until then a failure is nobody's.
-  signature.catch(() => undefined)
-  return signature
 }

@@ -7,10 +7,10 @@
 import { concatBytes } from '../bytes/bytes.ts'
 import { isRefusal, StorageError } from '../bytes/refusal.ts'
 import { type Hash, readCommit } from '../commit/commit.ts'
-import { encodeFrame, type Frame, Scanner } from '../log/frame.ts'
+import { encodeFrame, type Frame, frameKinds, Scanner } from '../log/frame.ts'
+import { PackedLogReader } from '../log/packedlog.ts'
 import { readCertificate } from '../trust/certificate.ts'
 import { readEntry } from '../trust/entry.ts'
-import { frameKinds } from './pipeline.ts'
 import type { File, Files, KeyStore } from './ports.ts'
 
 const marker = 'logout'
@@ -131,13 +131,17 @@ const unsentInFile = async (
   const last = new Map<string, number>()
   const covered = new Map<string, number>()
   let path: string | undefined
-  await eachFrame(files, name, ({ kind, payload }) => {
-    if (kind === frameKinds.commit) {
-      const commit = readCommit(payload, hash)
-      if (isRefusal(commit) || !own.has(commit.session)) return
+  const reader = new PackedLogReader(hash)
+  await eachFrame(files, name, (frame) => {
+    const { kind, payload } = frame
+    const records = reader.records(frame)
+    for (const bytes of isRefusal(records) ? [] : records) {
+      const commit = readCommit(bytes, hash)
+      if (isRefusal(commit) || !own.has(commit.session)) continue
       path = commit.repository
       last.set(commit.chain, Math.max(commit.seq, last.get(commit.chain) ?? -1))
-    } else if (kind === frameKinds.entry) {
+    }
+    if (kind === frameKinds.entry) {
       const entry = readEntry(payload, hash)
       if (isRefusal(entry) || entry.statement.kind !== 'checkpoint') return
       for (const { chain, seq } of entry.statement.moved) covered.set(chain, seq)

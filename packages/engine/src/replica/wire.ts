@@ -25,6 +25,7 @@ import { fromHex, toHex, utf8Length } from '../bytes/bytes.ts'
 import { decode, encode, type Plain } from '../bytes/cbor.ts'
 import { limits } from '../bytes/limits.ts'
 import { type Code, catalogue, isRefusal, type Refusal, refusal } from '../bytes/refusal.ts'
+import { Sink } from '../bytes/sink.ts'
 import type { Position } from '../commit/commit.ts'
 import { storeBytes } from './known.ts'
 
@@ -120,6 +121,20 @@ export const encodeFrame = (number: number, frame: Frame): Uint8Array => {
   }
   return encode([number, ...body()])
 }
+
+/** The frame of a message that is encoded already, since many are sent it. */
+export const encodeSync = (number: number, tag: number, message: Uint8Array): Uint8Array => {
+  const sink = new Sink(message.length + longestStart)
+  sink.head(4, 4)
+  sink.number(number)
+  sink.head(0, 7)
+  sink.head(0, tag)
+  sink.put(message)
+  return sink.view()
+}
+
+/** Bytes before the message, at most. */
+const longestStart = 16
 
 /** As much as a frame takes, without the half of a character that the cut may leave. */
 export const cutName = (about: string): string => {

@@ -159,9 +159,19 @@ export const answerWant = (want: Wanted, tip: Head, held: Held): readonly string
 export const inArrivalOrder = (ids: Iterable<string>, held: Held): string[] =>
   [...new Set(ids)].sort((a, b) => held.arrivalIndex(a) - held.arrivalIndex(b))
 
-/** Cuts ids into messages that fit a frame. */
-export const inFrames = (ids: readonly string[], held: Held): string[][] =>
-  cut(ids, limits.frameBytes - headroom, (id) => held.size(id), itemsPerMessage)
+/** Cuts ids into messages that fit a frame, each commit with what vouches for it. */
+export const inFrames = (ids: readonly string[], held: Held): string[][] => {
+  const taken = new Set<string>()
+  const runs: string[][] = []
+  for (const id of ids) {
+    if (taken.has(id)) continue
+    const run = [id, ...held.vouchers(id)]
+    for (const one of run) taken.add(one)
+    runs.push(run)
+  }
+  const weigh = (run: readonly string[]): number => run.reduce((sum, id) => sum + held.size(id), 0)
+  return cut(runs, limits.frameBytes - headroom, weigh, itemsPerMessage, (run) => run.length).map((some) => some.flat())
+}
 
 export const entriesInFrames = (entries: readonly Uint8Array[]): Uint8Array[][] =>
   cut(entries, limits.frameBytes - headroom, (entry) => entry.length + 5, itemsPerMessage)
@@ -173,23 +183,32 @@ export const headsInMessages = (heads: readonly Name[]): Name[][] =>
   cut(heads, limits.headsPerMessage, () => 1, limits.headsPerMessage)
 
 /**
- * Runs of items whose weights add up to at most `most`, and of at most `count`; an item that is too heavy alone stands
+ * Pieces of items whose weights add up to at most `most`, and whose numbers to at most `count`; an item that is too heavy alone stands
  * alone.
  */
-const cut = <Item>(items: readonly Item[], most: number, weigh: (item: Item) => number, count: number): Item[][] => {
-  const runs: Item[][] = []
-  let run: Item[] = []
+const cut = <Item>(
+  items: readonly Item[],
+  most: number,
+  weigh: (item: Item) => number,
+  count: number,
+  number: (item: Item) => number = () => 1,
+): Item[][] => {
+  const pieces: Item[][] = []
+  let piece: Item[] = []
   let weight = 0
+  let numbered = 0
   for (const item of items) {
     const added = weigh(item)
-    if (run.length > 0 && (weight + added > most || run.length === count)) {
-      runs.push(run)
-      run = []
+    if (piece.length > 0 && (weight + added > most || numbered + number(item) > count)) {
+      pieces.push(piece)
+      piece = []
       weight = 0
+      numbered = 0
     }
-    run.push(item)
+    piece.push(item)
     weight += added
+    numbered += number(item)
   }
-  if (run.length > 0) runs.push(run)
-  return runs
+  if (piece.length > 0) pieces.push(piece)
+  return pieces
 }

@@ -43,38 +43,62 @@ export const exactFilter = (salt: Uint8Array): Filter => ({
 /** A filter over these ids; the exact one where they are too many. */
 export const makeFilter = (ids: readonly string[], salt: Uint8Array, hash: Hash): Filter => {
   if (ids.length > mostTips) return exactFilter(salt)
-  const filter = { salt, count: ids.length, hashes: positionsPerTip, bits: new Uint8Array(filterBytes(ids.length)) }
+  const bits = new Uint8Array(filterBytes(ids.length))
+  const filter = { salt, count: ids.length, hashes: positionsPerTip, bits }
+  const keyed = keyedBy(salt)
   for (const id of ids) {
-    for (const position of positions(filter, id, hash)) {
+    const words = hashed(keyed, id, hash)
+    for (let i = 0; i < positionsPerTip; i++) {
+      const position = positionOf(words, i, filter)
       // A position is less than the number of bits.
-      filter.bits[position >> 3]! |= 1 << (position & 7)
+      bits[position >> 3]! |= 1 << (position & 7)
     }
   }
   return filter
 }
 
 /** Whether the tip may be in the filter. False is certain. */
-export const hits = (filter: Filter, id: string, hash: Hash): boolean => {
-  if (filter.bits.length === 0) return false
-  for (const position of positions(filter, id, hash)) {
-    // As above.
-    if ((filter.bits[position >> 3]! & (1 << (position & 7))) === 0) return false
-  }
-  return true
+export const hits = (filter: Filter, id: string, hash: Hash): boolean => missing([{ id }], filter, hash).length === 0
+
+/** Of these tips, those that are not in the filter for certain. */
+export const missing = <Tip extends { readonly id: string }>(
+  tips: readonly Tip[],
+  filter: Filter,
+  hash: Hash,
+): readonly Tip[] => {
+  const { bits, hashes } = filter
+  if (bits.length === 0) return tips
+  const keyed = keyedBy(filter.salt)
+  return tips.filter(({ id }) => {
+    const words = hashed(keyed, id, hash)
+    for (let i = 0; i < hashes; i++) {
+      const position = positionOf(words, i, filter)
+      // As above.
+      if ((bits[position >> 3]! & (1 << (position & 7))) === 0) return true
+    }
+    return false
+  })
 }
 
-/** Double hashing (Kirsch and Mitzenmacher): two 32-bit words of SHA-256(salt, id) give every position. */
-function* positions(filter: Filter, id: string, hash: Hash): Generator<number> {
+const keyedBy = (salt: Uint8Array): Uint8Array => {
   const keyed = new Uint8Array(saltBytes + 32)
-  keyed.set(filter.salt)
-  keyed.set(fromHex(id), saltBytes)
-  const words = hash(keyed)
-  const view = new DataView(words.buffer, words.byteOffset, words.byteLength)
-  const first = view.getUint32(0)
-  const second = view.getUint32(4)
-  const bits = filter.bits.length * 8
-  for (let i = 0; i < filter.hashes; i++) yield (first + i * second) % bits
+  keyed.set(salt)
+  return keyed
 }
+
+/** SHA-256(salt, id); the bytes of the id before are written over. */
+const hashed = (keyed: Uint8Array, id: string, hash: Hash): Uint8Array => {
+  keyed.set(fromHex(id), saltBytes)
+  return hash(keyed)
+}
+
+/** Double hashing (Kirsch and Mitzenmacher): two 32-bit words, big-endian, give every position. */
+const positionOf = (words: Uint8Array, index: number, filter: Filter): number =>
+  (wordAt(words, 0) + index * wordAt(words, 4)) % (filter.bits.length * 8)
+
+// A hash has 32 bytes.
+const wordAt = (bytes: Uint8Array, at: number): number =>
+  ((bytes[at]! << 24) | (bytes[at + 1]! << 16) | (bytes[at + 2]! << 8) | bytes[at + 3]!) >>> 0
 
 /**
  * Why a filter from outside is not used: its size is not the one its count asks for, or it is too full to be honest.

@@ -1,7 +1,7 @@
 import { limits } from '../bytes/limits.ts'
 import type { Head } from '../graph/commits.ts'
 import { answerWant, compareHeads, headsInMessages, inArrivalOrder, wantsInMessages, withLocators } from './answer.ts'
-import { exactFilter, hits, makeFilter, refuseFilter, saltBytes } from './filter.ts'
+import { exactFilter, makeFilter, missing, refuseFilter, saltBytes } from './filter.ts'
 import type { FilterMessage, Heads, Name, Push, Want, Wanted } from './message.ts'
 import { shortChain, shortId } from './message.ts'
 import { mayBegin, noRound, pushIds, type Turn } from './turn.ts'
@@ -9,13 +9,18 @@ import { mayBegin, noRound, pushIds, type Turn } from './turn.ts'
 /** The rounds that go by filters and lists of heads: the base protocol, which settles whatever differs. */
 
 const headsPerRound = 32 * limits.headsPerMessage
+/** Answers to the wants of one head: the first may be that none of the places is known. */
+const mostAnswers = 2
 /** Rounds that moved nothing, before the next ones have no filter. */
 export const idleRoundsWithFilter = 2
+/** Rounds before one has no filter whatever they moved, as luck may fail a filter again and again; where there are no more tips than that. */
+export const roundsWithFilter = 3
+export const mostNamed = 1_024
 
 export const filterOfLeader = (turn: Turn, message: FilterMessage): void => {
   const { hash, random } = turn.around
   const { round, filter } = message
-  if (round <= turn.session.round || !mayBegin(turn)) return
+  if (round <= turn.session.round || !mayBegin(turn, message)) return
   const refused = refuseFilter(filter)
   if (refused) {
     turn.offence(refused)
@@ -27,11 +32,7 @@ export const filterOfLeader = (turn: Turn, message: FilterMessage): void => {
   const own = exact ? exactFilter(salt) : makeFilter(tips.map(idOf), salt, hash)
   turn.set({ ...noRound, phase: 'following', round, filter, busy: true, owed: undefined, deadline: undefined })
   turn.send({ kind: 'filter', round, filter: own })
-  offer(
-    turn,
-    tips.filter((tip) => !hits(filter, tip.id, hash)),
-    exact,
-  )
+  offer(turn, missing(tips, filter, hash), exact)
 }
 
 export const filterOfFollower = (turn: Turn, message: FilterMessage): void => {
@@ -84,7 +85,8 @@ export const headsCame = (turn: Turn, message: Heads): void => {
   // A tip that a want names lies before what is wanted, or it is another branch: then the round moves nothing.
   const isTold = (tip: Head): boolean =>
     pushed.has(tip.id) || (named.has(tip.id) && turn.session.idle <= idleRoundsWithFilter)
-  const silent = [...turn.held.heads()].filter((tip) => !isTold(tip) && !hits(filter, tip.id, hash))
+  const untold = [...turn.held.heads()].filter((tip) => !isTold(tip))
+  const silent = missing(untold, filter, hash)
   if (silent.length === 0) return
   turn.set({ awaitsWant: true })
   offer(turn, silent, filter.bits.length === 0)
@@ -114,12 +116,13 @@ export const wantCame = (turn: Turn, message: Want): void => {
   for (const want of asked) {
     const tip = session.offered[want.index]
     const times = answered.get(want.index) ?? 0
-    if (tip === undefined || times > 1) continue
-    answered.set(want.index, times + 1)
-    const stretch = answerWant(want, tip, turn.held)
-    if (stretch) for (const id of stretch) ids.push(id)
-    else if (times === 0) unknown.push(want.index)
-    else for (const id of answerWant({ ...want, held: [] }, tip, turn.held) ?? []) ids.push(id)
+    if (tip === undefined || times >= mostAnswers) continue
+    const all = { ...want, held: [] }
+    const stretch = answerWant(want, tip, turn.held) ?? (times > 0 ? answerWant(all, tip, turn.held) : undefined)
+    // Who was sent what they asked for has it.
+    answered.set(want.index, stretch === undefined ? 1 : mostAnswers)
+    if (stretch === undefined) unknown.push(want.index)
+    else for (const id of stretch) ids.push(id)
   }
   turn.set({ answered, awaitsWant: session.awaitsWant && unknown.length > 0 })
   if (asked.length > 0) pushIds(turn, session.round, inArrivalOrder(ids, turn.held), true, unknown)

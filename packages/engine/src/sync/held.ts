@@ -17,6 +17,8 @@ export interface Held {
   has(id: string): boolean
   /** The commit before a held one in its chain; undefined for the first. */
   previous(id: string): string | undefined
+  /** The commits after a held one up to the one whose signature vouches for it; none where it is signed itself. */
+  vouchers(id: string): readonly string[]
   chainOf(id: string): string | undefined
   /** Place of a held commit in the order of admission, which is closed under causality. */
   arrivalIndex(id: string): number

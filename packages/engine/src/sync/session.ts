@@ -1,8 +1,9 @@
 import type { Code } from '../bytes/refusal.ts'
 import type { Position } from '../commit/commit.ts'
 import type { Head } from '../graph/commits.ts'
+import type { Credit } from './credit.ts'
 import type { Filter } from './filter.ts'
-import type { Cursor, Message, Name, Wanted } from './message.ts'
+import type { Cursor, FilterMessage, Message, Name, SumsMessage, Wanted } from './message.ts'
 import type { Recent } from './recent.ts'
 
 /** What the state machine of `step.ts` remembers, takes in and gives out. All of it is plain and read-only. */
@@ -32,6 +33,8 @@ export type Event =
   | { readonly kind: 'message'; readonly message: Message }
   /** Newly admitted and durable here: made here, sent by this peer, or come another way. */
   | { readonly kind: 'admitted'; readonly ids: readonly string[]; readonly origin: 'local' | 'peer' | 'other' }
+  /** Of what was admitted, what `livePush` gave and was pushed: may be told any time before the next event. */
+  | { readonly kind: 'pushed'; readonly ids: readonly string[] }
   /**
    * The pipeline is through with one `admit` effect, whatever came of it, and after the events `admitted` and `refused`
    * for it. `ids` are the commits in it, `waiting` tells that some of them wait for parents.
@@ -159,9 +162,10 @@ export interface Session {
   /** When to act although nothing has come; when the next event `wake` is due. */
   readonly deadline: number | undefined
   readonly timer: number | undefined
-  /** The follower: rounds that it still answers, and since when they are counted. */
-  readonly credit: number
-  readonly creditAt: number
+  /** What the peer may still cost. */
+  readonly credit: Credit
+  /** The follower: what begins a round that there was no credit for. */
+  readonly postponed: FilterMessage | SumsMessage | undefined
 
   /** A round is under way here: what is admitted meanwhile is kept in `fresh` and pushed at its end. */
   readonly busy: boolean

@@ -49,10 +49,11 @@ export const sketched = (turn: Turn, sketch: Sums | Cursor): void => {
 }
 
 /** `'filter'`: the other side wants one, and it is for this side to begin that round. */
-export const sumsOfOther = (turn: Turn, { round, sums }: SumsMessage): 'filter' | undefined => {
+export const sumsOfOther = (turn: Turn, message: SumsMessage): 'filter' | undefined => {
+  const { round, sums } = message
   const { session } = turn
   if (!session.leads && round > session.round) {
-    if (!mayBegin(turn)) return undefined
+    if (!mayBegin(turn, message)) return undefined
     turn.set({
       ...noRound,
       phase: 'following',

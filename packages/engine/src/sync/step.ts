@@ -1,6 +1,7 @@
 import { equalBytes } from '../bytes/bytes.ts'
 import { limits } from '../bytes/limits.ts'
 import type { Code } from '../bytes/refusal.ts'
+import { type Credit, fullCredit } from './credit.ts'
 import { exactFilter, makeFilter, saltBytes } from './filter.ts'
 import {
   filterOfFollower,
@@ -8,7 +9,9 @@ import {
   headsCame,
   idleRoundsWithFilter,
   idOf,
+  mostNamed,
   pushCame,
+  roundsWithFilter,
   wantCame,
 } from './filtering.ts'
 import type { Held } from './held.ts'
@@ -27,7 +30,17 @@ import {
   sumsOfOther,
   vectorOfOther,
 } from './sketching.ts'
-import { exchanged, mostCredit, noRound, patience, pushIds, pushLive, type Surroundings, Turn } from './turn.ts'
+import {
+  exchanged,
+  mayBegin,
+  noRound,
+  patience,
+  pushedLive,
+  pushIds,
+  pushLive,
+  type Surroundings,
+  Turn,
+} from './turn.ts'
 
 /**
  * Reconciliation of one repository over one channel, as a pure step: `step(session, event, held, surroundings)` gives
@@ -46,7 +59,7 @@ import { exchanged, mostCredit, noRound, patience, pushIds, pushLive, type Surro
  *    spent on it.
  * 7. Level or resting, a side says nothing until something changes.
  * 8. Whatever one message costs is bounded by the message and by one walk of each chain; a follower answers rounds
- *    within a rate.
+ *    within a rate; what is held goes to a peer once, and a little more within another (`credit.ts`).
  */
 
 /** What the other side cannot take now and may take later: kept here, and offered again. */
@@ -71,8 +84,11 @@ const levelFor = 30_000
 const none = new Uint8Array(0)
 const nothing = new Uint32Array(0)
 
-/** A session before `open`. The side that dialled leads. `salt`: 16 bytes, the same on both sides. `base`: filters alone. */
-export const start = (leads: boolean, salt: Uint8Array, base = false): Session => ({
+/**
+ * A session before `open`. The side that dialled leads. `salt`: 16 bytes, the same on both sides. `base`: filters alone. `credit`:
+ * what is left of it where the two talked about this repository on this channel before.
+ */
+export const start = (leads: boolean, salt: Uint8Array, base = false, credit: Credit = fullCredit): Session => ({
   leads,
   phase: 'new',
   salt,
@@ -99,8 +115,7 @@ export const start = (leads: boolean, salt: Uint8Array, base = false): Session =
   backoff: shortestPause,
   deadline: undefined,
   timer: undefined,
-  credit: mostCredit,
-  creditAt: 0,
+  credit,
   busy: true,
   fresh: [],
   exchanged: [],
@@ -137,6 +152,10 @@ const take = (turn: Turn, event: Event): void => {
     case 'admitted':
       admittedHere(turn, event.ids, event.origin)
       break
+    case 'pushed':
+      turn.set({ moved: true })
+      pushedLive(turn, event.ids)
+      break
     case 'settled':
       settledHere(turn, event.ids, event.waiting)
       break
@@ -168,6 +187,8 @@ const open = (turn: Turn, { log, moved, known, session }: Meeting): void => {
   })
   const { leads, base } = turn.session
   const sketch = base ? undefined : !leads || empty ? nothing : (known?.cursor ?? mySums(turn, 1, sumsFor(moved)))
+  // Whoever names the repository again and again has its heads looked at each time.
+  mayBegin(turn)
   turn.send({ kind: 'hello', fingerprint, empty, sketch })
   if (sketch instanceof Uint32Array && sketch.length > 0) turn.set({ rung: 'sketch', sketched: sketch.length })
   else if (sketch !== undefined && 'place' in sketch) turn.set({ rung: 'cursor' })
@@ -273,8 +294,9 @@ const ask = (turn: Turn): void => {
   })
   if (sketches) return sendSums(turn, firstSums)
   const salt = random(saltBytes)
-  const filter =
-    idle >= idleRoundsWithFilter ? exactFilter(salt) : makeFilter(Array.from(turn.held.heads(), idOf), salt, hash)
+  const tips = Array.from(turn.held.heads(), idOf)
+  const exact = idle >= idleRoundsWithFilter || (rounds === roundsWithFilter && tips.length <= mostNamed)
+  const filter = exact ? exactFilter(salt) : makeFilter(tips, salt, hash)
   turn.set({ rung: 'filter' })
   turn.send({ kind: 'filter', round, filter })
 }
@@ -414,9 +436,12 @@ const look = (turn: Turn): void => {
 }
 
 const wake = (turn: Turn): void => {
-  const { deadline, phase, next, round } = turn.session
+  const { deadline, phase, next, round, postponed } = turn.session
   if (deadline === undefined || turn.around.now < deadline) return
-  if (phase === 'waiting' && next === 'ask') ask(turn)
+  if (postponed !== undefined) {
+    turn.set({ postponed: undefined, deadline: undefined })
+    converse(turn, postponed)
+  } else if (phase === 'waiting' && next === 'ask') ask(turn)
   else closeRound(turn, round + 1)
 }
 
@@ -425,6 +450,18 @@ const setTimer = (turn: Turn): void => {
   if (deadline === undefined || (timer !== undefined && timer <= deadline)) return
   turn.set({ timer: deadline })
   turn.effects.push({ kind: 'wake', after: Math.max(0, deadline - turn.around.now) })
+}
+
+/**
+ * Which of these commits, just admitted and not from this peer, the event `admitted` would push now, when nothing else would come of it.
+ * Whoever has many peers asks that first, pushes the same to all of them, and tells in the end what was `pushed`. Undefined: not so.
+ */
+export const livePush = (
+  { leads, busy, exchanged }: Session,
+  ids: readonly string[],
+): readonly string[] | undefined => {
+  if (leads || busy) return undefined
+  return ids.some((id) => isRecent(exchanged, id)) ? ids.filter((id) => !isRecent(exchanged, id)) : ids
 }
 
 const admittedHere = (turn: Turn, ids: readonly string[], origin: 'local' | 'peer' | 'other'): void => {

@@ -1,10 +1,11 @@
 import type { Refusal } from '../bytes/refusal.ts'
 import type { Hash } from '../commit/commit.ts'
 import { inFrames } from './answer.ts'
+import { spareOfFollower, spareOfLeader, takeBytes, takeRound } from './credit.ts'
 import { salted } from './fingerprint.ts'
 import type { Held } from './held.ts'
 import { type Keys, keysOf } from './keyed.ts'
-import type { Message } from './message.ts'
+import type { FilterMessage, Message, SumsMessage } from './message.ts'
 import { withRecent } from './recent.ts'
 import type { Effect, Session } from './session.ts'
 
@@ -18,9 +19,6 @@ export interface Surroundings {
 
 /** A leader that hears nothing for so long begins another round, ms. */
 export const patience = 60_000
-/** Rounds a follower answers at once, and ms until it answers one more. */
-export const mostCredit = 8
-const creditEvery = 500
 
 /** What every round begins from. */
 export const noRound = {
@@ -38,6 +36,7 @@ export const noRound = {
   asks: 0,
   awaitsPush: false,
   awaitsWant: false,
+  postponed: undefined,
 } satisfies Partial<Session>
 
 /** One step under way: a session that is replaced, never changed, and the effects so far. */
@@ -75,7 +74,10 @@ export class Turn {
   }
 }
 
-/** In as many messages as it takes; with `last` at least in one. */
+/**
+ * In as many messages as it takes; with `last` at least in one. What the peer's credit does not allow is left out, but for what
+ * is pushed live, which nobody asked for.
+ */
 export const pushIds = (
   turn: Turn,
   round: number,
@@ -83,16 +85,28 @@ export const pushIds = (
   last: boolean,
   unknown: readonly number[] = [],
 ): void => {
+  const runs = withinCredit(turn, inFrames(ids, turn.held), round === 0)
   if (round > 0 && turn.session.fresh.length > 0) {
-    const answered = new Set(ids)
+    const answered = new Set(runs.flat())
     turn.set({ fresh: turn.session.fresh.filter((id) => !answered.has(id)) })
   }
-  const runs = inFrames(ids, turn.held)
   if (runs.length === 0 && last) runs.push([])
   for (const [i, run] of runs.entries()) {
     const isLast = last && i === runs.length - 1
     turn.effects.push({ kind: 'push', round, ids: run, last: isLast, unknown: isLast ? unknown : [] })
   }
+}
+
+const withinCredit = (turn: Turn, runs: string[][], always: boolean): string[][] => {
+  const { held, around, session } = turn
+  const terms = { held, now: around.now, spare: session.leads ? spareOfLeader : spareOfFollower, always }
+  for (const [i, run] of runs.entries()) {
+    const bytes = run.reduce((sum, id) => sum + held.size(id), 0)
+    const credit = takeBytes(turn.session.credit, bytes, terms)
+    if (credit === undefined) return runs.slice(0, i)
+    turn.set({ credit })
+  }
+  return runs
 }
 
 export const pushLive = (turn: Turn, ids: readonly string[]): void => {
@@ -101,18 +115,27 @@ export const pushLive = (turn: Turn, ids: readonly string[]): void => {
   exchanged(turn, ids)
 }
 
+/** The same, when they went out without a step. */
+export const pushedLive = (turn: Turn, ids: readonly string[]): void => {
+  withinCredit(turn, inFrames(ids, turn.held), true)
+  exchanged(turn, ids)
+}
+
 export const exchanged = (turn: Turn, ids: readonly string[]): void => {
   turn.set({ exchanged: withRecent(turn.session.exchanged, ids) })
 }
 
-/** A round costs the follower a look at all its heads. */
-export const mayBegin = (turn: Turn): boolean => {
+/**
+ * Whether the follower answers this round now. What comes too early is answered as soon as there is credit for it; a leader
+ * that does not wait for that offends, and so does whoever opens too often.
+ */
+export const mayBegin = (turn: Turn, message?: FilterMessage | SumsMessage): boolean => {
   const { now } = turn.around
-  const credit = Math.min(mostCredit, turn.session.credit + (now - turn.session.creditAt) / creditEvery)
-  if (credit < 1) {
+  const { postponed } = turn.session
+  const credit = takeRound(turn.session.credit, turn.held, now)
+  if (typeof credit !== 'number') turn.set({ credit })
+  else if (message !== undefined && postponed === undefined) turn.set({ postponed: message, deadline: now + credit })
+  else if (message === undefined || message.round !== postponed?.round)
     turn.offence({ code: 'TooMany', about: 'rounds' })
-    return false
-  }
-  turn.set({ credit: credit - 1, creditAt: now })
-  return true
+  return typeof credit !== 'number'
 }

@@ -4,7 +4,8 @@
  *
  *     evidence = [format, kind, network, [entry of the root log, ...], certificate | null, first, second]
  *     kind 0: two entries of one log at one position of one epoch; the authority signed both
- *     kind 1: two commits of one repository's chain with one number; the certificate says whose key signed both
+ *     kind 1: two commits of one repository's chain with one number; the certificate says whose key signed both. A commit inside a run is
+ *             a list, of it and those after it up to the one that is signed
  *
  * The entries of the root log begin with genesis, whose hash is the network, and lead to the authority's key. Of the two, the one with
  * the lower id comes first, so that whoever met the fork from either side names the same.
@@ -14,13 +15,21 @@ import { decode, encode, type Plain } from '../bytes/cbor.ts'
 import { limits } from '../bytes/limits.ts'
 import { isRefusal, type Refusal, refusal } from '../bytes/refusal.ts'
 import { type Commit, format, type Hash, readCommit, signedBytes } from '../commit/commit.ts'
+import { isRun, type Run } from '../commit/run.ts'
 import { type Certificate, readCertificate } from './certificate.ts'
 import { type Entry, readEntry } from './entry.ts'
 import { messageOf, type Signed } from './signed.ts'
 
-export type Fork =
-  | { readonly kind: 'log'; readonly first: Entry; readonly second: Entry }
-  | { readonly kind: 'chain'; readonly first: Commit; readonly second: Commit; readonly certificate: Certificate }
+export type Fork = { readonly kind: 'log'; readonly first: Entry; readonly second: Entry } | ChainFork
+
+export interface ChainFork {
+  readonly kind: 'chain'
+  readonly first: Commit
+  readonly second: Commit
+  /** Those that vouch for the two, by the id of either: the commits after it up to the one that is signed. */
+  readonly vouchers?: ReadonlyMap<string, readonly Commit[]>
+  readonly certificate: Certificate
+}
 
 export interface Evidence {
   readonly network: string
@@ -52,16 +61,26 @@ const differs = (fork: Fork): Refusal | undefined => {
   const { first: a, second: b, certificate } = fork
   // A chain belongs to its repository: in another one the same name is another chain.
   if (a.repository !== b.repository || a.chain !== b.chain || a.seq !== b.seq) return wrong('two places in the chains')
+  for (const commit of [a, b]) if (!isRun(runOf(fork, commit))) return wrong('a commit that nobody signed')
   return certificate.session === a.session && certificate.network === a.network
     ? undefined
     : wrong('the certificate is of another session')
 }
 
+const runOf = ({ vouchers }: ChainFork, commit: Commit): Run => [commit, ...(vouchers?.get(commit.id) ?? [])]
+
 /** Throws a TypeError for what is no fork. `root`: entries as signed. */
 export const encodeEvidence = (fork: Fork, root: readonly Signed[], network: Uint8Array): Uint8Array => {
   const why = differs(fork)
   if (why !== undefined) throw new TypeError(`evidence of ${why.about}`)
-  const pair = [fork.first, fork.second].sort((a, b) => (a.id < b.id ? -1 : 1)).map(({ bytes }) => bytes)
+  const sides =
+    fork.kind === 'chain'
+      ? [fork.first, fork.second].map((commit) => runOf(fork, commit))
+      : [[fork.first], [fork.second]]
+  const pair = sides
+    .sort(([a], [b]) => ((a?.id ?? '') < (b?.id ?? '') ? -1 : 1))
+    .map((units) => units.map(({ bytes }) => bytes))
+    .map((records) => (records.length === 1 && records[0] !== undefined ? records[0] : records))
   const certificate = fork.kind === 'chain' ? fork.certificate.bytes : null
   return encode([format, kinds[fork.kind], network, root.map(({ bytes }) => bytes), certificate, ...pair])
 }
@@ -75,7 +94,6 @@ export const readEvidence = (bytes: Uint8Array, hash: Hash): Evidence | Refusal 
   const [version, kind, network, entries, certificate, first, second] = decoded as readonly Plain[]
   if (version !== format) return typeof version === 'number' ? refusal('UnknownFormat', 'evidence') : malformed
   if (!(network instanceof Uint8Array) || network.length !== 32 || !Array.isArray(entries)) return malformed
-  if (!(first instanceof Uint8Array) || !(second instanceof Uint8Array)) return malformed
   const root: Entry[] = []
   for (const plain of entries as readonly Plain[]) {
     if (!(plain instanceof Uint8Array)) return malformed
@@ -94,22 +112,43 @@ export const readEvidence = (bytes: Uint8Array, hash: Hash): Evidence | Refusal 
 
 const readFork = (
   kind: Plain | undefined,
-  a: Uint8Array,
-  b: Uint8Array,
+  a: Plain | undefined,
+  b: Plain | undefined,
   certificate: Plain | undefined,
   hash: Hash,
 ): Fork | Refusal => {
-  if (kind === kinds.log && certificate === null) {
+  if (kind === kinds.log && certificate === null && a instanceof Uint8Array && b instanceof Uint8Array) {
     const [first, second] = [readEntry(a, hash), readEntry(b, hash)]
     if (isRefusal(first)) return first
     return isRefusal(second) ? second : { kind: 'log', first, second }
   }
   if (kind !== kinds.chain || !(certificate instanceof Uint8Array)) return refusal('Malformed', 'evidence')
-  const [first, second] = [readCommit(a, hash), readCommit(b, hash)]
+  const [one, other] = [readRun(a, hash), readRun(b, hash)]
   const whose = readCertificate(certificate, hash)
-  if (isRefusal(first)) return first
-  if (isRefusal(second)) return second
-  return isRefusal(whose) ? whose : { kind: 'chain', first, second, certificate: whose }
+  if (isRefusal(one)) return one
+  if (isRefusal(other)) return other
+  if (isRefusal(whose)) return whose
+  const [first, ...firstVouchers] = one
+  const [second, ...secondVouchers] = other
+  if (first === undefined || second === undefined) return refusal('Malformed', 'evidence')
+  const vouchers = new Map([
+    [first.id, firstVouchers],
+    [second.id, secondVouchers],
+  ])
+  return { kind: 'chain', first, second, vouchers, certificate: whose }
+}
+
+const readRun = (plain: Plain | undefined, hash: Hash): Commit[] | Refusal => {
+  const records = Array.isArray(plain) ? (plain as readonly Plain[]) : [plain]
+  if (Array.isArray(plain) && records.length < 2) return refusal('Malformed', 'evidence')
+  const run: Commit[] = []
+  for (const record of records) {
+    if (!(record instanceof Uint8Array)) return refusal('Malformed', 'evidence')
+    const commit = readCommit(record, hash)
+    if (isRefusal(commit)) return commit
+    run.push(commit)
+  }
+  return run
 }
 
 /** Every signature that has to hold, those of the root log apart. */
@@ -127,10 +166,9 @@ export const claimsOf = ({ fork }: Evidence, hash: Hash): Claim[] => {
       message: messageOf('certificate', certificate.body, hash),
       signature: certificate.signature,
     },
-    ...[fork.first, fork.second].map(({ id, signature }) => ({
-      signer: undefined,
-      message: signedBytes(id),
-      signature,
-    })),
+    ...[fork.first, fork.second].map((commit) => {
+      const { id, signature } = runOf(fork, commit).at(-1) ?? commit
+      return { signer: undefined, message: signedBytes(id), signature }
+    }),
   ]
 }

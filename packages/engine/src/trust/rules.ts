@@ -123,6 +123,19 @@ export const matchPath = (template: string, path: string): Record<string, string
   return params
 }
 
+type Params = Readonly<Record<string, string>>
+
+/** For each rule the path that it was asked about last: what is judged in one go is mostly of one repository. */
+const matched = new WeakMap<Rule, { readonly path: string; readonly params: Params | undefined }>()
+
+const paramsOf = (rule: Rule, path: string): Params | undefined => {
+  const held = matched.get(rule)
+  if (held?.path === path) return held.params
+  const params = matchPath(rule.template, path)
+  matched.set(rule, { path, params: params && Object.freeze(params) })
+  return params
+}
+
 /** The rules of a network that names none: whoever has a certificate reads and writes. */
 export const certifiedOnly: readonly Rule[] = [
   read('/:type/:repository', ({ session }) => session !== undefined),
@@ -160,20 +173,61 @@ export interface Denial {
 
 type Input<Kind extends RuleKind> = Omit<Kinds[Kind]['input'], 'params'>
 
-/** Params are added beside the input's own properties, which may be computed when they are looked at. */
-const withParams = (input: object, params: Record<string, string>): never => {
-  const given: object = Object.create(Object.prototype, Object.getOwnPropertyDescriptors(input))
-  Object.defineProperty(given, 'params', { value: Object.freeze(params), enumerable: true })
+const isEdit = (input: object): input is Input<'write'> => 'before' in input
+
+/**
+ * A change as one rule is given it: the values before and after are computed when it looks at them. All its properties are its own, and the
+ * two getters the same for all: an engine makes a table of each object that has some of its own.
+ */
+class Edited {
+  readonly #input: Input<'write'>
+  readonly session: string | undefined
+  readonly owner: string | undefined
+  readonly role: string | undefined
+  readonly params: Params
+  readonly item: Writing['item']
+  readonly fields: readonly string[]
+
+  constructor(input: Input<'write'>, params: Params) {
+    this.#input = input
+    this.session = input.session
+    this.owner = input.owner
+    this.role = input.role
+    this.params = params
+    this.item = input.item
+    this.fields = input.fields
+    Object.defineProperty(this, 'before', Edited.#before)
+    Object.defineProperty(this, 'after', Edited.#after)
+  }
+
+  static readonly #before = {
+    enumerable: true,
+    get(this: Edited) {
+      return this.#input.before
+    },
+  }
+
+  static readonly #after = {
+    enumerable: true,
+    get(this: Edited) {
+      return this.#input.after
+    },
+  }
+}
+
+/** What one rule is given. */
+const withParams = (input: object, params: Params): never => {
+  const given = isEdit(input) ? new Edited(input, params) : { ...input, params }
   // The one place where an input of a kind meets the rule of that kind: `kind` was compared.
   return Object.freeze(given) as never
 }
 
 const ignore = (): undefined => undefined
 
-const ask = (rule: Rule, input: object, params: Record<string, string>, faults: RuleFaults): unknown => {
+const ask = (rule: Rule, input: object, params: Params, faults: RuleFaults): unknown => {
   const once = (): { readonly said: unknown } | { readonly error: unknown } => {
     try {
-      return { said: rule.judge(withParams(input, Object.assign(Object.create(null), params))) }
+      return { said: rule.judge(withParams(input, params)) }
     } catch (error) {
       return { error }
     }
@@ -209,7 +263,7 @@ export const judgeRules = <Kind extends Exclude<RuleKind, 'create'>>(
   let denied: Denial | undefined
   for (const one of rules) {
     if (one.kind !== kind) continue
-    const params = matchPath(one.template, path)
+    const params = paramsOf(one, path)
     if (params === undefined) continue
     const said = ask(one, input, params, faults)
     if (said === true) return undefined
@@ -229,7 +283,7 @@ export const foundersRole = (
 ): string | undefined => {
   for (const one of rules) {
     if (one.kind !== 'create') continue
-    const params = matchPath(one.template, path)
+    const params = paramsOf(one, path)
     const said = params === undefined ? undefined : ask(one, who, params, faults)
     if (typeof said === 'string' && said !== '') return said
   }

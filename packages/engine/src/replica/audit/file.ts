@@ -6,9 +6,8 @@ import { encodeUtf8, equalBytes, toHex } from '../../bytes/bytes.ts'
 import { decode, type Plain } from '../../bytes/cbor.ts'
 import { isRefusal } from '../../bytes/refusal.ts'
 import { format, type Hash } from '../../commit/commit.ts'
-import { encodeFrame, type Frame, scan } from '../../log/frame.ts'
+import { encodeFrame, type Frame, frameKinds, scan } from '../../log/frame.ts'
 import { rootPath } from '../../trust/entry.ts'
-import { frameKinds } from '../pipeline.ts'
 import type { Tell } from './report.ts'
 
 export interface Header {
@@ -59,5 +58,5 @@ export const readLog = (name: string, bytes: Uint8Array, hash: Hash, tell: Tell,
   else if (name !== `${toHex(hash(encodeUtf8(header.path)))}.log`) tell('WrongName', 0, header.path)
   for (const { kind, offset } of header === undefined ? [] : rest)
     if (kind === frameKinds.header) tell('Malformed', offset, 'a second header')
-  return { header, frames: frames.filter(({ kind }) => kind !== frameKinds.header), good }
+  return { header, frames: first?.kind === frameKinds.header ? rest : frames, good }
 }

@@ -6,8 +6,10 @@
 import { toHex } from '../../bytes/bytes.ts'
 import { isRefusal } from '../../bytes/refusal.ts'
 import { type Commit, readCommit, signedBytes } from '../../commit/commit.ts'
+import { follows, isRun, isSigned } from '../../commit/run.ts'
 import { Commits } from '../../graph/commits.ts'
-import type { Frame } from '../../log/frame.ts'
+import { type Frame, frameKinds } from '../../log/frame.ts'
+import { PackedLogReader } from '../../log/packedlog.ts'
 import { AuthorityLog } from '../../trust/authoritylog.ts'
 import type { Certificate } from '../../trust/certificate.ts'
 import { type Entry, readEntry } from '../../trust/entry.ts'
@@ -15,7 +17,6 @@ import { messageOf } from '../../trust/signed.ts'
 import { Certificates } from '../certificates.ts'
 import { Deaths } from '../deaths.ts'
 import { Judging } from '../judging.ts'
-import { frameKinds } from '../pipeline.ts'
 import type { Runtime } from '../ports.ts'
 import type { LogFile } from './file.ts'
 import type { DeadCommit, Tell } from './report.ts'
@@ -51,9 +52,14 @@ export const auditRepository = async (
   const { header } = file
   if (header !== undefined && header.network !== surroundings.root.log.network)
     tell('WrongNetwork', 0, header.network ?? 'none')
-  for (const frame of file.frames) if (frame.kind === frameKinds.entry) await audit.take(frame)
-  for (const frame of file.frames) if (frame.kind !== frameKinds.entry) await audit.take(frame)
+  for (const frame of file.frames) if (frame.kind === frameKinds.entry) await audit.takeEntry(frame)
+  for (const frame of file.frames) await audit.takeOther(frame)
   return audit.end()
+}
+
+interface Stored {
+  readonly commit: Commit
+  readonly offset: number
 }
 
 class RepositoryAudit {
@@ -64,6 +70,9 @@ class RepositoryAudit {
   readonly #log: AuthorityLog
   readonly #certificates = new Map<string, Certificate>()
   readonly #forked = new Set<string>()
+  readonly #packs: PackedLogReader
+  /** Commits that the next signed one has to vouch for. */
+  #run: Stored[] = []
   /** Where the entries stand in the file. */
   readonly #offsets = new Map<Entry, number>()
 
@@ -72,12 +81,17 @@ class RepositoryAudit {
     this.#of = surroundings
     this.#tell = tell
     this.#log = new AuthorityLog(path)
+    this.#packs = new PackedLogReader(this.#hash)
   }
 
-  async take(frame: Frame): Promise<void> {
-    if (frame.kind === frameKinds.certificate) await this.#takeCertificate(frame)
-    else if (frame.kind === frameKinds.commit) await this.#takeCommit(frame)
-    else if (frame.kind === frameKinds.entry) await this.#takeEntry(frame)
+  async takeOther(frame: Frame): Promise<void> {
+    const { kind, offset } = frame
+    if (kind !== frameKinds.commit) this.#cutRun()
+    if (kind === frameKinds.certificate) await this.#takeCertificate(frame)
+    const records = this.#packs.records(frame)
+    if (!isRefusal(records)) for (const bytes of records) await this.#takeCommit(bytes, offset)
+    else if (records.code !== 'LogCorrupt') this.#tell(records.code, offset, records.about)
+    if (kind === frameKinds.pack) this.#cutRun()
   }
 
   #hash = (bytes: Uint8Array): Uint8Array => this.#of.runtime.hash(bytes)
@@ -90,16 +104,36 @@ class RepositoryAudit {
     if (certificate !== undefined) this.#certificates.set(certificate.session, certificate)
   }
 
-  async #takeCommit({ payload, offset }: Frame): Promise<void> {
-    const commit = readCommit(payload, this.#hash)
+  async #takeCommit(bytes: Uint8Array, offset: number): Promise<void> {
+    const commit = readCommit(bytes, this.#hash)
     if (isRefusal(commit)) return this.#tell(commit.code, offset, commit.about || 'a commit')
     if (commit.network !== this.#of.root.log.network) return this.#tell('WrongNetwork', offset, commit.id)
     if (commit.repository !== this.#path) return this.#tell('WrongRepository', offset, commit.id)
     const certificate = this.#certificates.get(commit.session)
     if (certificate === undefined) return this.#tell('UnknownSession', offset, `${commit.session} of ${commit.id}`)
+    const before = this.#run.at(-1)?.commit
+    if (before !== undefined && !follows(commit, before)) this.#cutRun()
+    this.#run.push({ commit, offset })
+    if (!isSigned(commit)) return
+    const run = this.#run
+    this.#run = []
     const { verify } = this.#of.runtime
-    if (!(await verify(certificate.publicKey, signedBytes(commit.id), commit.signature)))
-      return this.#tell('BadSignature', offset, commit.id)
+    const isWhole =
+      isRun(run.map((one) => one.commit)) &&
+      (await verify(certificate.publicKey, signedBytes(commit.id), commit.signature))
+    for (const one of run)
+      if (isWhole) this.#takeIn(one)
+      else this.#tell('BadSignature', one.offset, one.commit.id)
+  }
+
+  /** What nobody vouches for. */
+  #cutRun(): void {
+    for (const { commit, offset } of this.#run) this.#tell('BadSignature', offset, commit.id)
+    this.#run = []
+  }
+
+  #takeIn({ commit, offset }: Stored): void {
+    if (this.#commits.get(commit.id) !== undefined) return this.#tell('Repeated', offset, commit.id)
     const { erasures } = this.#log
     const isErased = (id: string, key: string): boolean => erasures.at(id, key) !== undefined
     for (const { key, erased } of commit.changes)
@@ -110,7 +144,7 @@ class RepositoryAudit {
     this.#commits.settle()
   }
 
-  async #takeEntry({ payload, offset }: Frame): Promise<void> {
+  async takeEntry({ payload, offset }: Frame): Promise<void> {
     const { root, runtime } = this.#of
     const entry = readEntry(payload, this.#hash)
     if (isRefusal(entry)) return this.#tell(entry.code, offset, entry.about)
@@ -131,6 +165,9 @@ class RepositoryAudit {
   }
 
   end(): Contents {
+    this.#cutRun()
+    for (const { from, to } of this.#packs.holes)
+      this.#tell('LogCorrupt', from, `bytes ${from} to ${to}: commits that cannot be read without what is lost`)
     for (const entry of this.#log.entries) this.#checkNamed(entry)
     const [dead, waiting] = this.#judge()
     return {
@@ -230,10 +267,14 @@ class RepositoryAudit {
 /** A path out of what the file holds, when its header is lost. */
 export const pathIn = (file: LogFile, runtime: Runtime): string | undefined => {
   const hash = (bytes: Uint8Array): Uint8Array => runtime.hash(bytes)
-  for (const { kind, payload } of file.frames) {
-    if (kind !== frameKinds.commit && kind !== frameKinds.entry) continue
-    const unit = kind === frameKinds.commit ? readCommit(payload, hash) : readEntry(payload, hash)
-    if (!isRefusal(unit)) return 'repository' in unit ? unit.repository : unit.log
+  const packs = new PackedLogReader(hash)
+  for (const frame of file.frames) {
+    const records = packs.records(frame)
+    const [record] = isRefusal(records) ? [] : records
+    const commit = record && readCommit(record, hash)
+    if (commit !== undefined && !isRefusal(commit)) return commit.repository
+    const entry = frame.kind === frameKinds.entry ? readEntry(frame.payload, hash) : undefined
+    if (entry !== undefined && !isRefusal(entry)) return entry.log
   }
   return undefined
 }

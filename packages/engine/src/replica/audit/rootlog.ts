@@ -1,9 +1,9 @@
 /** The root log from genesis on: whose network it is, which keys were in force when, and the certificates of the store's own session. */
 import { toHex } from '../../bytes/bytes.ts'
 import { isRefusal } from '../../bytes/refusal.ts'
+import { frameKinds } from '../../log/frame.ts'
 import { type Certificate, readCertificate } from '../../trust/certificate.ts'
 import { messageOf } from '../../trust/signed.ts'
-import { frameKinds } from '../pipeline.ts'
 import type { Runtime } from '../ports.ts'
 import { RootLog } from '../rootlog.ts'
 import type { LogFile } from './file.ts'
@@ -49,7 +49,8 @@ export const auditRoot = async (file: LogFile | undefined, runtime: Runtime, tel
       continue
     }
     if (kind !== frameKinds.entry) {
-      if (kind === frameKinds.commit) tell('WrongRepository', offset, 'a commit in the root log')
+      if (kind === frameKinds.commit || kind === frameKinds.pack)
+        tell('WrongRepository', offset, 'a commit in the root log')
       continue
     }
     const entry = await log.check(payload)

@@ -1,0 +1,172 @@
+/** What a repository holds, as reconciliation sees it: only what is durable. */
+import { fromHex } from '../bytes/bytes.ts'
+import { encode } from '../bytes/cbor.ts'
+import { fingerprint } from '../sync/fingerprint.ts'
+import type { Held } from '../sync/held.ts'
+import { type Entries, encodeMessage, prefixBytes } from '../sync/message.ts'
+import type { Runtime } from './ports.ts'
+import type { Repository } from './repository.ts'
+
+export class HeldCommits implements Held {
+  readonly #repository: Repository
+  readonly #runtime: Runtime
+  #fingerprint: Uint8Array | undefined
+  #fingerprinted = -1
+  readonly #digests = new Map<string, readonly [number, number]>()
+  /** Hashes of whole blocks of ids, each over the one before. */
+  readonly #blocks: Uint8Array[] = []
+
+  constructor(repository: Repository, runtime: Runtime) {
+    this.#repository = repository
+    this.#runtime = runtime
+  }
+
+  get #commits() {
+    return this.#repository.pipeline.commits
+  }
+
+  heads() {
+    return this.#commits.heads()
+  }
+
+  headsOf(chain: string) {
+    return this.#commits.headsOf(chain)
+  }
+
+  count(): number {
+    return this.#commits.size
+  }
+
+  digest(chain: string): readonly [number, number] {
+    let digest = this.#digests.get(chain)
+    if (digest === undefined) {
+      const view = new DataView(this.#runtime.hash(fromHex(chain)).slice(0, 8).buffer)
+      digest = [view.getUint32(0, true), view.getUint32(4, true)]
+      this.#digests.set(chain, digest)
+    }
+    return digest
+  }
+
+  /** Chains with commits that no checkpoint covers, or of which what is covered is not here. */
+  moved(): number {
+    const { log } = this.#repository.pipeline
+    const moved = new Set(log.covered.keys())
+    for (const { chain, id } of this.heads()) {
+      if (log.covered.get(chain)?.id === id) moved.delete(chain)
+      else moved.add(chain)
+    }
+    return moved.size
+  }
+
+  chainOf(id: string): string | undefined {
+    return this.#commits.get(id)?.chain
+  }
+
+  prefixHash(place: number): Uint8Array | undefined {
+    if (place > this.count()) return undefined
+    const hash = (before: Uint8Array, from: number, to: number): Uint8Array => {
+      const bytes = new Uint8Array(32 * (1 + to - from))
+      bytes.set(before)
+      for (let index = from; index < to; index++) {
+        const commit = this.#commits.at(index)
+        if (commit !== undefined) bytes.set(fromHex(commit.id), 32 * (1 + index - from))
+      }
+      return this.#runtime.hash(bytes)
+    }
+    const whole = Math.floor(place / blockIds)
+    for (let block = this.#blocks.length; block < whole; block++)
+      this.#blocks.push(hash(this.#blocks.at(-1) ?? noBlock, block * blockIds, (block + 1) * blockIds))
+    return hash(this.#blocks[whole - 1] ?? noBlock, whole * blockIds, place).slice(0, prefixBytes)
+  }
+
+  has(id: string): boolean {
+    return this.#commits.has(id)
+  }
+
+  previous(id: string): string | undefined {
+    return this.#commits.get(id)?.prev ?? undefined
+  }
+
+  vouchers(id: string): readonly string[] {
+    if (this.#commits.get(id)?.signature.length !== 0) return none
+    return this.#commits
+      .runFrom(id)
+      .slice(1)
+      .map((commit) => commit.id)
+  }
+
+  arrivalIndex(id: string): number {
+    return this.#commits.indexOf(id)
+  }
+
+  arrival(from: number, limit: number): readonly string[] {
+    const ids: string[] = []
+    for (let index = from; ids.length < limit; index++) {
+      const commit = this.#commits.at(index)
+      if (commit === undefined) break
+      ids.push(commit.id)
+    }
+    return ids
+  }
+
+  size(id: string): number {
+    const commit = this.#commits.get(id)
+    if (commit === undefined) return 0
+    return commit.bytes.length + 8 + (commit.seq === 0 ? certificateRoom : 0)
+  }
+
+  fingerprint(): Uint8Array {
+    const size = this.#commits.size
+    if (this.#fingerprint === undefined || this.#fingerprinted !== size) {
+      this.#fingerprint = fingerprint(this.heads(), (bytes) => this.#runtime.hash(bytes))
+      this.#fingerprinted = size
+    }
+    return this.#fingerprint
+  }
+
+  get #durable() {
+    const { log, durableEntries } = this.#repository.pipeline
+    return { entries: log.entries, durableEntries }
+  }
+
+  logPosition() {
+    const { entries, durableEntries } = this.#durable
+    const last = entries[durableEntries - 1]
+    return last === undefined ? undefined : { epoch: last.epoch, n: last.n, hash: last.id }
+  }
+
+  logHash(n: number): string | undefined {
+    const { entries, durableEntries } = this.#durable
+    const entry = n < durableEntries ? entries[n] : undefined
+    return entry?.id
+  }
+
+  #lastEntries: { readonly message: Entries; readonly encoded: Uint8Array } | undefined
+
+  /** Encoded, since what the log grew by goes to every channel. */
+  encoded(message: Entries): Uint8Array {
+    const last = this.#lastEntries
+    const isSame =
+      last?.message.from === message.from &&
+      last.message.entries.length === message.entries.length &&
+      last.message.entries.every((entry, index) => entry === message.entries[index])
+    if (isSame) return last.encoded
+    const encoded = encode(encodeMessage(message))
+    // Of a whole log no copy is kept.
+    if (message.entries.length === 1) this.#lastEntries = { message, encoded }
+    return encoded
+  }
+
+  entriesFrom(n: number): readonly Uint8Array[] {
+    const { entries, durableEntries } = this.#durable
+    return entries.slice(n, durableEntries).map((entry) => entry.bytes)
+  }
+}
+
+/** Ids hashed at once for the hash of a prefix. */
+const blockIds = 1_024
+const noBlock = new Uint8Array(32)
+const none: readonly string[] = []
+
+/** Bytes a certificate takes in a message, at most. */
+const certificateRoom = 1_024
