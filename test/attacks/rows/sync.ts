@@ -108,6 +108,7 @@ const spoilt: readonly (readonly [string, (filter: Filter, random: Stream) => Pa
   ['no positions', () => ({ hashes: 0 }), false],
   ['2^32 - 1 positions', () => ({ hashes: 2 ** 32 - 1 }), false],
   ['a few positions too many', (_, random) => ({ hashes: limits.filterHashes + 1 + random.int(100) }), false],
+  ['dense positions in sparse bits', (_, random) => ({ hashes: 8 + random.int(8) }), false],
   ['a short salt', ({ salt }) => ({ salt: salt.slice(1) }), false],
   ['another count', ({ count }, random) => ({ count: count + 9 + random.int(1_000) }), false],
   ['too many tips', () => ({ count: mostTips + 1, bits: new Uint8Array(Math.ceil((mostTips + 1) * 1.25)) }), false],

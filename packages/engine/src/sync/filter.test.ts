@@ -2,7 +2,7 @@ import { createHash } from 'node:crypto'
 import { expect, test } from 'vitest'
 import { encodeUtf8, fromHex, toHex } from '../bytes/bytes.ts'
 import { limits } from '../bytes/limits.ts'
-import { exactFilter, filterBytes, hits, makeFilter, mostTips, refuseFilter } from './filter.ts'
+import { densePositions, exactFilter, filterBytes, hits, makeFilter, mostTips, refuseFilter } from './filter.ts'
 import { fingerprint } from './fingerprint.ts'
 
 const hash = (bytes: Uint8Array) => new Uint8Array(createHash('sha256').update(bytes).digest())
@@ -40,6 +40,22 @@ test('[S4] ids mined against one salt hit others no more than any: every round d
     for (const id of mined) if (hits(filter, id, hash)) wrong++
   }
   expect(wrong / 5_000).toBeLessThan(2 * 0.0082)
+})
+
+test('[S6] twice as dense, hardly anything hits that is not in it', () => {
+  const inside = ids('in', 500)
+  const outside = ids('out', 20_000)
+  const sparse = makeFilter(inside, saltOf('dense'), hash)
+  const dense = makeFilter(inside, saltOf('dense'), hash, densePositions)
+  expect([sparse.bits.length, dense.bits.length]).toEqual([625, 1_250])
+  expect([refuseFilter(sparse), refuseFilter(dense)]).toEqual([undefined, undefined])
+  expect(inside.every((id) => hits(dense, id, hash))).toBe(true)
+  expect(outside.filter((id) => hits(dense, id, hash)).length).toBeLessThan(10)
+  expect(outside.filter((id) => hits(sparse, id, hash)).length).toBeGreaterThan(80)
+  // Neither passes for the other, and a dense one is no larger than any.
+  expect(refuseFilter({ ...sparse, hashes: densePositions })?.code).toBe('Malformed')
+  expect(refuseFilter({ ...dense, hashes: 7 })?.code).toBe('Malformed')
+  expect(makeFilter(ids('many', mostTips / 2 + 1), saltOf(''), hash, densePositions).hashes).toBe(7)
 })
 
 test('[S6] a filter without bits is hit by nothing, and stands for too many tips', () => {

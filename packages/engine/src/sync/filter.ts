@@ -4,7 +4,7 @@ import { type Refusal, refusal } from '../bytes/refusal.ts'
 import type { Hash } from '../commit/commit.ts'
 
 /**
- * A Bloom filter over the ids of tips: 10 bits a tip and 7 positions each, about 0.8 % false hits. Its builder draws a
+ * A Bloom filter over the ids of tips: 10 bits a tip and 7 positions each, about 0.8 % false hits, or twice as many of both, 0.007 %. Its builder draws a
  * new salt for every filter, so that nobody can mine ids that hit (Naor and Yogev, "Bloom filters in adversarial
  * environments"): what hits falsely in one round misses in the next. A filter of no bits is hit by nothing: it asks for
  * the exact list.
@@ -20,7 +20,9 @@ export interface Filter {
 
 export const saltBytes = 16
 const bitsPerTip = 10
-const positionsPerTip = 7
+/** Positions a tip; in a filter of more than the fewer ones a tip has twice the bits. */
+export const sparsePositions = 7
+export const densePositions = 14
 /** Small filters are no smaller, or a handful of tips would hit by chance too often. */
 const leastBytes = 8
 /** An honest filter of 7 positions in 10 bits is half full, and never fuller than this. */
@@ -29,26 +31,35 @@ const fullest = 0.7
 /** More tips than this are listed instead. */
 export const mostTips = Math.floor(limits.filterBits / bitsPerTip)
 
-/** Bytes of a filter over so many tips. */
-export const filterBytes = (count: number): number =>
-  count === 0 ? 0 : Math.max(leastBytes, Math.ceil((count * bitsPerTip) / 8))
+/** Bytes of a filter over so many tips with so many positions each. */
+export const filterBytes = (count: number, positions = sparsePositions): number =>
+  count === 0 ? 0 : Math.max(leastBytes, Math.ceil((count * bitsFor(positions)) / 8))
+
+const bitsFor = (positions: number): number => (positions > sparsePositions ? 2 * bitsPerTip : bitsPerTip)
 
 export const exactFilter = (salt: Uint8Array): Filter => ({
   salt,
   count: 0,
-  hashes: positionsPerTip,
+  hashes: sparsePositions,
   bits: new Uint8Array(0),
 })
 
-/** A filter over these ids; the exact one where they are too many. */
-export const makeFilter = (ids: readonly string[], salt: Uint8Array, hash: Hash): Filter => {
+/** A filter over these ids, with no more than `most` positions each; the exact one where they are too many. */
+export const makeFilter = (
+  ids: readonly string[],
+  salt: Uint8Array,
+  hash: Hash,
+  most: number = sparsePositions,
+): Filter => {
   if (ids.length > mostTips) return exactFilter(salt)
-  const bits = new Uint8Array(filterBytes(ids.length))
-  const filter = { salt, count: ids.length, hashes: positionsPerTip, bits }
+  const isDense = most >= densePositions && 2 * ids.length <= mostTips
+  const positions = isDense ? densePositions : sparsePositions
+  const bits = new Uint8Array(filterBytes(ids.length, positions))
+  const filter = { salt, count: ids.length, hashes: positions, bits }
   const keyed = keyedBy(salt)
   for (const id of ids) {
     const words = hashed(keyed, id, hash)
-    for (let i = 0; i < positionsPerTip; i++) {
+    for (let i = 0; i < positions; i++) {
       const position = positionOf(words, i, filter)
       // A position is less than the number of bits.
       bits[position >> 3]! |= 1 << (position & 7)
@@ -108,7 +119,7 @@ export const refuseFilter = (filter: Filter): Refusal | undefined => {
   if (filter.hashes < 1 || filter.hashes > limits.filterHashes)
     return refusal('Malformed', `${filter.hashes} positions a tip`)
   if (filter.count > mostTips) return refusal('TooLarge', `a filter over ${filter.count} tips`)
-  if (filter.bits.length !== filterBytes(filter.count)) {
+  if (filter.bits.length > limits.filterBits / 8 || filter.bits.length !== filterBytes(filter.count, filter.hashes)) {
     return refusal('Malformed', `a filter of ${filter.bits.length} bytes over ${filter.count} tips`)
   }
   let set = 0

@@ -13,9 +13,8 @@ const headsPerRound = 32 * limits.headsPerMessage
 const mostAnswers = 2
 /** Rounds that moved nothing, before the next ones have no filter. */
 export const idleRoundsWithFilter = 2
-/** Rounds before one has no filter whatever they moved, as luck may fail a filter again and again; where there are no more tips than that. */
-export const roundsWithFilter = 3
-export const mostNamed = 1_024
+/** Rounds before filters get twice the bits: whoever was unlucky twice is not to be so again. */
+export const sparseRounds = 2
 
 export const filterOfLeader = (turn: Turn, message: FilterMessage): void => {
   const { hash, random } = turn.around
@@ -29,7 +28,7 @@ export const filterOfLeader = (turn: Turn, message: FilterMessage): void => {
   const tips = [...turn.held.heads()]
   const exact = filter.bits.length === 0
   const salt = random(saltBytes)
-  const own = exact ? exactFilter(salt) : makeFilter(tips.map(idOf), salt, hash)
+  const own = exact ? exactFilter(salt) : makeFilter(tips.map(idOf), salt, hash, filter.hashes)
   turn.set({ ...noRound, phase: 'following', round, filter, busy: true, owed: undefined, deadline: undefined })
   turn.send({ kind: 'filter', round, filter: own })
   offer(turn, missing(tips, filter, hash), exact)

@@ -2,16 +2,15 @@ import { equalBytes } from '../bytes/bytes.ts'
 import { limits } from '../bytes/limits.ts'
 import type { Code } from '../bytes/refusal.ts'
 import { type Credit, fullCredit } from './credit.ts'
-import { exactFilter, makeFilter, saltBytes } from './filter.ts'
+import { densePositions, exactFilter, makeFilter, saltBytes, sparsePositions } from './filter.ts'
 import {
   filterOfFollower,
   filterOfLeader,
   headsCame,
   idleRoundsWithFilter,
   idOf,
-  mostNamed,
   pushCame,
-  roundsWithFilter,
+  sparseRounds,
   wantCame,
 } from './filtering.ts'
 import type { Held } from './held.ts'
@@ -294,9 +293,11 @@ const ask = (turn: Turn): void => {
   })
   if (sketches) return sendSums(turn, firstSums)
   const salt = random(saltBytes)
-  const tips = Array.from(turn.held.heads(), idOf)
-  const exact = idle >= idleRoundsWithFilter || (rounds === roundsWithFilter && tips.length <= mostNamed)
-  const filter = exact ? exactFilter(salt) : makeFilter(tips, salt, hash)
+  const positions = rounds < sparseRounds ? sparsePositions : densePositions
+  const filter =
+    idle >= idleRoundsWithFilter
+      ? exactFilter(salt)
+      : makeFilter(Array.from(turn.held.heads(), idOf), salt, hash, positions)
   turn.set({ rung: 'filter' })
   turn.send({ kind: 'filter', round, filter })
 }
