@@ -99,7 +99,13 @@ test('[S8] whoever came late, or was sent something else, shares again after a w
     await lab.until(() => isEven(members))
   }
   for (let at = 0; at < 40; at++) await write(`early ${at}, and long enough that nobody is sent all of it again`)
-  members.push(await join(lab, 'late'))
+  const late = await join(lab, 'late')
+  members.push(late)
+  // This one is not sent their own: their packs are others from here on.
+  late.repository.create(Card, { title: 'of whoever came late' })
+  await lab.until(() => isEven(members))
+  await write('to whoever came late')
+  expect(late.packs.at(-1)).not.toBe(members[1]?.packs.at(-1))
   for (let at = 0; at < 3 * fewestChannels; at++) await write(`late ${at}`)
   const last = members.slice(1).map(({ packs }) => packs.at(-1))
   expect(new Set(last).size).toBe(1)
@@ -114,22 +120,28 @@ test('[S8] what is not stored nobody is sent, and what is stored afterwards ever
   await lab.until(() => isEven(members))
   const before = members.map(({ packs }) => packs.length)
   authority.faults.sync = diskFull
-  one?.repository.create(Card, { title: 'lost at first' })
+  one?.repository.create(Card, { title: 'not stored' })
   await lab.run(100)
   expect(members.map(({ packs }) => packs.length)).toEqual(before)
+  one?.line.disconnect()
   authority.faults.sync = undefined
   other?.repository.create(Card, { title: 'after' })
-  await lab.until(() => isEven(members) && members.every((member) => titlesAt(member).length === 3))
+  const [, ...there] = members
+  await lab.until(() => isEven(there) && there.every((member) => titlesAt(member).includes('after')))
+  for (const member of there) expect(titlesAt(member)).toEqual(['after', 'before'])
+  one?.line.connect()
+  await lab.until(() => isEven(members))
+  for (const member of members) expect(titlesAt(member)).toEqual(['after', 'before', 'not stored'])
 })
 
-for (const seed of ['one', 'two', 'three', 'four'])
+for (const seed of ['one', 'two', 'three'])
   test(`[S8] many who write, leave and come back end equal (seed ${seed})`, async () => {
     const lab = new Lab(`broadcast ${seed}`)
     await lab.authority()
     const members = await gather(lab, fewestChannels + 2)
     const random = lab.world.stream('what they do')
     const away = new Set<Member>()
-    for (let turn = 0; turn < 150; turn++) {
+    for (let turn = 0; turn < 300; turn++) {
       const member = members[random.int(members.length)]
       if (member === undefined) continue
       const what = random.int(10)

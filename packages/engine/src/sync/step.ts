@@ -366,7 +366,9 @@ const fingerprintOfFollower = (turn: Turn, message: FingerprintMessage): void =>
   }
   const changed = !equalBytes(session.mine, session.before) || !equalBytes(theirs, session.theirs)
   const closesRound = session.comparisons === 1 && session.rounds > 0
-  const idle = changed ? 0 : closesRound && !session.troubled ? session.idle + 1 : session.idle
+  // What hid from filters once may hide again: exact lists go on to the end.
+  const least = session.idle < idleRoundsWithFilter ? 0 : idleRoundsWithFilter
+  const idle = changed ? least : closesRound && !session.troubled ? session.idle + 1 : session.idle
   turn.set({ idle, before: session.mine, theirs })
   if (idle >= limits.idleRounds) {
     turn.send({ kind: 'rest', round: session.round })
