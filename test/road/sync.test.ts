@@ -84,3 +84,28 @@ test('[S12] a cursor survives restarts of both sides, and is all that is asked',
   for (const kind of [kinds.filter, kinds.sums, kinds.moved]) expect(wire.kinds()).not.toContain(kind)
   expect(wire.kinds()).toContain(kinds.packed)
 })
+
+test('[S3] what is much travels deflated, and is the same', async () => {
+  const lab = new Lab('deflated')
+  const authority = await lab.authority()
+  const pair = lab.line()
+  const wire = listening()
+  const ada = await lab.start('ada', { transports: [changed(pair.a, wire)], captureRate: 1_000 })
+  pair.connect()
+  outcomeOf(ada.database.login({ method: 'anonymous', credentials: 'Ada' }))
+  const own = ada.database.repository(board)
+  await lab.until(() => own.pipeline.isOpen && ada.database.status.connection === 'online')
+  pair.disconnect()
+  for (let index = 0; index < 1_200; index++)
+    own.transact(() => void own.create(Card, { title: `The same words in every title, ${index}` }))
+  await lab.run(2_000)
+  pair.connect()
+  await lab.until(() => own.unacknowledged === 0)
+  const packs = wire.sent.flatMap(([kind, , , , pack]) =>
+    kind === kinds.packed && pack instanceof Uint8Array && pack.length > 1_000 ? [pack] : [],
+  )
+  expect(packs.length).toBeGreaterThan(0)
+  expect(packs.every(([first = 0]) => first >= 128)).toBe(true)
+  expect(titles(authority)).toEqual(titles(ada))
+  expect(titles(authority)).toHaveLength(1_200)
+})

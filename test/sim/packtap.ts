@@ -1,6 +1,7 @@
 /** Reads the packs that pass between nodes, as whoever stands on the way can: names and tables follow from what passed before. */
 import { isRefusal, limits } from '@weft-db/engine'
 import { decode, type Plain } from '../../packages/engine/src/bytes/cbor.ts'
+import { inflatePack } from '../../packages/engine/src/commit/deflated.ts'
 import { PackReader } from '../../packages/engine/src/commit/packreader.ts'
 import { itemsPerMessage } from '../../packages/engine/src/sync/message.ts'
 import { sha256 } from './shelf.ts'
@@ -42,7 +43,8 @@ export class PackTap {
       reader = new PackReader({ network: this.#network, repository }, sha256, most)
       direction.readers.set(Number(tag), reader)
     }
-    const records = reader.unpack(body[4])
+    const pack = inflatePack(body[4])
+    const records = isRefusal(pack) ? pack : reader.unpack(pack)
     if (isRefusal(records)) throw new Error(`a pack is ${records.code}: ${records.about}`)
     return records.map(({ bytes }) => bytes)
   }

@@ -280,6 +280,25 @@ const readPosition = (plain: Plain | undefined): Position | undefined => {
   return { epoch, n, hash: toHex(hash) }
 }
 
+const isSame = (a: Position | null, b: Position | null): boolean =>
+  a === b || (a !== null && b !== null && a.n === b.n && a.epoch === b.epoch && a.hash === b.hash)
+
+let lastPolicy: Policy | undefined
+let lastSchema: SchemaName | undefined
+
+/** Commits that cite the same share one object: there are many of them, and few policies. */
+const sharedPolicy = (root: Position, authority: Position | null): Policy => {
+  if (lastPolicy === undefined || !isSame(lastPolicy.root, root) || !isSame(lastPolicy.authority, authority))
+    lastPolicy = { root, authority }
+  return lastPolicy
+}
+
+const sharedSchema = (name: string, version: number, hash: string): SchemaName => {
+  if (lastSchema?.hash !== hash || lastSchema.version !== version || lastSchema.name !== name)
+    lastSchema = { name, version, hash }
+  return lastSchema
+}
+
 const readHeader = (bytes: Uint8Array): { header: Header; hashes: readonly Uint8Array[] } | Refusal => {
   const decoded = decode(bytes)
   if (isRefusal(decoded)) return decoded
@@ -308,7 +327,7 @@ const readHeader = (bytes: Uint8Array): { header: Header; hashes: readonly Uint8
       seq,
       prev: prev instanceof Uint8Array ? toHex(prev) : null,
       clock,
-      policy: { root, authority },
+      policy: sharedPolicy(root, authority),
       atomic: flags === atomicFlag,
       extended: ext.size > 0,
     },
@@ -346,7 +365,7 @@ const readChange = (identity: Uint8Array, ops: Uint8Array, content: Uint8Array |
   return {
     key,
     parents: (parents as readonly Uint8Array[]).map(toHex),
-    schema: { name, version, hash: toHex(definition) },
+    schema: sharedSchema(name, version, toHex(definition)),
     operations,
     erased: content === undefined,
   }

@@ -15,6 +15,14 @@ export type Run = readonly Commit[]
 
 export const isSigned = ({ signature }: Pick<Commit, 'signature'>): boolean => signature.length > 0
 
+/** The same of a record, as `readCommit` accepts it. */
+export const isSignedRecord = (record: Uint8Array): boolean => {
+  const cursor = new Cursor(record)
+  cursor.expect(0x83)
+  cursor.skip(cursor.head(2))
+  return cursor.head(2) > 0
+}
+
 /** Whether `later` is the commit after `earlier` in its chain. */
 export const follows = (later: Commit, earlier: Commit): boolean =>
   later.prev === earlier.id && later.chain === earlier.chain && later.seq === earlier.seq + 1

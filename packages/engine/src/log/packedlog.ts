@@ -8,16 +8,17 @@
  * `first` is the first byte of the pack (`commit/pack.ts`), 128 more where the rest is deflated, and `size` says what it inflates to.
  * Network and path stand where the tables begin empty. Numbers are varints.
  */
-import { decodeUtf8, encodeUtf8, fromHex, toHex } from '../bytes/bytes.ts'
+import { concatBytes, decodeUtf8, encodeUtf8, fromHex, toHex } from '../bytes/bytes.ts'
 import { Cursor } from '../bytes/cursor.ts'
-import { deflate, inflate } from '../bytes/deflate.ts'
 import { limits } from '../bytes/limits.ts'
 import { isRefusal, type Refusal, refusal } from '../bytes/refusal.ts'
 import { Sink } from '../bytes/sink.ts'
 import type { Hash } from '../commit/commit.ts'
+import { deflatePack, inflatePack } from '../commit/deflated.ts'
 import type { PackContext, Packed, Unpacked } from '../commit/pack.ts'
 import { PackReader } from '../commit/packreader.ts'
 import { PackWriter } from '../commit/packwriter.ts'
+import { isSignedRecord } from '../commit/run.ts'
 import { type Frame, type Framed, frameKinds, type Hole } from './frame.ts'
 
 /**
@@ -27,12 +28,8 @@ import { type Frame, type Framed, frameKinds, type Hole } from './frame.ts'
 const segmentBytes = 32_768
 /** Less than this is not deflated: making ready costs more than what is saved is worth. */
 const deflatedFrom = 512
-/** Deflating has to save an eighth. */
-const worth = 7 / 8
 
 const fresh = 1
-const deflated = 128
-const signatureBytes = 64
 
 export class PackedLogWriter {
   readonly #context: PackContext
@@ -81,23 +78,16 @@ export class PackedLogWriter {
   }
 
   #payload(pack: Uint8Array, signed: number): Uint8Array {
-    const first = pack[0] ?? 0
-    const isFresh = (first & fresh) !== 0
-    // Signatures are noise.
-    const mayPay = pack.length >= deflatedFrom && signatureBytes * signed < pack.length / 2
-    const rest = pack.subarray(1)
-    const short = mayPay ? deflate(rest, Math.floor(rest.length * worth)) : undefined
-    if (!isFresh && short === undefined) return pack
-    const sink = new Sink(64 + (short ?? rest).length)
-    sink.byte(first | (short === undefined ? 0 : deflated))
-    if (isFresh) {
-      const path = encodeUtf8(this.#context.repository)
-      sink.put(fromHex(this.#context.network))
-      sink.varint(path.length)
-      sink.put(path)
-    }
-    if (short !== undefined) sink.varint(rest.length)
-    sink.put(short ?? rest)
+    const short = deflatePack(pack, deflatedFrom, signed)
+    const first = short[0] ?? 0
+    if ((first & fresh) === 0) return short
+    const path = encodeUtf8(this.#context.repository)
+    const sink = new Sink(64 + path.length + short.length)
+    sink.byte(first)
+    sink.put(fromHex(this.#context.network))
+    sink.varint(path.length)
+    sink.put(path)
+    sink.put(short, 1, short.length)
     return sink.take()
   }
 }
@@ -109,16 +99,9 @@ const runFrom = (records: readonly Packed[], from: number): [to: number, bytes: 
     const record = records[at]?.bytes
     if (record === undefined) break
     bytes += record.length
-    if (isSigned(record)) return [at + 1, bytes]
+    if (isSignedRecord(record)) return [at + 1, bytes]
   }
   return [records.length, bytes]
-}
-
-const isSigned = (record: Uint8Array): boolean => {
-  const cursor = new Cursor(record)
-  cursor.expect(0x83)
-  cursor.skip(cursor.head(2))
-  return cursor.head(2) > 0
 }
 
 /** Reads the commits out of the frames of one log, in their order. It may begin anywhere, and never throws. */
@@ -175,17 +158,10 @@ export class PackedLogReader {
       this.#packs = new PackReader(context, this.#hash, most)
     }
     if (this.#packs === undefined) return refusal('LogCorrupt', `bytes ${offset} to ${end}`)
-    if (cursor.at === 1 && (first & deflated) === 0) return this.#packs.unpack(payload)
-    const isDeflated = (first & deflated) !== 0
-    const size = isDeflated ? cursor.varint() : payload.length - cursor.at
-    if (size > limits.frameBytes) return refusal('TooLarge', 'what a frame of commits inflates to')
-    const rest = payload.subarray(cursor.at)
-    const whole = isDeflated ? inflate(rest, size) : rest
-    if (cursor.bad || whole === undefined) return refusal('Malformed', 'a frame of commits that does not inflate')
-    const pack = new Uint8Array(1 + whole.length)
-    pack[0] = first & ~deflated
-    pack.set(whole, 1)
-    return this.#packs.unpack(pack)
+    const pack = inflatePack(
+      (first & fresh) === 0 ? payload : concatBytes(payload.subarray(0, 1), payload.subarray(cursor.at)),
+    )
+    return isRefusal(pack) ? pack : this.#packs.unpack(pack)
   }
 }
 

@@ -8,10 +8,11 @@ import { limits } from '../bytes/limits.ts'
 import type { Plain } from '../bytes/plain.ts'
 import { isRefusal, type Refusal, refusal } from '../bytes/refusal.ts'
 import type { Commit } from '../commit/commit.ts'
+import { deflatePack, inflatePack } from '../commit/deflated.ts'
 import type { PackContext } from '../commit/pack.ts'
 import { PackReader } from '../commit/packreader.ts'
 import { PackWriter } from '../commit/packwriter.ts'
-import { gatherRuns, withoutNeedless } from '../commit/run.ts'
+import { gatherRuns, isSignedRecord, withoutNeedless } from '../commit/run.ts'
 import type { Credit } from '../sync/credit.ts'
 import { decodeMessage, type Entries, encodeMessage, itemsPerMessage } from '../sync/message.ts'
 import { isRecent } from '../sync/recent.ts'
@@ -129,11 +130,12 @@ export class Reconciler {
     if (isRefusal(message)) return this.#link.offence(message)
     if (message.kind !== 'packed') return this.#take({ kind: 'message', message })
     if (!this.#packs.receives) this.#reader = this.#newReader()
-    const records = this.#reader.unpack(message.pack)
+    const pack = inflatePack(message.pack)
+    const records = isRefusal(pack) ? pack : this.#reader.unpack(pack)
     // Nothing that comes after it could be read.
     if (isRefusal(records)) return this.#link.hangUp(records)
     for (const { bytes, hashed } of records) if (hashed !== undefined) this.#hashed.set(bytes, hashed)
-    const { pack: _, ...push } = message
+    const { pack: _pack, ...push } = message
     this.#take({ kind: 'message', message: { ...push, kind: 'push', commits: records.map(({ bytes }) => bytes) } })
   }
 
@@ -376,7 +378,8 @@ export class Reconciler {
       if (this.#session.speaks && commits.length > 0) {
         if (!this.#packs.sends || this.#place !== undefined) this.#writer.reset()
         this.#place = undefined
-        const pack = this.#writer.pack(records)
+        const signed = records.reduce((count, { bytes }) => count + (isSignedRecord(bytes) ? 1 : 0), 0)
+        const pack = deflatePack(this.#writer.pack(records), deflatedFrom, signed)
         this.#link.send(encodeMessage({ kind: 'packed', round, ...rest, pack, certificates }))
       } else {
         this.#link.send(
@@ -408,6 +411,8 @@ export class Reconciler {
 
 /** Repositories of a channel whose packs build on those before them, since that takes memory; packs of others stand alone. */
 const tabledTags = 64
+/** Packs of fewer bytes travel as they are: a push of what somebody just typed is not kept waiting. */
+const deflatedFrom = 8_192
 /** What fits a frame beside its own fields. */
 const pushBytes = limits.frameBytes - 65_536
 
