@@ -85,7 +85,7 @@ test('[S12] a cursor survives restarts of both sides, and is all that is asked',
   expect(wire.kinds()).toContain(kinds.packed)
 })
 
-test('[S3] what is much travels deflated, and is the same', async () => {
+test('what is much travels deflated, and is the same', async () => {
   const lab = new Lab('deflated')
   const authority = await lab.authority()
   const pair = lab.line()
