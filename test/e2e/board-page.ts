@@ -45,13 +45,19 @@ export const untilShown = async (pages: readonly Page[], board: Shown): Promise<
 export const openBoard = async (page: Page, url: string, board: string): Promise<void> => {
   await page.goto(`${url}/#/${board}`)
   const title = board.replaceAll('-', ' ')
-  await page.waitForFunction(
+  const seen = page.waitForFunction(
     (start) =>
       document.title.toLowerCase().startsWith(start) &&
       document.querySelector('[data-testid=board]:is([data-stage=empty], [data-stage=filled])') !== null,
     `${title} `,
     patience,
   )
+  try {
+    await seen
+  } catch (cause) {
+    const shows = await page.evaluate(() => `${document.title}: ${document.body.innerText.slice(0, 500)}`)
+    throw new Error(`${board} did not open; the page shows ${shows}`, { cause })
+  }
 }
 
 /** Joins with a name on a board of its own. */

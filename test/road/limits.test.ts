@@ -16,6 +16,7 @@ import {
   type Transport,
 } from '@weft-db/engine'
 import { expect, test } from 'vitest'
+import { encodeUtf8, toHex } from '../../packages/engine/src/bytes/bytes.ts'
 import { encode, type Plain } from '../../packages/engine/src/bytes/cbor.ts'
 import { guard } from '../../packages/engine/src/bytes/guard.ts'
 import { HeldCommits } from '../../packages/engine/src/replica/heldcommits.ts'
@@ -147,8 +148,11 @@ const syncTo = (eve: Awaited<ReturnType<typeof bare>>, message: Plain): void =>
   void eve.send({ kind: 'sync', tag: 0, message })
 
 /** A card of so many bytes, in a commit of its own. */
+/** Text that deflates to no less than half. */
 const large = (repository: Repository, bytes: number): void => {
-  repository.create(Card, { notes: 'x'.repeat(bytes) })
+  let notes = ''
+  while (notes.length < bytes) notes += toHex(hash(encodeUtf8(`${repository.pipeline.commits.size} ${notes.length}`)))
+  repository.create(Card, { notes: notes.slice(0, bytes) })
   repository.flush()
 }
 
@@ -216,7 +220,7 @@ test('channelHighWater: a peer that does not read has so many bytes waiting, and
   }
   const [bob, ada] = [await boardOf('bob', line), await boardOf('ada', other)]
   line.hold()
-  const count = 2 * Math.ceil(limits.channelHighWater / 200_000)
+  const count = 4 * Math.ceil(limits.channelHighWater / 200_000)
   for (let at = 0; at < count; at++) large(ada, 200_000)
   await lab.until(() => ada.unacknowledged === 0)
   expect(served?.buffered).toBeGreaterThanOrEqual(limits.channelHighWater)

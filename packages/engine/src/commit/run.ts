@@ -16,7 +16,7 @@ export type Run = readonly Commit[]
 export const isSigned = ({ signature }: Pick<Commit, 'signature'>): boolean => signature.length > 0
 
 /** The same of a record, as `readCommit` accepts it. */
-export const isSignedRecord = (record: Uint8Array): boolean => {
+export const bearsSignature = (record: Uint8Array): boolean => {
   const cursor = new Cursor(record)
   cursor.expect(0x83)
   cursor.skip(cursor.head(2))

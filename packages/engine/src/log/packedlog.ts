@@ -18,7 +18,7 @@ import { deflatePack, inflatePack } from '../commit/deflated.ts'
 import type { PackContext, Packed, Unpacked } from '../commit/pack.ts'
 import { PackReader } from '../commit/packreader.ts'
 import { PackWriter } from '../commit/packwriter.ts'
-import { isSignedRecord } from '../commit/run.ts'
+import { bearsSignature } from '../commit/run.ts'
 import { type Frame, type Framed, frameKinds, type Hole } from './frame.ts'
 
 /**
@@ -99,7 +99,7 @@ const runFrom = (records: readonly Packed[], from: number): [to: number, bytes: 
     const record = records[at]?.bytes
     if (record === undefined) break
     bytes += record.length
-    if (isSignedRecord(record)) return [at + 1, bytes]
+    if (bearsSignature(record)) return [at + 1, bytes]
   }
   return [records.length, bytes]
 }

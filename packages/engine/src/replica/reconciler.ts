@@ -12,7 +12,7 @@ import { deflatePack, inflatePack } from '../commit/deflated.ts'
 import type { PackContext } from '../commit/pack.ts'
 import { PackReader } from '../commit/packreader.ts'
 import { PackWriter } from '../commit/packwriter.ts'
-import { gatherRuns, isSignedRecord, withoutNeedless } from '../commit/run.ts'
+import { bearsSignature, gatherRuns, withoutNeedless } from '../commit/run.ts'
 import type { Credit } from '../sync/credit.ts'
 import { decodeMessage, type Entries, encodeMessage, itemsPerMessage } from '../sync/message.ts'
 import { isRecent } from '../sync/recent.ts'
@@ -378,7 +378,7 @@ export class Reconciler {
       if (this.#session.speaks && commits.length > 0) {
         if (!this.#packs.sends || this.#place !== undefined) this.#writer.reset()
         this.#place = undefined
-        const signed = records.reduce((count, { bytes }) => count + (isSignedRecord(bytes) ? 1 : 0), 0)
+        const signed = records.reduce((count, { bytes }) => count + (bearsSignature(bytes) ? 1 : 0), 0)
         const pack = deflatePack(this.#writer.pack(records), deflatedFrom, signed)
         this.#link.send(encodeMessage({ kind: 'packed', round, ...rest, pack, certificates }))
       } else {
