@@ -55,7 +55,7 @@ export const openBoard = async (page: Page, url: string, board: string): Promise
   try {
     await seen
   } catch (cause) {
-    const shows = await page.evaluate(() => `${document.title}: ${document.body.innerText.slice(0, 500)}`)
+    const shows = await page.evaluate(() => `${document.title}: ${document.body.textContent.slice(0, 500)}`)
     throw new Error(`${board} did not open; the page shows ${shows}`, { cause })
   }
 }
