@@ -5,6 +5,7 @@ import { encode } from '../../packages/engine/src/bytes/cbor.ts'
 import { isRefusal } from '../../packages/engine/src/bytes/refusal.ts'
 import { type Commit, readCommit, sealCommit, signedBytes } from '../../packages/engine/src/commit/commit.ts'
 import { PackWriter } from '../../packages/engine/src/commit/packwriter.ts'
+import { withoutNeedless } from '../../packages/engine/src/commit/run.ts'
 import { encodeMessage } from '../../packages/engine/src/sync/message.ts'
 import type { Area } from './area.ts'
 import type { Figure, Role } from './figure.ts'
@@ -163,7 +164,8 @@ export const crypto: Area = async ({ quick }) => {
   const warm = new PackWriter(first)
   warm.pack(commits.slice(0, -1))
   const alone = pushed(warm.pack(commits.slice(-1)))
-  const together = pushed(new PackWriter(first).pack(commits))
+  // All are of one chain, and what they build on too.
+  const together = pushed(new PackWriter(first).pack(withoutNeedless(commits, () => first.chain)))
   return [
     ...signing,
     ...verifying,
