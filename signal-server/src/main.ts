@@ -1,7 +1,8 @@
 /**
  * The ready-made authority of the demo, with its page, on one port. PORT is the port (8080 when unset, 0 for any free one), HOST where it
  * listens (this machine alone when unset), WEFT_DATA the folder of the logs (.weft when unset), WEFT_KEY the key's file (beside that
- * folder when unset). SIGINT, SIGTERM and SIGHUP end it once all that is under way is stored; a second one ends it at once.
+ * folder when unset). WEFT_STUN and WEFT_TURN are addresses of STUN and TURN servers for channels between browsers, apart by blanks, and
+ * WEFT_TURN_SECRET is what the TURN servers share with this one. SIGINT, SIGTERM and SIGHUP end it once all that is under way is stored; a second one ends it at once.
  */
 import { fileURLToPath } from 'node:url'
 import { rules, schemas } from '@weft-db/demo/shared'
@@ -10,6 +11,7 @@ import { type Server, serve } from '@weft-db/server'
 /** How long closing may take, ms. */
 const patience = 5_000
 const { PORT = '8080', HOST = '127.0.0.1', WEFT_DATA = '.weft', WEFT_KEY } = process.env
+const { WEFT_STUN = '', WEFT_TURN = '', WEFT_TURN_SECRET = '' } = process.env
 
 let server: Server | undefined
 let stopping = false
@@ -40,6 +42,8 @@ const fail = (line: string): never => {
   process.exit(1)
 }
 
+const addresses = (text: string): string[] => text.split(/\s+/).filter((address) => address !== '')
+
 const messageOf = (error: unknown): string => (error instanceof Error ? error.message : String(error))
 
 const port = Number(PORT)
@@ -53,6 +57,10 @@ try {
     ...(WEFT_KEY !== undefined && { keyFile: WEFT_KEY }),
     port,
     host: HOST,
+    ice: {
+      stun: addresses(WEFT_STUN),
+      ...(WEFT_TURN !== '' && { turn: { urls: addresses(WEFT_TURN), secret: WEFT_TURN_SECRET } }),
+    },
     // The same from src and from dist.
     static: fileURLToPath(new URL('../../demo/dist', import.meta.url)),
     log: (line) => console.error(line),

@@ -47,6 +47,10 @@ test("the README's ten lines run as they stand", { timeout: 30_000 }, async () =
   expect(await printed('README.md', 'ten lines')).toEqual({ code: 0, output: "[ 'Ship' ]\n" })
 })
 
+test('the others see where one is, as docs/mesh.md has it', { timeout: 30_000 }, async () => {
+  expect(await printed('docs/mesh.md', 'presence')).toEqual({ code: 0, output: 'Ada at 3\n' })
+})
+
 test('the guide gives roles, refuses a viewer with the reason, and reads the history', {
   timeout: 30_000,
 }, async () => {

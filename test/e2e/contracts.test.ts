@@ -11,11 +11,11 @@ import type { BrowserContext, Page } from 'playwright-core'
 import { afterAll, describe, expect, test } from 'vitest'
 import { Host } from './host.ts'
 import type {} from './page/contracts.ts'
-import { openPlain, openProfile } from './stage.ts'
+import { openPlain, openProfile, plainAddresses } from './stage.ts'
 
 const host = await Host.start()
 const directory = await mkdtemp(join(tmpdir(), 'weft-contracts-'))
-let profile = await openProfile(join(directory, 'watched'))
+let profile = await openProfile(join(directory, 'watched'), [plainAddresses])
 const plain = await openPlain(join(directory, 'plain'), `${host.url}/#serve`)
 afterAll(async () => {
   await Promise.all([profile.close(), plain.close()])
@@ -77,7 +77,7 @@ describe('the runner in the page', () => {
     })
   })
 
-  test('has all suites: files twice, the runtime with Node as the other side, signatures, keys twice, the transport', () => {
+  test('has all suites: files twice, the runtime with Node as the other side, signatures, keys twice, both transports', () => {
     const suites = new Map<string, number>()
     for (const name of names) {
       const suite = name.slice(0, name.indexOf(' > '))
@@ -92,6 +92,7 @@ describe('the runner in the page', () => {
       'keys: memory',
       'keys: indexeddb of a browser',
       'socket.io from a page: transport contract',
+      'webrtc in a page: transport contract',
       'planted',
     ])
     expect(suites.get('files: indexeddb')).toBe(suites.get('files: memory'))

@@ -5,6 +5,7 @@ import { type AddressInfo, connect, createServer as createTcpServer, type Socket
 import { type Channel, type Transport, WeftError } from '@weft-db/engine'
 import { socketIoAcceptor } from '@weft-db/socketio/server'
 import { build, type Plugin } from 'esbuild'
+import { Detour } from '../contracts/detour.ts'
 import { type Answer, Cutter, frame, orders, tidings } from './wire.ts'
 
 const entry = new URL('page/contracts.ts', import.meta.url).pathname
@@ -69,11 +70,13 @@ export class Host {
   readonly url: string
   readonly #server: Server
   readonly #pairs: Acceptor[]
+  readonly #detours: Detour[]
   readonly #work: Work
 
-  private constructor(server: Server, pairs: Acceptor[], work: Work) {
+  private constructor(server: Server, pairs: Acceptor[], detours: Detour[], work: Work) {
     this.#server = server
     this.#pairs = pairs
+    this.#detours = detours
     this.#work = work
     // 'localhost' is a secure context whatever the scheme, and an origin other than the acceptors' 127.0.0.1.
     this.url = `http://localhost:${portOf(server)}`
@@ -82,14 +85,15 @@ export class Host {
   static async start(): Promise<Host> {
     const script = await bundle()
     const pairs: Acceptor[] = []
+    const detours: Detour[] = []
     const work = new Work()
     const server = createServer((request, response) => {
-      answer(request, response, script, pairs, work).catch((problem: unknown) => {
+      answer(request, response, script, pairs, detours, work).catch((problem: unknown) => {
         response.writeHead(500).end(String(problem))
       })
     })
     await listening(server, 0, 'localhost')
-    return new Host(server, pairs, work)
+    return new Host(server, pairs, detours, work)
   }
 
   /** Has the page at `#serve` run a case; resolves with its failure. */
@@ -99,6 +103,7 @@ export class Host {
 
   async end(): Promise<void> {
     for (const pair of this.#pairs) await pair.end()
+    for (const way of this.#detours) await way.end()
     this.#server.closeAllConnections()
     await closed(this.#server)
   }
@@ -109,6 +114,7 @@ const answer = async (
   response: ServerResponse,
   script: string,
   pairs: Acceptor[],
+  detours: Detour[],
   work: Work,
 ): Promise<void> => {
   const { pathname, searchParams } = new URL(request.url ?? '/', 'http://localhost')
@@ -124,6 +130,17 @@ const answer = async (
   } else if (first === 'told') {
     work.told(JSON.parse((await bodyOf(request)).toString()))
     response.end()
+  } else if (first === 'detour' && number === '') {
+    response.end(String(detours.push(new Detour()) - 1))
+  } else if (first === 'detour') {
+    const way = detours[Number(number)]
+    if (what === 'carry') response.end(await way?.carry(await bodyOf(request)))
+    else {
+      if (what === 'hold') way?.hold()
+      else if (what === 'release') way?.release()
+      else await way?.end()
+      response.end()
+    }
   } else if (first === 'pair' && number === '') {
     const made = await Acceptor.open(`http://${request.headers.host}`)
     response.end(JSON.stringify({ pair: pairs.push(made) - 1, port: made.port }))

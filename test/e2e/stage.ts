@@ -75,8 +75,11 @@ export const openBrowser = async (): Promise<Browser> =>
   chromium.launch({ executablePath: await executable, args: flags })
 
 /** A profile on disk, as a person has it: several pages share its storage. */
-export const openProfile = async (directory: string): Promise<BrowserContext> =>
-  chromium.launchPersistentContext(directory, { executablePath: await executable, args: flags })
+export const openProfile = async (directory: string, more: readonly string[] = []): Promise<BrowserContext> =>
+  chromium.launchPersistentContext(directory, { executablePath: await executable, args: [...flags, ...more] })
+
+/** WebRTC names this machine's addresses, so that a test can stand between its ends. */
+export const plainAddresses = '--disable-features=WebRtcHideLocalIpsWithMdns'
 
 /** Errors of a page that a test demands to be none. */
 export const watchErrors = (page: Page): string[] => {

@@ -256,6 +256,8 @@ test('unsentMessages: one more than may wait for a peer that does not read close
       refused: () => undefined,
       level: () => undefined,
       known: () => undefined,
+      gossips: { announced: () => undefined, received: () => undefined, heard: () => undefined, left: () => undefined },
+      isAuthority: () => false,
     },
   })
   reconciler.open({ log: undefined, moved: 0, known: undefined, session: undefined })

@@ -7,8 +7,9 @@ import type { Runtime, Schema } from '@weft-db/engine'
 import { memoryFiles } from '@weft-db/storage/memory'
 import { Certificates } from '../../packages/engine/src/replica/certificates.ts'
 import { Clock } from '../../packages/engine/src/replica/clock.ts'
+import type { Host } from '../../packages/engine/src/replica/host.ts'
 import { Judging } from '../../packages/engine/src/replica/judging.ts'
-import { type Host, Repository } from '../../packages/engine/src/replica/repository.ts'
+import { Repository } from '../../packages/engine/src/replica/repository.ts'
 import { RootLog } from '../../packages/engine/src/replica/rootlog.ts'
 import { versionsOf } from '../../packages/engine/src/trust/rules.ts'
 import { valueIn } from './agreement.ts'
@@ -92,6 +93,9 @@ class Reader {
       refused: (_repository, _origin, id, why) => void this.#refused.push(`${why.code} ${why.about} (${id})`),
       misplaced: () => undefined,
       person: undefined,
+      room: () => {
+        throw new Error('nobody is here')
+      },
       ask: async () => undefined,
     }
     this.repository = new Repository(boardPath, host)

@@ -3,6 +3,7 @@
  * npm run sim -- --seed 0x1f [--world name] [--until step] [--log]
  * npm run sim -- --sync [--seeds 1000] [--from 0] [--json] [--first]
  * npm run sim -- --sync --seed 0x1f
+ * npm run sim -- --mesh [--replicas 1000] [--seeds 1] [--from 0] [--seed 0x1f] [--json] [--log]
  *
  * Plays numbered seeds in the simulated worlds, after the regressions. With `--json` one object on standard output, and the mutants are
  * judged too unless told otherwise. Ends with 1 when something failed.
@@ -10,17 +11,20 @@
 import { parseArgs } from 'node:util'
 import { judgeMutants, type Kill } from '../mutants/run.ts'
 import { campaign, tryScript } from './campaign.ts'
+import { figuresInWords, meshCampaign } from './mesh/campaign.ts'
 import { reconcileCampaign } from './reconcile/campaign.ts'
 import { byzantineWorld, scriptOf, worldNames, worldOf } from './worlds/script.ts'
 
 const { values } = parseArgs({
   options: {
-    seeds: { type: 'string', default: '100' },
+    seeds: { type: 'string' },
     from: { type: 'string', default: '0' },
     seed: { type: 'string' },
     world: { type: 'string' },
     byzantine: { type: 'boolean', default: false },
     sync: { type: 'boolean', default: false },
+    mesh: { type: 'boolean', default: false },
+    replicas: { type: 'string', default: '1000' },
     until: { type: 'string' },
     log: { type: 'boolean', default: false },
     json: { type: 'boolean', default: false },
@@ -67,7 +71,7 @@ const replay = async (seed: string): Promise<number> => {
 const run = async (): Promise<number> => {
   const outcome = await campaign({
     from: Number(values.from),
-    seeds: Number(values.seeds),
+    seeds: Number(values.seeds ?? 100),
     world: values.world,
     first: values.first,
     shrinks: values['no-shrink'] || values.first ? 0 : 3,
@@ -108,7 +112,7 @@ const reconcile = (): number => {
   const { seed } = values
   const outcome = reconcileCampaign({
     from: Number(seed ?? values.from),
-    seeds: seed === undefined ? Number(values.seeds) : 1,
+    seeds: seed === undefined ? Number(values.seeds ?? 100) : 1,
     first: values.first,
     report: say,
   })
@@ -128,4 +132,28 @@ const reconcile = (): number => {
   return failed.length > 0 ? 1 : 0
 }
 
-process.exitCode = values.sync ? reconcile() : values.seed === undefined ? await run() : await replay(values.seed)
+/** The mesh alone, by its machines. */
+const mesh = (): number => {
+  const { seed } = values
+  const { played, failed, seconds } = meshCampaign({
+    replicas: Number(values.replicas),
+    from: Number(seed ?? values.from),
+    seeds: seed === undefined ? Number(values.seeds ?? 1) : 1,
+    report: say,
+    ...(values.log ? { log: say } : {}),
+  })
+  for (const figures of played) {
+    if (values.json) print({ ...figures, seconds: Math.round(seconds) })
+    else say(`${figures.seed}\n${figuresInWords(figures)}\nunder churn\n${figuresInWords(figures.churn)}`)
+  }
+  if (!values.json) say(`${played.length} seeds, ${failed.length} failed, in ${seconds.toFixed(1)} s`)
+  return failed.length > 0 ? 1 : 0
+}
+
+process.exitCode = values.mesh
+  ? mesh()
+  : values.sync
+    ? reconcile()
+    : values.seed === undefined
+      ? await run()
+      : await replay(values.seed)

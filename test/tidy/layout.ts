@@ -17,7 +17,7 @@ export const engineFolders = [
   'replica',
 ]
 
-const adapters = ['packages/storage', 'packages/runtime', 'packages/socketio', 'packages/svelte']
+const adapters = ['packages/storage', 'packages/runtime', 'packages/socketio', 'packages/webrtc', 'packages/svelte']
 
 /** What each of our packages may import of the others. Packages that are not listed here are an offence. */
 export const packageImports: Readonly<Record<string, readonly string[]>> = {
@@ -25,6 +25,7 @@ export const packageImports: Readonly<Record<string, readonly string[]>> = {
   'packages/storage': ['packages/engine'],
   'packages/runtime': ['packages/engine'],
   'packages/socketio': ['packages/engine'],
+  'packages/webrtc': ['packages/engine'],
   'packages/svelte': ['packages/engine'],
   'packages/server': ['packages/engine', 'packages/storage', 'packages/runtime', 'packages/socketio'],
   'packages/cli': ['packages/engine', 'packages/storage', 'packages/runtime'],

@@ -24,7 +24,8 @@ export type {
   DeadCommit,
   Problem,
 } from './replica/audit/report.ts'
-export { Database, type DatabaseOptions, logName, type Storage } from './replica/database.ts'
+export { Database, type DatabaseOptions, type Storage } from './replica/database.ts'
+export { type Diagnosis, diagnose, type Trouble } from './replica/diagnose.ts'
 export { proveFork } from './replica/evidence.ts'
 export { keyOf, liveOf } from './replica/item.ts'
 export type { LastChange, LiveItem, SavedState } from './replica/live.ts'
@@ -39,17 +40,26 @@ export {
   mailLink,
   type Person,
 } from './replica/login.ts'
+export { logName } from './replica/logname.ts'
 export type { Member } from './replica/members.ts'
+export type { MeshOptions, Path } from './replica/mesh.ts'
 export type {
+  Attempt,
+  AttemptListener,
+  AttemptOptions,
   Channel,
   ChannelListener,
   File,
   Files,
+  IceServer,
   KeyStore,
+  PathFailure,
+  PeerTransport,
   Runtime,
   SigningKey,
   Transport,
 } from './replica/ports.ts'
+export type { Presence, PresenceFields, PresenceValues, Present } from './replica/presence.ts'
 export { Query } from './replica/query.ts'
 export { defaultRates, type Rate, type Rates } from './replica/rates.ts'
 export { onRead, type Readable } from './replica/reads.ts'

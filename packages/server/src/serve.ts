@@ -18,6 +18,7 @@ import { memoryKeys, nodeRuntime } from '@weft-db/runtime/node'
 import { socketIoAcceptor } from '@weft-db/socketio/server'
 import { nodeFiles } from '@weft-db/storage/node'
 import { answer } from './answer.ts'
+import { type IceOptions, iceServers } from './ice.ts'
 import { IncidentLog } from './incidents.ts'
 import { listen, urlOf } from './listen.ts'
 import { foundingKey, storeRefusal } from './store.ts'
@@ -54,6 +55,8 @@ export interface ServeOptions {
    * one all users are the proxy, with too high a one a client names its address itself, in `X-Forwarded-For`.
    */
   readonly trustProxy?: number
+  /** STUN and TURN servers for channels between members; none unless told: members reach each other within one network then. */
+  readonly ice?: IceOptions
   /** Told of every refusal and oddity. */
   readonly onIncident?: (incident: Incident) => void
   /** Takes a line about each kind of incident, at most one a minute. */
@@ -118,6 +121,7 @@ export const serve = async (options: ServeOptions): Promise<Server> => {
     authority,
     ...(previous !== undefined && { previousAuthority: previous }),
     logins: login,
+    iceServers: iceServers(options.ice ?? {}, Date.now),
     ...(rules !== undefined && { rules }),
     ...(options.rates !== undefined && { rates: options.rates }),
     ...(options.certificateLife !== undefined && { certificateLife: options.certificateLife }),

@@ -16,7 +16,7 @@ import type { Socket as TcpSocket } from 'node:net'
 import { type Channel, limits, type Transport } from '@weft-db/engine'
 import { Server, type Socket } from 'socket.io'
 import { forwardedFor, networkOf } from './address.ts'
-import { Queue, reasonOf, SocketChannel } from './channel.ts'
+import { joined, Queue, reasonOf, SocketChannel } from './channel.ts'
 import { frameEvent, parser } from './packet.ts'
 import { websocketFrames } from './websocket.ts'
 
@@ -221,14 +221,19 @@ const channelOver = (
 ): SocketChannel => {
   const queue = new Queue()
   const isDirect = isBare(socket.conn.transport, tcp)
+  // What the engine holds goes first.
+  const isNext = (): boolean => isDirect && queue.bytes === 0
   const channel = new SocketChannel({
     remote: nameOf(tcp),
     address,
     initiator: false,
     write: (message) => {
-      // What the engine holds goes first.
-      if (!isDirect || queue.bytes > 0) socket.emit(frameEvent, message)
+      if (!isNext()) socket.emit(frameEvent, message)
       else for (const piece of websocketFrames(message)) tcp.write(piece)
+    },
+    writeJoined: (head, body) => {
+      if (!isNext()) socket.emit(frameEvent, joined(head, body))
+      else for (const piece of websocketFrames(head, body)) tcp.write(piece)
     },
     backlog: () => queue.bytes + tcp.writableLength,
     watch: nothing,

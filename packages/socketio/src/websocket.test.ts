@@ -31,3 +31,10 @@ for (const length of [0, 1, 125, 126, 16_384, 16_385, 65_535, 65_536, 1_048_576]
     expect(Buffer.compare(sent?.payload ?? new Uint8Array(1), message)).toBe(0)
     expect(more).toEqual([])
   })
+
+for (const length of [1, 200, 16_384, 16_385])
+  test(`a message of ${length} bytes that comes in two is written as one`, () => {
+    const message = Uint8Array.from({ length }, (_, index) => index % 251)
+    const [head, body] = [message.subarray(0, length >> 1), message.subarray(length >> 1)]
+    expect(Buffer.concat(websocketFrames(head, body))).toEqual(Buffer.concat(websocketFrames(message)))
+  })

@@ -12,24 +12,21 @@ const longestCopied = 16_384
 const announced = new TextEncoder().encode(`4${frameHeader}`)
 const announcement = Uint8Array.of(first.text, announced.length, ...announced)
 
-const binaryHead = (length: number): Uint8Array => {
-  if (length < 126) return Uint8Array.of(first.binary, length)
-  if (length < 0x1_0000) return Uint8Array.of(first.binary, 126, length >>> 8, length & 255)
-  const head = new Uint8Array(10)
-  head.set([first.binary, 127])
-  new DataView(head.buffer).setUint32(6, length)
-  return head
-}
+const nothing = new Uint8Array(0)
 
-/** One piece, or two. The text is shorter than 126 bytes, and a message than 2^32. */
-export const websocketFrames = (message: Uint8Array): readonly Uint8Array[] => {
-  const head = binaryHead(message.length)
-  const before = announcement.length + head.length
-  const copied = message.length <= longestCopied ? message.length : 0
-  const piece = Buffer.allocUnsafe(before + copied)
+/** One piece, or more. A message is shorter than 2^32 bytes; `head` is its beginning, where it comes in two. */
+export const websocketFrames = (head: Uint8Array, body: Uint8Array = nothing): readonly Uint8Array[] => {
+  const length = head.length + body.length
+  const isCopied = length <= longestCopied
+  const before = announcement.length + (length < 126 ? 2 : length < 0x1_0000 ? 4 : 10)
+  const piece = Buffer.allocUnsafe(isCopied ? before + length : before)
   piece.set(announcement)
-  piece.set(head, announcement.length)
-  if (copied === 0) return [piece, message]
-  piece.set(message, before)
+  let at = piece.writeUInt8(first.binary, announcement.length)
+  if (length < 126) at = piece.writeUInt8(length, at)
+  else if (length < 0x1_0000) at = piece.writeUInt16BE(length, piece.writeUInt8(126, at))
+  else at = piece.writeUInt32BE(length, piece.writeUInt32BE(0, piece.writeUInt8(127, at)))
+  if (!isCopied) return body.length > 0 ? [piece, head, body] : [piece, head]
+  piece.set(head, at)
+  piece.set(body, at + head.length)
   return [piece]
 }

@@ -1,5 +1,5 @@
 /** `open()` for Node: the same database on files of a directory. */
-import { Database, type Rules, type Schema, type Transport } from '@weft-db/engine'
+import { Database, type MeshOptions, type Rules, type Schema, type Transport } from '@weft-db/engine'
 import { fileKeys, nodeRuntime } from '@weft-db/runtime/node'
 import { socketIoTransport } from '@weft-db/socketio/client'
 import { nodeFiles } from '@weft-db/storage/node'
@@ -13,14 +13,18 @@ export interface NodeOptions {
   readonly directory: string
   readonly network?: string
   readonly captureRate?: number
+  /** Channels straight to the other members, for example `{ transport: await webrtcTransport(), mode: 'direct' }`; none unless told. */
+  readonly mesh?: MeshOptions
   /** `'bloom'`: compares by filters alone, the base protocol. */
   readonly sync?: 'bloom'
   readonly transports?: readonly Transport[]
 }
 
+export { webrtcTransport } from '@weft-db/webrtc/node'
+
 /** Opens a replica on this machine's disk. `opened` rejects with `AlreadyOpen` while another process has the directory. */
 export const open = (options: NodeOptions): Database => {
-  const { url, schemas, rules, directory, network, captureRate, sync } = options
+  const { url, schemas, rules, directory, network, captureRate, sync, mesh } = options
   return new Database({
     schemas,
     runtime: nodeRuntime(),
@@ -36,5 +40,6 @@ export const open = (options: NodeOptions): Database => {
     ...(network !== undefined && { network }),
     ...(captureRate !== undefined && { captureRate }),
     ...(sync !== undefined && { sync }),
+    ...(mesh !== undefined && { mesh }),
   })
 }

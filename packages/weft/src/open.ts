@@ -8,6 +8,7 @@ import { browserRuntime, indexedDbKeys, memoryKeys } from '@weft-db/runtime/brow
 import { socketIoTransport } from '@weft-db/socketio/client'
 import { indexedDbFiles } from '@weft-db/storage/indexeddb'
 import { memoryFiles } from '@weft-db/storage/memory'
+import { webrtcTransport } from '@weft-db/webrtc'
 
 export interface OpenOptions {
   /** The server's address, relative to the page; '/' unless told. */
@@ -20,6 +21,11 @@ export interface OpenOptions {
   readonly network?: string
   /** Commits a second and repository at most; 3 unless told. */
   readonly captureRate?: number
+  /**
+   * Channels straight to the other members: `'direct'` unless told, and then peers learn this device's addresses; `'relay'` by way of the
+   * server's TURN servers alone, which hides them; `'off'` for none.
+   */
+  readonly mesh?: 'off' | 'relay' | 'direct'
   /** `'bloom'`: compares by filters alone, the base protocol. */
   readonly sync?: 'bloom'
   readonly transports?: readonly Transport[]
@@ -79,7 +85,7 @@ const inMemory = (reason: string): Storage => ({
 
 /** Opens this device's replica. Synchronous: what is stored arrives in the background, `repository.ready` tells when. */
 export const open = (options: OpenOptions): Database => {
-  const { url = '/', schemas, rules, name = 'weft', network, captureRate, sync } = options
+  const { url = '/', schemas, rules, name = 'weft', network, captureRate, sync, mesh = 'direct' } = options
   const address = new URL(url, globalThis.location?.href ?? 'http://localhost/').href
   return new Database({
     schemas,
@@ -90,5 +96,6 @@ export const open = (options: OpenOptions): Database => {
     ...(network !== undefined && { network }),
     ...(captureRate !== undefined && { captureRate }),
     ...(sync !== undefined && { sync }),
+    ...(mesh !== 'off' && { mesh: { transport: webrtcTransport(), mode: mesh } }),
   })
 }

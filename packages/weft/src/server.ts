@@ -1,4 +1,5 @@
 export {
+  type IceOptions,
   type JwtAlgorithm,
   type JwtLoginOptions,
   jwtLogin,

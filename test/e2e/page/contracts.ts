@@ -3,20 +3,32 @@ import { type Runtime, StorageError, WeftError } from '@weft-db/engine'
 import { browserRuntime, indexedDbKeys, memoryKeys } from '@weft-db/runtime/browser'
 import { indexedDbFiles } from '@weft-db/storage/indexeddb'
 import { memoryFiles } from '@weft-db/storage/memory'
+import { webrtcTransport } from '@weft-db/webrtc'
 import { describe, expect, test } from 'vitest'
 import { filesContract } from '../../contracts/files.ts'
 import { keysContract } from '../../contracts/keys.ts'
+import { peerPair } from '../../contracts/peers.ts'
 import { runtimeContract } from '../../contracts/runtime.ts'
 import { signaturesContract } from '../../contracts/signatures.ts'
 import { transportContract } from '../../contracts/transport.ts'
 import { fromPage } from './acceptor.ts'
+import { detour } from './detour.ts'
 import { openJournal } from './journal.ts'
+import { PeerEnd } from './peer.ts'
 import { caseNames, runCase } from './vitest.ts'
 
 /** What the test outside calls, and what it offers: keys of Node's runtime, as hexadecimal text. */
-const stand = { caseNames, runCase, openJournal, indexedDbFiles, StorageError }
+const stand = {
+  caseNames,
+  runCase,
+  openJournal,
+  indexedDbFiles,
+  StorageError,
+  peer: new PeerEnd(webrtcTransport()),
+}
 declare global {
   var weft: typeof stand
+  var peerSignal: (signal: string) => Promise<void>
   var nodeKey: () => Promise<string>
   var nodeSign: (publicKey: string, message: string) => Promise<string>
   var nodeVerify: (publicKey: string, message: string, signature: string) => Promise<boolean>
@@ -94,6 +106,7 @@ describe('keys: indexeddb of a browser', () => {
 })
 
 transportContract('socket.io from a page', fromPage)
+transportContract('webrtc in a page', async () => peerPair(async () => webrtcTransport(), await detour()))
 
 /** Runs what the server of this page asks for, one case after another. */
 const serve = async (): Promise<void> => {

@@ -54,31 +54,37 @@ const met: string[] = new Array(256).fill('')
 const idBytes = 32
 
 /** Lower case, two digits a byte. */
-export const toHex = (bytes: Uint8Array): string => {
-  if (bytes.length !== idBytes) return newHex(bytes)
-  const known = met[bytes[0] ?? 0] ?? ''
-  if (isHexOf(known, bytes)) return known
-  const hex = newHex(bytes)
-  met[bytes[0] ?? 0] = hex
+export const toHex = (bytes: Uint8Array): string => hexAt(bytes, 0, bytes.length)
+
+/** The same of the bytes from `from` to `to`. */
+export const hexAt = (bytes: Uint8Array, from: number, to: number): string => {
+  if (to - from !== idBytes) return newHex(bytes, from, to)
+  const known = met[bytes[from] ?? 0] ?? ''
+  if (isHexOf(known, bytes, from)) return known
+  const hex = newHex(bytes, from, to)
+  met[bytes[from] ?? 0] = hex
   return hex
 }
 
-const isHexOf = (hex: string, bytes: Uint8Array): boolean => {
-  if (hex === '') return false
-  for (let i = 0; i < bytes.length; i++) {
-    const pair = pairOf[bytes[i] ?? 0] ?? 0
+/** Whether the digits stand for the 32 bytes from `from` on. */
+export const isHexOf = (hex: string, bytes: Uint8Array, from: number): boolean => {
+  if (hex.length !== 2 * idBytes) return false
+  for (let i = 0; i < idBytes; i++) {
+    const pair = pairOf[bytes[from + i] ?? 0] ?? 0
     if (hex.charCodeAt(2 * i) !== pair >> 8 || hex.charCodeAt(2 * i + 1) !== (pair & 255)) return false
   }
   return true
 }
 
+const idCodes = new Uint8Array(2 * idBytes)
+
 /** Joined one by one, the digits would stay a rope of pieces, which takes ten times the memory and is slow as a key. */
-const newHex = (bytes: Uint8Array): string => {
-  const codes = new Uint8Array(2 * bytes.length)
-  for (let i = 0; i < bytes.length; i++) {
-    const pair = pairOf[bytes[i] ?? 0] ?? 0
-    codes[2 * i] = pair >> 8
-    codes[2 * i + 1] = pair & 255
+const newHex = (bytes: Uint8Array, from: number, to: number): string => {
+  const codes = to - from === idBytes ? idCodes : new Uint8Array(2 * (to - from))
+  for (let at = from, i = 0; at < to; at++, i += 2) {
+    const pair = pairOf[bytes[at] ?? 0] ?? 0
+    codes[i] = pair >> 8
+    codes[i + 1] = pair & 255
   }
   return decoder.decode(codes)
 }

@@ -73,6 +73,27 @@ export const limits = {
   packNames: 256,
   /** Operations of a change that a pack may name by what they were before, bytes. */
   packPattern: 512,
+  /** What a session says of itself while it is here, bytes; and sessions heard at once in a repository. */
+  presenceBytes: 1_024,
+  presences: 1_024,
+  /** One signal between two ends of an attempt, bytes, and ICE candidates in all signals of one end. */
+  signalBytes: 16_384,
+  candidates: 40,
+  /** One piece of a message on a data channel, bytes. */
+  pieceBytes: 65_536,
   /** Records that one frame of a log unfolds to, bytes. */
   packedRecords: 4_194_304,
+  /** Links of one replica, attempts under way among them, and so the sessions that one side of a link tells as its neighbours. */
+  meshLinks: 16,
+  /** Members that one introduction names, and members remembered because an attempt with them failed. */
+  meshIntroduced: 64,
+  meshShunned: 128,
+  /** What gossip remembers of a repository: commits that went by lately; ids that it was told of and lacks, in all and by one link. */
+  gossipRecent: 2_048,
+  gossipWanted: 4_096,
+  gossipWantedOfLink: 1_024,
+  /** Ids in one message of gossip. */
+  gossipTold: 1_024,
+  /** So often in a row a link may be asked in vain for what it says it has. */
+  gossipWithheld: 16,
 } as const

@@ -143,6 +143,19 @@ export const catalogue = {
   ],
   Superseded: ['A later request took the place of this one.', 'Nothing needs to be done.'],
   NotAuthority: ['Only the authority does this.', 'Ask the server.'],
+  // mesh
+  BadSignal: [
+    'A signal to make a channel was not made by the session it names.',
+    'Nothing: it was dropped, and no channel was made.',
+  ],
+  WrongPeer: [
+    'The channel leads to somebody else than the session it was made for.',
+    'Nothing: it was closed before anything was said; if it happens again, whoever carries the signals alters them.',
+  ],
+  Withheld: [
+    'The peer says that it has commits, and does not send them.',
+    'Nothing: they are fetched from others, and the peer is left alone for a while.',
+  ],
   // channel
   Gap: ['Messages are missing on this channel.', 'The channel is closed and opened again.'],
   UnknownMessage: [
@@ -195,6 +208,10 @@ export const catalogue = {
   ],
   ListenerThrew: ['A listener of the app threw.', 'Look at the error that is named; the other listeners were told.'],
   BadPath: ["The path is not a repository's.", 'Use /type/name, for example /board/roadmap.'],
+  BadIceServer: [
+    'That is no STUN or TURN server.',
+    'Give stun:host:port, or turn:host:port and the secret it shares with this server.',
+  ],
   BadSchema: ['The schema cannot be used.', 'See the reason given.'],
   ItemDeleted: ['The item is deleted.', 'Restore it first: repository.restore(item).'],
   Closed: ['The database is closed.', 'Open it again.'],

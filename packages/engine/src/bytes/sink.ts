@@ -17,6 +17,11 @@ export class Sink {
     return this.#room.subarray(from, this.length)
   }
 
+  /** Bytes that can be written before what is there has to move. */
+  get room(): number {
+    return this.#room.length - this.length
+  }
+
   /** All that was written, as bytes of their own; without a copy where they fill the room. */
   take(): Uint8Array<ArrayBuffer> {
     return this.length === this.#room.length ? this.#room : this.#room.slice(0, this.length)

@@ -17,29 +17,13 @@ import { guard } from '../bytes/guard.ts'
 import { limits } from '../bytes/limits.ts'
 import { isRefusal, type Refusal, refusal } from '../bytes/refusal.ts'
 import { Sink } from '../bytes/sink.ts'
+import { chainName, type Policy, type Position, type SchemaName, sharedPolicy, sharedSchema } from './names.ts'
 import { areGood, decodeOperations, encodeOperations, type Operation, splicedLength } from './operation.ts'
+import { readPlain } from './plain.ts'
+
+export { chainName, type Policy, type Position, type SchemaName } from './names.ts'
 
 export type Hash = (bytes: Uint8Array) => Uint8Array
-
-/** A place in a log of the authority. `hash` is hex, of the entry at `n`. */
-export interface Position {
-  readonly epoch: number
-  readonly n: number
-  readonly hash: string
-}
-
-/** What the author had seen of the authority when writing. `authority` is null before the repository's first entry. */
-export interface Policy {
-  readonly root: Position
-  readonly authority: Position | null
-}
-
-export interface SchemaName {
-  readonly name: string
-  readonly version: number
-  /** SHA-256 of the definition, hex. */
-  readonly hash: string
-}
 
 export interface Change {
   readonly key: string
@@ -80,16 +64,6 @@ export const clockTicks = 256
 const latestClock = Number.MAX_SAFE_INTEGER
 const atomicFlag = 1
 const domain = encodeUtf8('weft/commit/1\0')
-
-/** Commits come in runs of one chain, whose name is one string then. */
-let lastChain = { session: '', incarnation: '', name: '' }
-
-/** A chain's name: session and incarnation, hex. */
-export const chainName = (session: string, incarnation: string): string => {
-  if (lastChain.session !== session || lastChain.incarnation !== incarnation)
-    lastChain = { session, incarnation, name: session + incarnation }
-  return lastChain.name
-}
 
 /** Names a key that has no certificate yet: SHA-256 of the public key (65 bytes), hex. */
 export const keyId = (publicKey: Uint8Array, hash: Hash): string => toHex(hash(publicKey))
@@ -280,25 +254,6 @@ const readPosition = (plain: Plain | undefined): Position | undefined => {
   return { epoch, n, hash: toHex(hash) }
 }
 
-const isSame = (a: Position | null, b: Position | null): boolean =>
-  a === b || (a !== null && b !== null && a.n === b.n && a.epoch === b.epoch && a.hash === b.hash)
-
-let lastPolicy: Policy | undefined
-let lastSchema: SchemaName | undefined
-
-/** Commits that cite the same share one object: there are many of them, and few policies. */
-const sharedPolicy = (root: Position, authority: Position | null): Policy => {
-  if (lastPolicy === undefined || !isSame(lastPolicy.root, root) || !isSame(lastPolicy.authority, authority))
-    lastPolicy = { root, authority }
-  return lastPolicy
-}
-
-const sharedSchema = (name: string, version: number, hash: string): SchemaName => {
-  if (lastSchema?.hash !== hash || lastSchema.version !== version || lastSchema.name !== name)
-    lastSchema = { name, version, hash }
-  return lastSchema
-}
-
 const readHeader = (bytes: Uint8Array): { header: Header; hashes: readonly Uint8Array[] } | Refusal => {
   const decoded = decode(bytes)
   if (isRefusal(decoded)) return decoded
@@ -376,7 +331,11 @@ const readChange = (identity: Uint8Array, ops: Uint8Array, content: Uint8Array |
  * that needs the store. The signature is not checked, and it may be empty. `hashed`: the id, where the caller itself put the record together and
  * computed all its hashes from its parts, as a `PackReader` does; they are not computed again.
  */
-export const readCommit = (bytes: Uint8Array, hash: Hash, hashed?: string): Commit | Refusal => {
+export const readCommit = (bytes: Uint8Array, hash: Hash, hashed?: string): Commit | Refusal =>
+  readPlain(bytes, hash, hashed) ?? readDecoded(bytes, hash, hashed)
+
+/** The same of any record, and what says why one is refused. */
+export const readDecoded = (bytes: Uint8Array, hash: Hash, hashed?: string): Commit | Refusal => {
   // A hash may be longer than the content it stands for.
   if (bytes.length > limits.commitBytes + limits.changes * 48) return refusal('TooLarge', 'commit')
   const decoded = decode(bytes)

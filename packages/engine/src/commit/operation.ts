@@ -96,7 +96,8 @@ const decodeTags = (plain: Plain | undefined): Tag[] | undefined => {
 }
 
 const most = 0xffff_ffff
-const longestField = 64
+/** Characters of a field's name. */
+export const longestField = 64
 
 const isCount = (value: Plain | undefined): value is number =>
   typeof value === 'number' && Number.isInteger(value) && value >= 0 && value <= most

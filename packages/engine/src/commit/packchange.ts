@@ -23,6 +23,7 @@ export class ChangeReader {
   readonly #values = new Sink(128)
   #operationCount = 0
   #valueCount = 0
+  readonly #name = new Sink(64)
   readonly #parents: Uint8Array[] = []
   readonly #threeHashes = new Uint8Array(96)
 
@@ -89,11 +90,12 @@ export class ChangeReader {
     const { item, items } = this.#source.tables
     if (form === shape.sameItem) return item
     if (form === shape.item) return items.at(cursor.varint())
-    const sink = new Sink(64)
+    const sink = this.#name
+    sink.clear()
     if (form === shape.textKey) this.#source.text(sink)
     else this.#hexKey(sink)
     if (cursor.bad) return undefined
-    const added = { bytes: sink.view().slice(), last: undefined, schema: undefined, field: undefined, caret: 0 }
+    const added = { bytes: sink.copy(), last: undefined, schema: undefined, field: undefined, caret: 0 }
     items.add(added)
     return added
   }

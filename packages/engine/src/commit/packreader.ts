@@ -26,6 +26,10 @@ export interface PackLimits {
 /** A commit and its hashes, without content, may be as large as `readCommit` takes. */
 const mostOfRecord = limits.commitBytes + limits.changes * 48
 
+/** Of records that lie beside one another: little, where few come. */
+const leastRoom = 512
+const mostRoom = 4_096
+
 export class PackReader {
   readonly #start: Uint8Array
   readonly #hash: Hash
@@ -33,6 +37,8 @@ export class PackReader {
   readonly #source = new PackSource()
   readonly #changes: ChangeReader
   readonly #header = new Sink(512)
+  /** Where records are put, one behind the other: bytes of its own for each would cost more than what is in them. */
+  #records = new Sink(leastRoom)
   #state: 'new' | 'open' | 'broken' = 'new'
 
   constructor({ network, repository }: PackContext, hash: Hash, most: PackLimits) {
@@ -43,7 +49,7 @@ export class PackReader {
   }
 
   /**
-   * The records in order, each in bytes of its own, with their ids. `Malformed` when the bytes are no pack or do not follow the packs
+   * The records in order, in bytes that stay as they are and may lie beside one another, with their ids. `Malformed` when the bytes are no pack or do not follow the packs
    * before, `TooMany` and `TooLarge` when it holds more than it may.
    */
   unpack(pack: Uint8Array): Unpacked[] | Refusal {
@@ -163,7 +169,8 @@ export class PackReader {
     const head = header.view()
     const length = 1 + stringLength(head.length) + stringLength(signatureLength) + headLength(count) + changes.length
     if (!this.#source.hasRoom(length)) return undefined
-    const sink = new Sink(length)
+    const sink = this.#roomFor(length)
+    const from = sink.length
     sink.byte(0x83)
     sink.string(head)
     sink.string(cursor.bytes, signature, signature + signatureLength)
@@ -176,7 +183,16 @@ export class PackReader {
     chain.seq = seq
     tables.chain = chain
     tables.clock = clock
-    return this.#passed(id, sink.take(), true)
+    return this.#passed(id, sink.view(from), true)
+  }
+
+  /** Somewhere to put so many bytes that nothing moves any more. */
+  #roomFor(length: number): Sink {
+    const records = this.#records
+    if (length <= records.room) return records
+    if (length > mostRoom / 4) return new Sink(length)
+    this.#records = new Sink(Math.max(length, Math.min(mostRoom, 2 * (records.length + records.room))))
+    return this.#records
   }
 
   #chain(): ChainEntry | undefined {

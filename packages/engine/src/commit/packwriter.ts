@@ -11,10 +11,15 @@ import { type ChangeOutline, headerStart, type Outline, openContent, outlineOf, 
 import { code, isHexDigit, kind, lead, type PackContext, type Packed, packVersion, shape } from './pack.ts'
 import { type ChainEntry, type Entry, type ItemEntry, isAt, PackTables, type Ring } from './packtable.ts'
 
+/** Packed bytes after which a stream begins anew: what that costs is little by then, and whoever gets the pack may keep it as it is. */
+const streamBytes = 32_768
+
 export class PackWriter {
   readonly #start: Uint8Array
   #tables = new PackTables(true)
   #isFresh = true
+  /** Packed bytes since the tables began. */
+  #streamed = 0
   #sink: Sink | undefined
 
   constructor({ network, repository }: PackContext) {
@@ -26,10 +31,12 @@ export class PackWriter {
     this.#tables = new PackTables(true)
     this.#isFresh = true
     this.#sink = undefined
+    this.#streamed = 0
   }
 
   /** The records are as `readCommit` accepts them, but for a signature that may be empty. */
   pack(records: readonly Packed[]): Uint8Array {
+    if (this.#streamed >= streamBytes) this.reset()
     this.#sink = new Sink(64 + 192 * records.length)
     for (const record of records) this.add(record)
     return this.take()
@@ -56,6 +63,7 @@ export class PackWriter {
     sink.byte(this.#tables.check >>> 8)
     sink.byte(this.#tables.check & 255)
     this.#sink = undefined
+    this.#streamed += sink.length
     return sink.take()
   }
 

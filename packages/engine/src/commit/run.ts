@@ -28,11 +28,14 @@ export const follows = (later: Commit, earlier: Commit): boolean =>
   later.prev === earlier.id && later.chain === earlier.chain && later.seq === earlier.seq + 1
 
 /** Of the records as their author made them, at most: a hash may be longer than the content it stands for. */
-const bytesOf = (commits: readonly Commit[]): number =>
-  commits.reduce(
-    (sum, { bytes, changes }) => sum + bytes.length - 48 * changes.filter(({ erased }) => erased).length,
-    0,
-  )
+const bytesOf = (commits: readonly Commit[]): number => {
+  let sum = 0
+  for (const { bytes, changes } of commits) {
+    sum += bytes.length
+    for (const { erased } of changes) if (erased) sum -= 48
+  }
+  return sum
+}
 
 /** Whether so many commits of so many bytes may be one run. A commit alone is as large as it may be. */
 export const fitsRun = (commits: number, bytes: number): boolean =>

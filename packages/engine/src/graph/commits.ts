@@ -14,12 +14,6 @@ export interface Head {
   readonly id: string
 }
 
-interface Held {
-  readonly commit: Commit
-  /** Place in the order of admission. */
-  readonly index: number
-}
-
 const before = (a: Position | null, b: Position | null): boolean => {
   if (a === null) return b !== null
   if (b === null) return false
@@ -27,7 +21,8 @@ const before = (a: Position | null, b: Position | null): boolean => {
 }
 
 export class Commits {
-  readonly #held = new Map<string, Held>()
+  /** Places in the order of admission. */
+  readonly #held = new Map<string, number>()
   readonly #order: Commit[] = []
   /** Tips with what is staged, and without. */
   readonly #staged = new Map<string, Head[]>()
@@ -41,18 +36,19 @@ export class Commits {
 
   /** Whether the commit is here and durable. */
   has(id: string): boolean {
-    const held = this.#held.get(id)
-    return held !== undefined && held.index < this.#durable
+    const index = this.#held.get(id)
+    return index !== undefined && index < this.#durable
   }
 
   /** The commit, durable or staged. */
   get(id: string): Commit | undefined {
-    return this.#held.get(id)?.commit
+    const index = this.#held.get(id)
+    return index === undefined ? undefined : this.#order[index]
   }
 
   /** Place in the order of admission, or -1. */
   indexOf(id: string): number {
-    return this.#held.get(id)?.index ?? -1
+    return this.#held.get(id) ?? -1
   }
 
   /** The durable commit at that place in the order of admission. */
@@ -65,7 +61,7 @@ export class Commits {
    * under one signature was staged together, so it stands together.
    */
   runFrom(id: string): readonly Commit[] {
-    const from = this.#held.get(id)?.index
+    const from = this.#held.get(id)
     if (from === undefined) return []
     let to = from
     while (this.#order[to]?.signature.length === 0) to++
@@ -100,7 +96,7 @@ export class Commits {
     if (erased !== undefined) return refusal('NotErased', `${commit.id} ${erased.key}`)
     const missing = this.missing(commit)
     if (missing !== undefined) return refusal('MissingParents', missing)
-    const prev = commit.prev === null ? undefined : this.#held.get(commit.prev)?.commit
+    const prev = commit.prev === null ? undefined : this.get(commit.prev)
     if (prev !== undefined && (prev.chain !== commit.chain || prev.seq + 1 !== commit.seq))
       return refusal('BrokenChain', commit.id)
     if (prev !== undefined) {
@@ -109,7 +105,7 @@ export class Commits {
     }
     for (const change of commit.changes) {
       for (const id of change.parents) {
-        const parent = this.#held.get(id)?.commit
+        const parent = this.get(id)
         const same = parent?.changes.some((other) => other.key === change.key)
         if (parent === undefined || same !== true) return refusal('BadParents', id)
         const follows = this.#follows(commit, parent)
@@ -139,17 +135,15 @@ export class Commits {
 
   /** Stages a commit that `check` accepted. Returns true when it forked its chain. */
   stage(commit: Commit): boolean {
-    this.#held.set(commit.id, { commit, index: this.#order.length })
+    this.#held.set(commit.id, this.#order.length)
     this.#order.push(commit)
     return advance(this.#staged, commit)
   }
 
   /** Puts the same commit without its content in its place. */
   replace(stripped: Commit): void {
-    const held = this.#held.get(stripped.id)
-    if (held === undefined) return
-    this.#held.set(stripped.id, { ...held, commit: stripped })
-    this.#order[held.index] = stripped
+    const index = this.#held.get(stripped.id)
+    if (index !== undefined) this.#order[index] = stripped
   }
 
   /** Everything staged is durable. Returns it, in order. */

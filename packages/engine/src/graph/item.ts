@@ -53,6 +53,9 @@ const fewNodes = 8
 
 const noWalks = new Uint32Array(0)
 
+/** Heads where there is one change, as in most items: shared by them, and copied before they move. */
+const onlyFirst = [0]
+
 export class ItemGraph {
   #nodes: Node[] = []
   #byId: Map<string, number> | undefined
@@ -84,12 +87,13 @@ export class ItemGraph {
 
   add(change: NewNode): Node {
     const node = nodeOf(change, this.#nodes.length)
+    if (this.#heads === onlyFirst) this.#heads = [0]
     for (const parent of node.parents) this.#cover(this.node(parent))
     node.place = this.#heads.length
     if (node.index === 0) {
       // Most items have one change. An array that something is pushed to has room for seventeen at once.
       this.#nodes = [node]
-      this.#heads = [0]
+      this.#heads = onlyFirst
       return node
     }
     this.#nodes.push(node)

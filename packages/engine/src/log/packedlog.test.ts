@@ -1,5 +1,5 @@
 import { createHash } from 'node:crypto'
-import { deflateRawSync } from 'node:zlib'
+import { constants, deflateRawSync } from 'node:zlib'
 import { describe, expect, test } from 'vitest'
 import { concatBytes, encodeUtf8, equalBytes, fromHex, toHex } from '../bytes/bytes.ts'
 import { limits } from '../bytes/limits.ts'
@@ -7,8 +7,10 @@ import { isRefusal } from '../bytes/refusal.ts'
 import { Sink } from '../bytes/sink.ts'
 import { Authors, Draw } from '../commit/authors.ts'
 import { composeCommit, type Hash, type Header, sealCommit } from '../commit/commit.ts'
+import { deflatePack } from '../commit/deflated.ts'
 import type { Operation } from '../commit/operation.ts'
 import type { Packed } from '../commit/pack.ts'
+import { PackReader } from '../commit/packreader.ts'
 import { PackWriter } from '../commit/packwriter.ts'
 import { unsigned } from '../commit/run.ts'
 import { encodeFrame, type Frame, type Framed, frameKinds, type Hole, scan } from './frame.ts'
@@ -437,4 +439,82 @@ test('frames of the kind before are read as they are', () => {
     return isRefusal(bytes) ? [] : bytes
   })
   expect(found.map(toHex)).toEqual(records.map(({ bytes }) => toHex(bytes)))
+})
+
+describe('a pack that came', () => {
+  const streamed = (count: number, text = 'what somebody wrote'): { pack: Uint8Array; records: Packed[] } => {
+    const typist = new Typist()
+    const records = Array.from({ length: count }, (_, at) => typist.next(text, at % 50 === 49 || at === count - 1))
+    return { pack: new PackWriter(context).pack(records), records }
+  }
+  const arrivedWith =
+    ({ pack, records }: { pack: Uint8Array; records: readonly Packed[] }) =>
+    (first: Uint8Array) =>
+      first === records[0]?.bytes ? { pack, records: records.map(({ bytes }) => bytes) } : undefined
+
+  const deflatedElsewhere = (pack: Uint8Array): Uint8Array => {
+    const sink = new Sink(pack.length)
+    sink.byte((pack[0] ?? 0) | 128)
+    sink.varint(pack.length - 1)
+    sink.put(deflateRawSync(pack.subarray(1), { strategy: constants.Z_FIXED }))
+    return sink.take()
+  }
+
+  test('is stored as it is, deflated where it was not, and what follows begins anew', () => {
+    const came = streamed(300)
+    const before = new Authors(1, { hash, ...context }).some(3)
+    const after = new Authors(2, { hash, ...context }).some(40)
+    for (const pack of [came.pack, deflatePack(came.pack, 0, 1)]) {
+      const log = writer()
+      const find = arrivedWith({ ...came, pack })
+      const frames = [...log.write(before), ...log.write([...came.records, ...after], find)]
+      expect(frames.map(isFresh)).toEqual([true, true, true])
+      expect(frames.map(({ payload }) => payload.length)[1]).toBe(
+        deflatePack(came.pack, 0, 1).length + 33 + context.repository.length,
+      )
+      mustBeSame(read(bytesOf(frames)).records, [...before, ...came.records, ...after])
+    }
+  })
+
+  test('is packed again where it is not all there, builds on others, is long for what it holds, or is small', () => {
+    // Deflated by somebody else, so that it shows whether it was kept.
+    const stream = streamed(300)
+    const came = { records: stream.records, pack: deflatedElsewhere(stream.pack) }
+    const find = arrivedWith(came)
+    const whole = writer().write(came.records, find)
+    const isRepacked = (records: readonly Packed[], by: typeof find): boolean => {
+      const frames = writer().write(records, by)
+      mustBeSame(read(bytesOf(frames)).records, records)
+      const again = writer().write(records)
+      return (
+        frames.length === again.length &&
+        frames.every(({ payload }, at) => equalBytes(payload, again[at]?.payload ?? payload.subarray(1)))
+      )
+    }
+    expect(whole.length).toBe(1)
+    expect(isRepacked(came.records, find)).toBe(false)
+    expect(isRepacked(came.records.slice(0, 250), find)).toBe(true)
+    expect(isRepacked(came.records.toSpliced(120, 1, ...new Authors(3, { hash, ...context }).some(1)), find)).toBe(true)
+    const later = new PackWriter(context)
+    later.pack(new Authors(4, { hash, ...context }).some(3))
+    expect(isRepacked(came.records, arrivedWith({ ...came, pack: deflatedElsewhere(later.pack(came.records)) }))).toBe(
+      true,
+    )
+    const long = new Sink(1)
+    long.byte(stream.pack[0] ?? 0)
+    for (const { bytes } of came.records) {
+      long.byte(128)
+      long.byte(1)
+      long.varint(bytes.length)
+      long.put(bytes)
+    }
+    long.put(stream.pack, stream.pack.length - 2)
+    const listed = long.take()
+    expect(isRefusal(new PackReader(context, hash, { commits: 1_000, bytes: 1e9 }).unpack(listed))).toBe(false)
+    expect(isRepacked(came.records, arrivedWith({ ...came, pack: listed }))).toBe(true)
+    const few = streamed(63)
+    expect(isRepacked(few.records, arrivedWith({ ...few, pack: deflatedElsewhere(few.pack) }))).toBe(true)
+    const enough = streamed(64)
+    expect(isRepacked(enough.records, arrivedWith({ ...enough, pack: deflatedElsewhere(enough.pack) }))).toBe(false)
+  })
 })

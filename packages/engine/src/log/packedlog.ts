@@ -7,6 +7,9 @@
  *
  * `first` is the first byte of the pack (`commit/pack.ts`), 128 more where the rest is deflated, and `size` says what it inflates to.
  * Network and path stand where the tables begin empty. Numbers are varints.
+ *
+ * A large pack that came from elsewhere and begins with empty tables is stored as it came: packing it again would be a third of what a clone
+ * costs. It takes no more room, and damage takes as much as came in one message.
  */
 import { concatBytes, decodeUtf8, encodeUtf8, fromHex, toHex } from '../bytes/bytes.ts'
 import { Cursor } from '../bytes/cursor.ts'
@@ -15,7 +18,7 @@ import { isRefusal, type Refusal, refusal } from '../bytes/refusal.ts'
 import { Sink } from '../bytes/sink.ts'
 import type { Hash } from '../commit/commit.ts'
 import { deflatePack, inflatePack } from '../commit/deflated.ts'
-import type { PackContext, Packed, Unpacked } from '../commit/pack.ts'
+import { type PackContext, type Packed, packVersion, type Unpacked } from '../commit/pack.ts'
 import { PackReader } from '../commit/packreader.ts'
 import { PackWriter } from '../commit/packwriter.ts'
 import { bearsSignature } from '../commit/run.ts'
@@ -30,6 +33,17 @@ const segmentBytes = 32_768
 const deflatedFrom = 512
 
 const fresh = 1
+const deflated = 128
+/** Packs of fewer commits are packed again: they cost less with the tables of the log, and little time. */
+const leastArrived = 64
+/** Room in a frame for what stands before a pack. */
+const startBytes = 1_024
+
+/** A pack as it came, and the records that were in it. */
+export interface Arrived {
+  readonly pack: Uint8Array
+  readonly records: readonly Uint8Array[]
+}
 
 export class PackedLogWriter {
   readonly #context: PackContext
@@ -51,8 +65,11 @@ export class PackedLogWriter {
     this.#segment = 0
   }
 
-  /** The frames of these records, as few as fit. What is not signed is in one frame with the signed one that comes next. */
-  write(records: readonly Packed[]): Framed[] {
+  /**
+   * The frames of these records, as few as fit. What is not signed is in one frame with the signed one that comes next. `arrivedWith`: the pack
+   * that began with this record; where nothing of it is missing it goes to the log as it is.
+   */
+  write(records: readonly Packed[], arrivedWith: (first: Uint8Array) => Arrived | undefined = nothing): Framed[] {
     const frames: Framed[] = []
     let [from, bytes, signed] = [0, 0, 0]
     const end = (): void => {
@@ -65,6 +82,14 @@ export class PackedLogWriter {
       signed = 0
     }
     while (from < records.length) {
+      const arrived = arrivedAt(records, from, arrivedWith)
+      if (arrived !== undefined) {
+        end()
+        frames.push({ kind: frameKinds.pack, payload: this.#payload(arrived.pack, signaturesIn(arrived.records)) })
+        this.reset()
+        from += arrived.records.length
+        continue
+      }
       const [to, length] = runFrom(records, from)
       if (bytes + length > limits.packedRecords) end()
       for (const record of records.slice(from, to)) this.#packs.add(record)
@@ -78,7 +103,7 @@ export class PackedLogWriter {
   }
 
   #payload(pack: Uint8Array, signed: number): Uint8Array {
-    const short = deflatePack(pack, deflatedFrom, signed)
+    const short = ((pack[0] ?? 0) & deflated) === 0 ? deflatePack(pack, deflatedFrom, signed) : pack
     const first = short[0] ?? 0
     if ((first & fresh) === 0) return short
     const path = encodeUtf8(this.#context.repository)
@@ -91,6 +116,30 @@ export class PackedLogWriter {
     return sink.take()
   }
 }
+
+const nothing = (): undefined => undefined
+
+/** The pack of the records from `from` on, if it is all there, can be read alone, and does not cost more than packing them again might. */
+const arrivedAt = (
+  records: readonly Packed[],
+  from: number,
+  arrivedWith: (first: Uint8Array) => Arrived | undefined,
+): Arrived | undefined => {
+  const first = records[from]
+  const arrived = first && arrivedWith(first.bytes)
+  if (arrived === undefined || arrived.records.length < leastArrived) return undefined
+  if (((arrived.pack[0] ?? 0) & ~deflated) !== 2 * packVersion + fresh) return undefined
+  let bytes = 0
+  for (const [index, record] of arrived.records.entries()) {
+    if (records[from + index]?.bytes !== record) return undefined
+    bytes += record.length
+  }
+  // There is more than one pack of the same records, and whoever made this one need not have made it short.
+  return arrived.pack.length <= limits.frameBytes - startBytes && 2 * arrived.pack.length <= bytes ? arrived : undefined
+}
+
+const signaturesIn = (records: readonly Uint8Array[]): number =>
+  records.reduce((count, record) => count + (bearsSignature(record) ? 1 : 0), 0)
 
 /** Where the run that begins at `from` ends, and the bytes of its records. */
 const runFrom = (records: readonly Packed[], from: number): [to: number, bytes: number] => {

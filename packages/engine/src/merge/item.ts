@@ -8,7 +8,18 @@ import { ItemGraph, type NewNode, type Node, nodeOf } from '../graph/item.ts'
 import type { Schema } from '../schema/schema.ts'
 import { diffText } from './diff.ts'
 import type { Splice } from './splice.ts'
-import { applyMerged, emptyState, type ItemState, judge, ropeOf, splicedFields, splicesOf, withText } from './state.ts'
+import {
+  appliesAnywhere,
+  applyAlone,
+  applyMerged,
+  emptyState,
+  type ItemState,
+  judge,
+  ropeOf,
+  splicedFields,
+  splicesOf,
+  withText,
+} from './state.ts'
 import { type TextHistory, transform } from './walker.ts'
 
 /** As of when the authority's verdicts apply: now, or a position in its log that an author had seen. */
@@ -18,10 +29,45 @@ const nothingSeen: View = -1
 
 const cachedVersions = 32
 
-/** Why a change that can be applied does not count all the same, given the value without and with it. */
-export type Authorize = (before: ItemState, after: ItemState) => Refusal | undefined
+/** The value without a change and with it, which may be worked out only when they are looked at. */
+export interface Outcome {
+  readonly before: ItemState
+  readonly after: ItemState
+}
+
+/** Why a change that can be applied does not count all the same. */
+export type Authorize = (outcome: Outcome) => Refusal | undefined
 
 const allow: Authorize = () => undefined
+
+/** Of a change that can be applied to whatever it builds on. */
+class LateOutcome implements Outcome {
+  readonly #item: MergedItem
+  readonly #change: NewNode
+  #before: ItemState | undefined
+  #after: ItemState | undefined
+
+  constructor(item: MergedItem, change: NewNode) {
+    this.#item = item
+    this.#change = change
+  }
+
+  get before(): ItemState {
+    this.#before ??= this.#item.seenBy(this.#change)
+    return this.#before
+  }
+
+  get after(): ItemState {
+    const { graph } = this.#item
+    this.#after ??= applyAlone(this.before, nodeOf(this.#change, graph.nodes.length), undefined, graph)
+    return this.#after
+  }
+
+  /** Whether somebody looked. */
+  get isKnown(): boolean {
+    return this.#before !== undefined
+  }
+}
 
 /** How an item got from one value to the next, for editors: per text field the splices in sequence. */
 export interface Advance {
@@ -73,22 +119,49 @@ export class MergedItem {
    */
   count(change: NewNode, authorize: Authorize = allow): { node: Node; refusal: Refusal | undefined } {
     if (change.erased !== undefined) this.#knows(change.erased)
-    const isCurrent =
-      change.erased === undefined &&
-      this.#current.nodes === this.graph.nodes.length &&
-      sameSet(change.parents, this.graph.heads)
+    const isLate = change.erased === undefined && appliesAnywhere(change.operations, this.schema)
+    return isLate ? this.#countLate(change, authorize) : this.#countNow(change, authorize)
+  }
+
+  #countNow(change: NewNode, authorize: Authorize): { node: Node; refusal: Refusal | undefined } {
     const view = this.#viewOf(change.seen)
-    const before = isCurrent && view === now ? this.#current.state : this.#stateAt(change.parents, view)
+    const isCurrent = view === now && change.erased === undefined && sameSet(change.parents, this.graph.heads)
+    const before = isCurrent ? this.#advance().state : this.#stateAt(change.parents, view)
     const node = this.graph.add(change)
     const judgement = this.#judge(before, node)
-    const refused = judgement.refusal === undefined ? authorize(before, judgement.after) : undefined
+    const refused = judgement.refusal === undefined ? authorize({ before, after: judgement.after }) : undefined
     node.refused = refused !== undefined
     if (isNever(node)) this.#dead++
     if (node.erased !== undefined) this.#erased = [...this.#erased, node.index]
     const after = node.refused ? before : judgement.after
-    if (isCurrent && view === now) this.#current = { heads: [node.index], nodes: this.graph.nodes.length, state: after }
+    if (isCurrent) this.#current = { heads: [node.index], nodes: this.graph.nodes.length, state: after }
     else if (node.erased === undefined || node.erased > view) this.#remember([node.index], view, after)
     return { node, refusal: judgement.refusal ?? refused }
+  }
+
+  /** Most changes are such, and of most of them nobody ever asks for the value: it is merged when somebody does. */
+  #countLate(change: NewNode, authorize: Authorize): { node: Node; refusal: Refusal | undefined } {
+    const outcome = new LateOutcome(this, change)
+    const refusal = authorize(outcome)
+    const isCurrent = outcome.isKnown && this.#isCurrent(change)
+    const state = !isCurrent ? undefined : refusal === undefined ? outcome.after : outcome.before
+    const node = this.graph.add(change)
+    node.refused = refusal !== undefined
+    if (node.refused) this.#dead++
+    if (state !== undefined) this.#current = { heads: [node.index], nodes: this.graph.nodes.length, state }
+    return { node, refusal }
+  }
+
+  /** Whether the change builds on just the value that is known as the current one. */
+  #isCurrent({ parents, seen }: NewNode): boolean {
+    const { heads, nodes } = this.#current
+    return nodes === this.graph.nodes.length && sameSet(parents, heads) && this.#viewOf(seen) === now
+  }
+
+  /** The value that the author of a change saw which is not in the graph yet. */
+  seenBy({ parents, seen }: Pick<NewNode, 'parents' | 'seen'>): ItemState {
+    const view = this.#viewOf(seen)
+    return view === now && sameSet(parents, this.graph.heads) ? this.#advance().state : this.#stateAt(parents, view)
   }
 
   #judge(before: ItemState, node: Node): ReturnType<typeof judge> {
@@ -100,9 +173,11 @@ export class MergedItem {
 
   /** Why the change could not be applied to the value at its parents, or would be refused. Changes nothing. */
   check(change: NewNode, authorize: Authorize = allow): Refusal | undefined {
+    if (change.erased === undefined && appliesAnywhere(change.operations, this.schema))
+      return authorize(new LateOutcome(this, change))
     const before = this.#stateAt(change.parents, this.#viewOf(change.seen))
     const { refusal, after } = judge(before, nodeOf(change, this.graph.nodes.length), this.graph, this.schema)
-    return refusal ?? authorize(before, after)
+    return refusal ?? authorize({ before, after })
   }
 
   /** The value now with these operations, as a change made now would leave it. */
@@ -118,7 +193,7 @@ export class MergedItem {
   }
 
   /** What its author made of what they saw, whether it counts or not. */
-  outcome(index: number): { readonly before: ItemState; readonly after: ItemState } {
+  outcome(index: number): Outcome {
     const node = this.graph.node(index)
     const before = this.before(index)
     return { before, after: judge(before, { ...node }, this.graph, this.schema).after }
@@ -227,12 +302,30 @@ export class MergedItem {
 
   #advance(): Version {
     const { nodes } = this.graph
-    const from = this.#current
-    if (from.nodes === nodes.length) return from
+    if (this.#current.nodes === nodes.length) return this.#current
+    const from = this.#follow(this.#current)
+    if (from.nodes === nodes.length) {
+      this.#current = from
+      return from
+    }
     const heads = [...this.graph.heads]
     const state = this.#merge(from.state, from.heads, heads, now, nodes.slice(from.nodes))
     this.#current = { heads, nodes: nodes.length, state }
     return this.#current
+  }
+
+  /** The version with those changes after it that build on all before them, as far as they can be applied without a merge. */
+  #follow(version: Version): Version {
+    const { nodes } = this.graph
+    let { heads, state, nodes: next } = version
+    for (let node = nodes[next]; node !== undefined; node = nodes[++next]) {
+      if (isNever(node) || node.voided !== undefined || node.erased !== undefined || !sameSet(node.parents, heads))
+        break
+      if (splicedFields(node).size > 0) break
+      state = applyAlone(state, node, node.ignored, this.graph)
+      heads = [node.index]
+    }
+    return next === version.nodes ? version : { heads, nodes: next, state }
   }
 
   /** What the authority wrote and an author had not seen is as if not written: so many views there are, and no more. */

@@ -157,8 +157,8 @@ const entriesOfTag = (held: Entries, graph: ItemGraph, field: string, tag: Tag):
   return key === undefined ? [] : (held.byKey.get(key) ?? [])
 }
 
-const checkFields = (node: Node, schema: Schema): Refusal | undefined => {
-  for (const operation of node.operations) {
+const checkFields = (operations: readonly Operation[], schema: Schema): Refusal | undefined => {
+  for (const operation of operations) {
     if (operation.kind === 'touch' || operation.kind === 'delete') continue
     const field = fieldNamed(schema, operation.field)
     if (field === undefined || !takes(field, operation)) return refusal('Inapplicable', operation.field)
@@ -186,6 +186,11 @@ const takes = (field: Field, operation: Operation): boolean => {
   }
 }
 
+/** Whether a change of these operations can be applied to any value, and makes no field larger: then nothing needs to be merged to know it. */
+export const appliesAnywhere = (operations: readonly Operation[], schema: Schema): boolean =>
+  operations.every(({ kind }) => kind === 'assign' || kind === 'touch' || kind === 'delete') &&
+  checkFields(operations, schema) === undefined
+
 /** What becomes of a change, from the value its author saw. */
 export interface Judgement {
   readonly refusal: Refusal | undefined
@@ -201,7 +206,7 @@ export interface Judgement {
  */
 export const judge = (before: ItemState, node: Node, graph: ItemGraph, schema: Schema): Judgement => {
   const no = (why: Refusal): Judgement => ({ refusal: why, ignored: undefined, after: before })
-  const bad = checkFields(node, schema)
+  const bad = checkFields(node.operations, schema)
   if (bad !== undefined) return no(bad)
   const ignored = ignoredTags(before, node, graph)
   let after = applyAlone(before, node, ignored, graph)

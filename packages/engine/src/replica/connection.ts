@@ -2,20 +2,21 @@
  * One channel to one peer: numbers the frames, proves both sides, carries logins, subscriptions and reconciliation, beats when it has
  * nothing to say, and closes when the peer breaks the rules or falls silent. The grammar opens `wire.ts`.
  */
-import { toHex } from '../bytes/bytes.ts'
+import { concatBytes, toHex } from '../bytes/bytes.ts'
 import type { Plain } from '../bytes/cbor.ts'
 import { limits } from '../bytes/limits.ts'
-import { isRefusal, type Refusal, refusal, WeftError } from '../bytes/refusal.ts'
+import { isRefusal, type Refusal, refusal } from '../bytes/refusal.ts'
 import type { Certificate } from '../trust/certificate.ts'
 import { Handshake, type HandshakeParts, inFrames } from './handshake.ts'
 import type { HeldCommits } from './heldcommits.ts'
+import { Inquiries } from './inquiries.ts'
 import type { Peer } from './peer.ts'
 import type { Channel } from './ports.ts'
 import type { Payer, Quota } from './quota.ts'
-import { type Credits, isOffence, mostOffences, offenceWindow, Reconciler } from './reconciler.ts'
+import { type Credits, type Gossips, isOffence, mostOffences, offenceWindow, Reconciler } from './reconciler.ts'
 import type { Repository } from './repository.ts'
-import { encodeRequest, type Request } from './requests.ts'
-import { cutName, decodeFrame, encodeFrame, encodeSync, type Frame } from './wire.ts'
+import type { Request } from './requests.ts'
+import { cutName, decodeFrame, encodeFrame, encodeSyncHead, type Frame, type MeshFrame } from './wire.ts'
 
 const beatInterval = 15_000
 const loginPatience = 30_000
@@ -48,9 +49,12 @@ export interface Switchboard extends HandshakeParts {
   held(repository: Repository): HeldCommits
   refused(connection: Connection, why: Refusal, about?: string): void
   incident(why: Refusal): void
-  level(repository: Repository, peer: Peer): void
+  level(connection: Connection, reconciler: Reconciler): void
   /** The peer asks for it no more. */
   left(repository: Repository): void
+  readonly gossips: Gossips
+  /** About the mesh; false where this replica takes no part in that. */
+  meshed(connection: Connection, frame: MeshFrame): boolean
   closed(connection: Connection): void
 }
 
@@ -70,11 +74,7 @@ export class Connection {
   readonly #declined = new Set<string>()
   /** Repositories this side denied the peer before it could say why, and the entries that the peer holds of them. */
   readonly #unparted = new Map<string, number>()
-  /** What this side asked and the peer has not answered. */
-  readonly #asked = new Map<number, (why: Refusal | null) => void>()
-  #nextRequest = 0
-  /** What the peer asked and this side has not answered. */
-  #answering = 0
+  readonly #inquiries: Inquiries
   #sent = 0
   #received = 0
   #peer: Peer | undefined
@@ -111,6 +111,12 @@ export class Connection {
         this.close(why)
       },
       isClosed: () => this.#closed,
+    })
+    this.#inquiries = new Inquiries({
+      send: (frame) => void this.#send(frame),
+      tooFast: () => board.quota?.asks(this.payer),
+      request: (method, args, peer) => board.request(method, args, peer),
+      incident: (why) => board.incident(why),
     })
     this.#beat()
   }
@@ -158,12 +164,21 @@ export class Connection {
 
   /** Asks the authority for something. Rejects with the reason, and with `Unreachable` when the channel closes first. */
   request(request: Request): Promise<void> {
-    return new Promise((resolve, reject) => {
-      if (this.#closed) return reject(new WeftError('Unreachable', request.method))
-      const tag = this.#nextRequest++
-      this.#asked.set(tag, (why) => (why === null ? resolve() : reject(WeftError.of(why))))
-      this.#send({ kind: 'request', tag, method: request.method, args: encodeRequest(request) })
-    })
+    return this.#inquiries.ask(request)
+  }
+
+  /** What the peer asked for and may read. */
+  get paths(): ReadonlyMap<string, Repository> {
+    return this.#theirPaths
+  }
+
+  get reconcilers(): ReadonlyMap<string, Reconciler> {
+    return this.#reconcilers
+  }
+
+  /** Says something about the mesh. */
+  tell(frame: MeshFrame): void {
+    if (this.#peer !== undefined) this.#send(frame)
   }
 
   /** The peer got a role: what it was declined it may ask for again. */
@@ -238,7 +253,7 @@ export class Connection {
     this.#board.quota?.releases(this.channel.address, this.#queued)
     for (const reconciler of this.#reconcilers.values()) reconciler.close()
     for (const path of [...this.#theirPaths.keys()]) this.#leave(path)
-    for (const asked of this.#asked.values()) asked(refusal('Unreachable', 'the channel closed'))
+    this.#inquiries.close()
     this.#board.closed(this)
   }
 
@@ -252,17 +267,19 @@ export class Connection {
     return this.#put(encodeFrame(this.#sent, frame))
   }
 
-  /** Sends a frame with the next number, and gives it back. */
-  #put(bytes: Uint8Array): Uint8Array {
+  /** Sends a frame with the next number, and gives it back. `body`: its end, which others are sent as well, and only while the channel is ready. */
+  #put(bytes: Uint8Array, body?: Uint8Array): Uint8Array {
     if (this.#closed) return bytes
     // A peer that asks and does not read would fill the memory with answers.
-    if (this.channel.buffered > unreadBytes) {
+    if (body === undefined && this.channel.buffered > unreadBytes) {
       this.close(refusal('TooMany', 'answers unread'))
       return bytes
     }
     this.#sent++
     this.#spoke = true
-    this.channel.send(bytes)
+    if (body === undefined) this.channel.send(bytes)
+    else if (this.channel.sendJoined === undefined) this.channel.send(concatBytes(bytes, body))
+    else this.channel.sendJoined(bytes, body)
     return bytes
   }
 
@@ -379,13 +396,10 @@ export class Connection {
         return
       }
       case 'request':
-        void this.#request(frame, this.#peer)
+        void this.#inquiries.judge(frame, this.#peer)
         return
-      case 'answer': {
-        const asked = this.#asked.get(frame.tag)
-        this.#asked.delete(frame.tag)
-        return asked?.(frame.why)
-      }
+      case 'answer':
+        return this.#inquiries.answered(frame)
       case 'farewell':
         if (!this.#peer.isAuthority) return this.#object(refusal('UnknownMessage', frame.kind))
         return this.#board.parted(frame.path, frame.entries)
@@ -406,6 +420,7 @@ export class Connection {
       case 'sync':
         return this.#sync(frame.tag, frame.message, bytes.length)
       default:
+        if (!this.#board.meshed(this, frame)) this.#object(refusal('UnknownMessage', frame.kind))
     }
   }
 
@@ -506,23 +521,6 @@ export class Connection {
     this.#forgetEarly(path)
   }
 
-  /** Beside everything else, and bounded: what is asked is written to a log first. */
-  async #request({ tag, method, args }: Extract<Frame, { kind: 'request' }>, peer: Peer): Promise<void> {
-    const answer = (why: Refusal | undefined): void => void this.#send({ kind: 'answer', tag, why: why ?? null })
-    if (this.#answering >= requestsAtOnce) return answer(refusal('TooMany', 'requests at once'))
-    const tooFast = this.#board.quota?.asks(this.payer)
-    if (tooFast !== undefined) return answer(tooFast)
-    this.#answering++
-    try {
-      answer(await this.#board.request(method, args, peer))
-    } catch (error) {
-      this.#board.incident(refusal('Fault', `the request ${method} threw: ${String(error)}`))
-      answer(refusal('Fault', method))
-    } finally {
-      this.#answering--
-    }
-  }
-
   #reconcile(repository: Repository): void {
     const { path } = repository
     const tag = this.#myTags.get(path)
@@ -541,7 +539,7 @@ export class Connection {
       packs: { network: this.#board.root.network ?? '', mine: tag, theirs: words.tag },
       link: {
         send: (message) => this.#send({ kind: 'sync', tag, message }),
-        sendEncoded: (message) => this.#put(encodeSync(this.#sent, tag, message)),
+        sendEncoded: (message) => this.#put(encodeSyncHead(this.#sent, tag), message),
         ready: () => this.channel.buffered < limits.channelHighWater,
         offence: (why) => {
           this.#board.incident(why)
@@ -552,8 +550,10 @@ export class Connection {
         gate: this.#board.quota?.gate(() => this.payer),
         hangUp: (why) => this.#hangUp(why),
         refused: (why) => this.#board.refused(this, why, path),
-        level: () => this.#peer && this.#board.level(repository, this.#peer),
+        level: () => this.#board.level(this, reconciler),
         known: (known) => repository.pipeline.remember(words.store, known),
+        gossips: this.#board.gossips,
+        isAuthority: () => this.#peer?.isAuthority === true,
       },
     })
     this.#reconcilers.set(path, reconciler)
@@ -591,8 +591,6 @@ export class Connection {
 type Early = { readonly message: Plain; readonly bytes: number }
 type Subscribe = Extract<Frame, { kind: 'subscribe' }>
 const earlyMessages = 16
-/** Requests of one peer that are being judged or written. */
-const requestsAtOnce = 16
 /** Entries that a peer whose subscription ends is sent once more, in case they were still on their way. */
 const repeatedEntries = 256
 /** What reconciliation leaves unsent at most, and some room. */

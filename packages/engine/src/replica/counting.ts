@@ -9,7 +9,8 @@ import { type Refusal, refusal } from '../bytes/refusal.ts'
 import { type Change, type Commit, clockTicks } from '../commit/commit.ts'
 import type { Operation } from '../commit/operation.ts'
 import type { NewNode } from '../graph/item.ts'
-import { type Authorize, MergedItem } from '../merge/item.ts'
+import { type Authorize, MergedItem, type Outcome } from '../merge/item.ts'
+import type { ItemState } from '../merge/state.ts'
 import type { Schema } from '../schema/schema.ts'
 import type { Erased } from '../trust/erasure.ts'
 import type { Edit } from './judging.ts'
@@ -51,10 +52,43 @@ interface Waiting {
 
 /** The fields that operations edit, each once. */
 export const fieldsOf = (operations: readonly Operation[]): readonly string[] => {
-  const fields = new Set<string>()
-  for (const operation of operations) if ('field' in operation) fields.add(operation.field)
-  return [...fields]
+  const fields: string[] = []
+  for (const operation of operations)
+    if ('field' in operation && (fields.length < fewFields ? !fields.includes(operation.field) : true))
+      fields.push(operation.field)
+  return fields.length < fewFields ? fields : [...new Set(fields)]
 }
+
+/** Looked through faster than a set of them is made. */
+const fewFields = 16
+
+/** An edit as it is judged when it counts. */
+class CountedEdit implements Edit {
+  readonly key: string
+  readonly schema: Schema
+  readonly fields: readonly string[]
+  readonly #outcome: Outcome
+
+  constructor({ key, schema }: MergedItem, operations: readonly Operation[], outcome: Outcome) {
+    this.key = key
+    this.schema = schema
+    this.fields = fieldsOf(operations)
+    this.#outcome = outcome
+  }
+
+  get before(): ItemState {
+    return this.#outcome.before
+  }
+
+  get after(): ItemState {
+    return this.#outcome.after
+  }
+}
+
+const noParents: readonly number[] = []
+
+const parentsIn = ({ graph }: MergedItem, { parents }: Change): readonly number[] =>
+  parents.length === 0 ? noParents : parents.flatMap((parent) => graph.indexOf(parent) ?? [])
 
 const notErased: Erased = { erased: undefined, counts: undefined }
 const allow: Authorize = () => undefined
@@ -207,17 +241,18 @@ export class Counting {
   #apply(commit: Commit, changes: readonly Change[]): void {
     this.#fresh.push(commit.id)
     const seen = commit.policy.authority?.n ?? -1
-    const prepared = changes.flatMap((change) => {
+    const prepared: { readonly item: MergedItem; readonly node: NewNode; readonly authorize: Authorize }[] = []
+    for (const change of changes) {
       const schema = this.#rules.schema(change.schema.hash)
-      if (schema === undefined) return []
+      if (schema === undefined) continue
       const item = this.open(change.key, change.schema.hash, schema)
-      const parents = change.parents.flatMap((parent) => item.graph.indexOf(parent) ?? [])
+      const parents = parentsIn(item, change)
       const { erased, counts } = this.#rules.erasure?.(commit, change.key) ?? notErased
       const settled = counts !== undefined
       const node = { id: commit.id, clock: commit.clock, parents, operations: change.operations, seen, erased, settled }
       const authorize = settled ? (counts ? allow : unlike) : this.#authorize(commit, item, node)
-      return [{ item, node, authorize }]
-    })
+      prepared.push({ item, node, authorize })
+    }
     // A change without siblings is checked when it counts.
     const broken =
       commit.atomic && prepared.length > 1
@@ -232,9 +267,8 @@ export class Counting {
     }
   }
 
-  #authorize(commit: Commit, { key, schema }: MergedItem, { operations }: NewNode): Authorize {
-    const fields = fieldsOf(operations)
-    return (before, after) => this.#rules.authorize(commit, { key, schema, fields, before, after })
+  #authorize(commit: Commit, item: MergedItem, { operations }: NewNode): Authorize {
+    return (outcome) => this.#rules.authorize(commit, new CountedEdit(item, operations, outcome))
   }
 
   /** Tries again what waits: something became known, or time went on. */

@@ -2,7 +2,7 @@
  * A replica: it opens what this device stores, connects where its transports lead, keeps its repositories level with every peer, and is
  * the authority when it holds the authority's key. An app calls it its database.
  */
-import { encodeUtf8, fromHex, toHex } from '../bytes/bytes.ts'
+import { fromHex } from '../bytes/bytes.ts'
 import { describeRefusal, type Refusal, refusal, WeftError } from '../bytes/refusal.ts'
 import type { Schema } from '../schema/schema.ts'
 import type { Certificate } from '../trust/certificate.ts'
@@ -12,18 +12,22 @@ import { Account } from './account.ts'
 import type { LoginOutcome } from './asking.ts'
 import type { Identity } from './capture.ts'
 import { Certificates } from './certificates.ts'
+import { Channels } from './channels.ts'
 import { Clock } from './clock.ts'
-import { Connection, type Switchboard } from './connection.ts'
+import type { Connection } from './connection.ts'
 import { EvidenceStore, type Met } from './evidence.ts'
 import { Forwarding } from './forwarding.ts'
 import { Judging } from './judging.ts'
 import { Listeners } from './listeners.ts'
 import type { Credentials } from './login.ts'
+import { logName } from './logname.ts'
 import { Logout } from './logout.ts'
+import { Meeting } from './meeting.ts'
 import { Office } from './office.ts'
 import type { DatabaseOptions, Storage } from './options.ts'
 import type { Origin, Sharing } from './pending.ts'
 import type { Files, Runtime } from './ports.ts'
+import type { Room } from './presence.ts'
 import { Readers } from './readers.ts'
 import { type Readable, reportRead } from './reads.ts'
 import type { Rejection } from './rejections.ts'
@@ -35,14 +39,13 @@ import { RootStore } from './rootstore.ts'
 import { Schemas } from './schemas.ts'
 import { Standing } from './standing.ts'
 import type { Incident, Status } from './status.ts'
+import { Subscribing } from './subscribing.ts'
+import { switchboardOf } from './switchboard.ts'
 import { type Belongings, finishLogout, keptBytes } from './wipe.ts'
 
 export type { DatabaseOptions, Storage } from './options.ts'
 
 const sessionKey = 'session'
-
-/** A log's file: names are hashes, so that no path decides where bytes go. */
-export const logName = (path: string, runtime: Runtime): string => `${toHex(runtime.hash(encodeUtf8(path)))}.log`
 
 export class Database {
   readonly runtime: Runtime
@@ -53,13 +56,15 @@ export class Database {
   /** Whether it is the authority. */
   readonly authority: boolean
   readonly judging: Judging
+  /** The channels straight to other sessions. */
+  readonly mesh: Meeting
   /** Resolves when the device's storage is open. Rejects when another tab or process has it. */
   readonly opened: Promise<void>
   readonly #options: DatabaseOptions
   readonly #schemas: Schemas
   readonly #forwarding: Forwarding
   readonly #repositories: Repositories
-  readonly #connections = new Set<Connection>()
+  readonly #connections: Channels
   readonly #rejectionListeners = new Listeners<[Rejection]>((error) =>
     this.incident(refusal('ListenerThrew', String(error))),
   )
@@ -70,6 +75,7 @@ export class Database {
   readonly #readers: Readers
   readonly #standing: Standing
   readonly #account: Account
+  readonly #subscribing: Subscribing
   readonly #rootStore: RootStore
   readonly #evidence: EvidenceStore
   #storage: Storage | undefined
@@ -94,14 +100,39 @@ export class Database {
       twice: options.development ?? false,
     })
     this.#schemas = new Schemas(options.schemas, (bytes) => options.runtime.hash(bytes))
-    this.#forwarding = new Forwarding(this.#connections, options.authority !== undefined)
+    this.#connections = new Channels({
+      transports: options.transports ?? [],
+      switchboard: () =>
+        switchboardOf({
+          runtime: options.runtime,
+          clock: this.clock,
+          root: this.root,
+          certificates: this.certificates,
+          account: this.#account,
+          sync: options.sync,
+          office: this.#office,
+          readers: this.#readers,
+          repositories: this.#repositories,
+          subscribing: this.#subscribing,
+          meeting: this.mesh,
+          channels: this.#connections,
+          standing: this.#standing,
+          isClosing: () => this.#closing !== undefined,
+          takeRoot: (entries, publicKey) => this.#takeRoot(entries, publicKey),
+          proved: (connection) => this.#proved(connection),
+          incident: (why) => this.incident(why),
+        }),
+      quota: () => this.#office?.quota,
+      isClosing: () => this.#closing !== undefined,
+      incident: (why) => this.incident(why),
+    })
     this.#repositories = new Repositories({
       runtime: options.runtime,
       make: (path) => new Repository(path, this),
       files: () => this.#openableFiles,
       name: (path) => logName(path, this.runtime),
       opened: (repository) => {
-        for (const connection of this.#connections) if (this.#maySubscribe(connection)) connection.subscribe(repository)
+        this.#subscribing.everywhere(repository)
         // The last run may have ended between a commit and its checkpoint.
         this.#office?.authority.cover(repository)
       },
@@ -143,17 +174,40 @@ export class Database {
       changed: (isCertified) => {
         if (isCertified) {
           this.#standing.settled()
-          for (const connection of this.#connections) this.#subscribeAll(connection)
+          for (const connection of this.#connections) this.#subscribing.all(connection)
+          this.mesh.join()
         }
         for (const repository of this.#repositories) repository.identityChanged()
         this.#standing.tell()
       },
       tell: () => this.#standing.tell(),
-      hangUp: (why) => {
-        for (const connection of [...this.#connections]) connection.close(why)
-      },
+      hangUp: (why) => this.#connections.hangUp(why),
       incident: (why) => this.incident(why, rootPath),
     })
+    this.#subscribing = new Subscribing({
+      isAuthority: this.authority,
+      connections: this.#connections,
+      repositories: this.#repositories,
+      readers: this.#readers,
+      account: this.#account,
+      standing: this.#standing,
+      incident: (why, path) => this.incident(why, path),
+    })
+    this.mesh = new Meeting({
+      options: options.mesh,
+      servers: options.authority && (options.iceServers ?? (() => [])),
+      runtime: options.runtime,
+      clock: this.clock,
+      certificates: this.certificates,
+      root: this.root,
+      account: this.#account,
+      repositories: this.#repositories,
+      readers: this.#readers,
+      connections: this.#connections,
+      connect: (channel) => this.#connections.take(channel),
+      incident: (why) => this.incident(why),
+    })
+    this.#forwarding = new Forwarding(this.#connections, this.mesh.gossiping, this.authority)
     this.#logout = new Logout({
       runtime: options.runtime,
       belongings: () => this.#belongings,
@@ -297,6 +351,20 @@ export class Database {
     return this.#connections.size
   }
 
+  /**
+   * Leaves the server, as if it were away: the mesh goes on, and what is written waits. Logging in, rights and the server's word come with
+   * `connect`.
+   */
+  async disconnect(): Promise<void> {
+    await this.opened
+    await this.#connections.leave()
+  }
+
+  /** Comes back after `disconnect`. */
+  connect(): void {
+    if (this.#closing === undefined && !this.#logout.isFrozen) this.#connections.start()
+  }
+
   /** Captures and stores what is edited, closes every channel and log. What the disk does not take now is lost. */
   close(): Promise<void> {
     this.#closing ??= this.#close()
@@ -313,8 +381,8 @@ export class Database {
     const attempt = this.#attempt
     for (const repository of this.#repositories) await attempt(repository.close())
     await this.#repositories.letGo()
-    for (const transport of this.#options.transports ?? []) await attempt(transport.stop())
-    for (const connection of [...this.#connections]) connection.close(refusal('Closed', ''))
+    await attempt(this.mesh.stop())
+    await this.#connections.stop()
     await attempt(this.#rootStore.close())
     await attempt(this.#evidence.close())
     await this.#release?.()
@@ -341,19 +409,8 @@ export class Database {
     this.#cancelConnecting = this.runtime.timer(4_000, () => {
       if (this.#standing.connection === 'connecting') this.#standing.connect('offline')
     })
-    this.#startTransports()
+    this.#connections.start()
     this.#standing.tell()
-  }
-
-  #startTransports(): void {
-    for (const transport of this.#options.transports ?? []) {
-      transport.start((channel) => {
-        const tooFast = this.#office?.quota.connects(channel.address)
-        if (tooFast !== undefined) this.incident(tooFast)
-        if (this.#closing !== undefined || tooFast !== undefined) channel.close(tooFast?.code ?? 'Closed')
-        else this.#connections.add(new Connection(channel, this.#switchboard))
-      })
-    }
   }
 
   /** Whatever goes wrong with one part, the others are closed and forgotten too. */
@@ -377,8 +434,8 @@ export class Database {
     const attempt = this.#attempt
     this.#account.part()
     this.#standing.settled()
-    for (const transport of this.#options.transports ?? []) await attempt(transport.stop())
-    for (const connection of [...this.#connections]) connection.close(refusal('Closed', ''))
+    await attempt(this.mesh.stop())
+    await this.#connections.stop()
     const repositories = this.#repositories.clear()
     this.#logoutListeners.tell()
     for (const repository of repositories) await attempt(repository.forget())
@@ -394,7 +451,7 @@ export class Database {
   async #anew(): Promise<void> {
     await this.#rootStore.open(this.#belongings.files, this.#belongings.rootName, undefined)
     await this.#account.renewKey()
-    if (this.#closing === undefined) this.#startTransports()
+    if (this.#closing === undefined) this.#connections.start()
   }
 
   async #openRoot(files: Files): Promise<void> {
@@ -447,6 +504,10 @@ export class Database {
     return this.#logout.isFrozen
   }
 
+  room(repository: Repository): Room {
+    return this.mesh.presences.room(repository)
+  }
+
   rejected(rejection: Rejection): void {
     this.#rejectionListeners.tell(rejection)
   }
@@ -475,6 +536,7 @@ export class Database {
 
   entered(repository: Repository, entries: readonly Entry[], origin: Origin): void {
     this.#forwarding.entered(repository, entries)
+    if (entries.some(({ statement }) => statement.kind === 'grant')) this.#subscribing.everywhere(repository)
     if (origin === 'local') this.#office?.authority.written(repository)
   }
 
@@ -488,57 +550,6 @@ export class Database {
   }
 
   // Channels.
-
-  get #switchboard(): Switchboard {
-    const { runtime, clock, root, certificates } = this
-    const { key, certificate } = this.#account
-    if (key === undefined) throw new Error('channels are made after the store is open')
-    return {
-      runtime,
-      clock,
-      root,
-      certificates,
-      proof: { key, certificate: certificate?.bytes ?? null },
-      sync: this.#options.sync,
-      takeRoot: (entries, publicKey) => this.#takeRoot(entries, publicKey),
-      proved: (connection) => this.#proved(connection),
-      quota: this.#office?.quota,
-      login: async (method, credentials, peer, channel) =>
-        this.#office?.certifying.judge(method, credentials, peer, channel) ?? refusal('NotAuthority', method),
-      certified: (bytes) => this.#account.certified(bytes),
-      candidate: (path, peer) => this.#readers.candidate(path, peer),
-      mayRead: (repository, peer) => this.#readers.mayRead(repository, peer),
-      isRevoked: ({ certificate }) => certificate !== undefined && this.root.revokedAt(certificate) !== undefined,
-      farewell: (repository, peer, held) => this.#readers.farewell(repository, peer, held),
-      parted: async (path, entries) => this.#repositories.get(path)?.parted(entries),
-      welcomed: (connection, path) => {
-        const repository = this.#repositories.get(path)
-        if (repository?.pipeline.isOpen === true && this.#maySubscribe(connection)) connection.subscribe(repository)
-      },
-      request: async (method, args, peer) =>
-        this.#office?.registrar.request(method, args, peer.certificate) ?? refusal('NotAuthority', method),
-      held: (repository) => this.#repositories.held(repository),
-      refused: (connection, why, about) => this.#peerRefused(connection, why, about),
-      incident: (why) => this.incident(why),
-      level: (repository, peer) => {
-        if (peer.isAuthority) {
-          repository.synced = true
-          repository.bar(undefined)
-          this.#standing.settled(repository.path)
-        }
-        this.#standing.tell()
-      },
-      left: (repository) => {
-        if (this.#office !== undefined) this.#repositories.left(repository)
-      },
-      closed: (connection) => {
-        this.#connections.delete(connection)
-        this.#account.closed(connection)
-        const isOnline = [...this.#connections].some(({ peer }) => peer?.isAuthority === true)
-        if (this.#closing === undefined && !isOnline) this.#standing.connect('offline')
-      },
-    }
-  }
 
   async #takeRoot(entries: readonly Uint8Array[], publicKey: Uint8Array): Promise<Refusal | undefined> {
     const known = this.root.network
@@ -558,14 +569,6 @@ export class Database {
     for (const connection of this.#connections) connection.offerRoot(added)
   }
 
-  #maySubscribe(connection: Connection): boolean {
-    const { peer } = connection
-    if (peer === undefined || connection.isClosed) return false
-    // The authority waits to be asked; a session asks once it is certified, and other sessions only when they are.
-    if (this.#office !== undefined) return false
-    return this.#account.isCertified && (peer.isAuthority || peer.certificate !== undefined)
-  }
-
   #proved(connection: Connection): void {
     const { peer } = connection
     if (peer?.isAuthority === true) {
@@ -575,26 +578,6 @@ export class Database {
       for (const repository of this.#repositories) repository.reconsider()
       this.#account.met()
     }
-    this.#subscribeAll(connection)
-  }
-
-  #subscribeAll(connection: Connection): void {
-    if (!this.#maySubscribe(connection)) return
-    for (const repository of this.#repositories) if (repository.pipeline.isOpen) connection.subscribe(repository)
-  }
-
-  #peerRefused({ peer }: Connection, why: Refusal, about?: string): void {
-    if (why.code === 'MailSent' && peer?.isAuthority === true) {
-      this.#account.notCertified(why)
-      return
-    }
-    this.incident(why, about)
-    // What a stranger says about this replica is no reason to worry the app. Before anybody proved anything it may be the server.
-    if (peer !== undefined && !peer.isAuthority) return
-    if (why.code === 'LoginRefused' && peer !== undefined && this.#account.notCertified(why) === 'renewal') return
-    if (why.code === 'UnknownRepository' && peer !== undefined) this.#repositories.get(why.about)?.bar(why)
-    // What others cannot keep or may not do is no problem of the authority's own.
-    if (this.#office === undefined) this.#standing.refusedBy(why, about)
-    this.#standing.tell()
+    if (this.mesh.proved(connection)) this.#subscribing.all(connection)
   }
 }

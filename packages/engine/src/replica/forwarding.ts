@@ -3,6 +3,8 @@ import type { Refusal } from '../bytes/refusal.ts'
 import type { Entry } from '../trust/entry.ts'
 import { Broadcast, fewestChannels } from './broadcast.ts'
 import type { Connection } from './connection.ts'
+import type { Gossiping } from './gossiping.ts'
+import type { HeldCommits } from './heldcommits.ts'
 import type { Origin, Sharing, Staged } from './pending.ts'
 import type { Reconciler } from './reconciler.ts'
 import type { Repository } from './repository.ts'
@@ -18,16 +20,19 @@ interface Shares {
 
 export class Forwarding {
   readonly #connections: Iterable<Connection>
+  readonly #gossiping: Gossiping
   /** Whether this replica is the authority. */
   readonly #welcomes: boolean
   /** How many entries there were when commits or entries were told of last. */
   readonly #entries = new WeakMap<Repository, number>()
   readonly #shares = new WeakMap<Staged, Shares>()
-  readonly #readers = new WeakMap<Repository, number>()
+  /** Channels that shared it when something was committed last, and what is held of it. */
+  readonly #readers = new WeakMap<Repository, { readonly count: number; readonly held: HeldCommits | undefined }>()
   readonly #broadcasts = new WeakMap<Repository, Broadcast>()
 
-  constructor(connections: Iterable<Connection>, welcomes: boolean) {
+  constructor(connections: Iterable<Connection>, gossiping: Gossiping, welcomes: boolean) {
     this.#connections = connections
+    this.#gossiping = gossiping
     this.#welcomes = welcomes
   }
 
@@ -40,13 +45,19 @@ export class Forwarding {
 
   /** Packs what is being stored, while the disk works, for whoever will be sent it if it is stored. */
   #prepare(repository: Repository, storing: Staged): void {
-    const { all, origins } = this.#sharesOf(storing)
+    const { all, origins, others } = this.#sharesOf(storing)
+    // Where many were told last time, many will be.
+    const readers = this.#readers.get(repository)
+    if (readers !== undefined && readers.count >= fewestChannels)
+      return this.#broadcast(repository, all, readers.count, readers.held)?.prepare()
     const channels: Reconciler[] = []
     for (const connection of this.#connections) {
       const reconciler = connection.reconciler(repository.path)
-      if (reconciler !== undefined) channels.push(reconciler)
+      // Whether gossip sends it what others made is not known yet.
+      if (reconciler !== undefined && (others.length === 0 || !this.#gossiping.has(reconciler)))
+        channels.push(reconciler)
     }
-    const broadcast = this.#broadcast(repository, all, channels)
+    const broadcast = this.#broadcast(repository, all, channels.length, channels[0]?.held)
     if (broadcast !== undefined) broadcast.prepare()
     else for (const reconciler of channels) if (!origins.has(reconciler)) reconciler.prepare(all)
   }
@@ -78,13 +89,15 @@ export class Forwarding {
       if (reconciler !== undefined) channels.push(reconciler)
     }
     const { local, others, other, all, origins } = this.#sharesOf(settled)
-    const broadcast = this.#broadcast(repository, all, channels)
+    const held = channels[0]?.held
+    const broadcast = this.#broadcast(repository, all, channels.length, held)
     for (const reconciler of channels) {
       const isOrigin = origins.has(reconciler)
       if (isOrigin) {
         const brought = others.filter(({ origin }) => origin === reconciler).map(({ commit }) => commit.id)
         reconciler.admitted(brought, 'peer', broadcast)
       }
+      if (this.#gossiping.has(reconciler)) continue
       if (local.length > 0) reconciler.admitted(local, 'local', broadcast)
       const rest = isOrigin
         ? others.filter(({ origin }) => origin !== reconciler).map(({ commit }) => commit.id)
@@ -92,26 +105,31 @@ export class Forwarding {
       if (rest.length > 0) reconciler.admitted(rest, 'other', broadcast)
     }
     broadcast?.pushed()
-    this.#readers.set(repository, channels.length)
+    this.#gossiping.spread(repository, local, others)
+    if (this.readers(repository) !== channels.length) this.#readers.set(repository, { count: channels.length, held })
   }
 
   /** How many channels shared the repository when something was committed last. */
   readers(repository: Repository): number {
-    return this.#readers.get(repository) ?? 0
+    return this.#readers.get(repository)?.count ?? 0
   }
 
   /** What makes one message for all of these channels, where they are many. */
-  #broadcast(repository: Repository, ids: readonly string[], channels: readonly Reconciler[]): Broadcast | undefined {
+  #broadcast(
+    repository: Repository,
+    ids: readonly string[],
+    channels: number,
+    held: HeldCommits | undefined,
+  ): Broadcast | undefined {
     const one = repository.pipeline.commits.get(ids[0] ?? '')
-    const [channel] = channels
     let broadcast = this.#broadcasts.get(repository)
-    if (channel === undefined || one === undefined || channels.length < fewestChannels) {
+    if (held === undefined || one === undefined || channels < fewestChannels) {
       broadcast?.stop()
       return undefined
     }
     broadcast ??= new Broadcast({ network: one.network, repository: repository.path })
     this.#broadcasts.set(repository, broadcast)
-    broadcast.offer(ids, channel.held, repository.pipeline.commits)
+    broadcast.offer(ids, held, repository.pipeline.commits)
     return broadcast
   }
 

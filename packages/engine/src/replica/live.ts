@@ -80,6 +80,11 @@ export class LiveItem {
     return this.#draft
   }
 
+  /** What the item shows is read through this: its own draft, or one without edits that all items of the schema share. */
+  get #edits(): Draft {
+    return this.#draft ?? withoutEdits(this.schema)
+  }
+
   /** Takes out everything pending, as operations. */
   take(): Operation[] {
     const operations = this.draft.take(this.#state)
@@ -126,29 +131,29 @@ export class LiveItem {
 
   elements(name: string): Set<Scalar> {
     reportRead(this)
-    return this.draft.elements(name, this.#state)
+    return this.#edits.elements(name, this.#state)
   }
 
   entries(name: string): Map<string, Scalar> {
     reportRead(this)
-    return this.draft.entries(name, this.#state)
+    return this.#edits.entries(name, this.#state)
   }
 
   text(name: string): Rope {
     reportRead(this)
-    return this.draft.text(name, this.#state)
+    return this.#edits.text(name, this.#state)
   }
 
   /** Whether a set holds the stored value. */
   hasElement(name: string, stored: Scalar): boolean {
     reportRead(this)
-    return this.draft.holds(name, stored, this.#state)
+    return this.#edits.holds(name, stored, this.#state)
   }
 
   /** One entry of a map. */
   entry(name: string, key: string): Scalar | undefined {
     reportRead(this)
-    return this.draft.entry(name, key, this.#state)
+    return this.#edits.entry(name, key, this.#state)
   }
 
   splice(name: string, splices: readonly Splice[]): void {
@@ -260,6 +265,15 @@ export class LiveItem {
     for (let next = this.#sayings.shift(); next !== undefined; next = this.#sayings.shift()) next()
     this.#sayings = undefined
   }
+}
+
+const blank = new WeakMap<Schema, Draft>()
+
+/** Never edited: whoever edits asks for the item's own. */
+const withoutEdits = (schema: Schema): Draft => {
+  const known = blank.get(schema) ?? new Draft(schema)
+  blank.set(schema, known)
+  return known
 }
 
 const noTexts: ReadonlyMap<string, Rope> = new Map()

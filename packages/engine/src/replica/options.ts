@@ -2,7 +2,8 @@
 import type { Schema } from '../schema/schema.ts'
 import type { Rules } from '../trust/rules.ts'
 import type { Login } from './login.ts'
-import type { Files, KeyStore, Runtime, SigningKey, Transport } from './ports.ts'
+import type { MeshOptions } from './mesh.ts'
+import type { Files, IceServer, KeyStore, Runtime, SigningKey, Transport } from './ports.ts'
 import type { Rates } from './rates.ts'
 
 /** Where a replica keeps its logs, as it turned out. */
@@ -43,6 +44,10 @@ export interface DatabaseOptions {
   readonly certificateLife?: number
   /** Commits a second and repository, at most: 3 unless told. */
   readonly captureRate?: number
+  /** Channels straight to other sessions; none unless told. */
+  readonly mesh?: MeshOptions
+  /** STUN and TURN servers for a session, as the authority names them; asked whenever it introduces somebody, since credentials may be short-lived. */
+  readonly iceServers?: (session: string) => readonly IceServer[]
   /** `'bloom'`: replicas that this one dials compare by filters alone, the base protocol. */
   readonly sync?: 'bloom'
   /** How much one user and one address may have of the authority: `defaultRates` where not told. */

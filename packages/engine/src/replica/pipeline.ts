@@ -20,7 +20,7 @@ import { type Commit, format, type Position, readCommit } from '../commit/commit
 import { follows, isSigned, type Run } from '../commit/run.ts'
 import { Commits } from '../graph/commits.ts'
 import { type Framed, frameKinds } from '../log/frame.ts'
-import { PackedLogReader, PackedLogWriter } from '../log/packedlog.ts'
+import { type Arrived, PackedLogReader, PackedLogWriter } from '../log/packedlog.ts'
 import type { Known } from '../sync/session.ts'
 import { AuthorityLog } from '../trust/authoritylog.ts'
 import { type Certificate, readCertificate } from '../trust/certificate.ts'
@@ -71,7 +71,7 @@ interface Store {
   readonly packing: PackedLogWriter
 }
 
-/** Work taken into one append. */
+/** Work taken into one append; up to twice as much, so that a message is not cut. */
 const batchSize = 4_096
 const firstRetry = 500
 const lastRetry = 30_000
@@ -95,6 +95,8 @@ export class Pipeline {
   /** What waits for parents: bounded by the limits. */
   readonly pending = new Pending()
   readonly #reception: Reception
+  /** Packs that are on the road, by their first record. */
+  readonly #arrived = new Map<Uint8Array, Arrived>()
   #durableEntries = 0
   #running: Promise<void> | undefined
   #closing = false
@@ -313,7 +315,12 @@ export class Pipeline {
     onRoad?: () => void,
     gate?: Gate,
   ): Promise<{ readonly ids: readonly string[]; readonly waiting: boolean }> {
-    return this.#reception.receive(origin, received, onRoad, gate)
+    const first = received.unpacked?.records[0]?.bytes
+    if (first === undefined || received.unpacked === undefined)
+      return this.#reception.receive(origin, received, onRoad, gate)
+    const { pack, records } = received.unpacked
+    this.#arrived.set(first, { pack, records: records.map(({ bytes }) => bytes) })
+    return this.#reception.receive(origin, received, onRoad, gate).finally(() => this.#arrived.delete(first))
   }
 
   /** Sets the road going, unless it goes, waits for its next try, or is closed. It never rejects. */
@@ -338,12 +345,14 @@ export class Pipeline {
 
   /** One append. False when storing failed: what is local is kept and tried again later. */
   async #step({ journal, packing }: Store): Promise<boolean> {
-    const taken = this.#work.splice(0, batchSize)
+    let count = Math.min(batchSize, this.#work.length)
+    while (count < this.#work.length && count < 2 * batchSize && this.#work[count - 1]?.kind !== 'mark') count++
+    const taken = this.#work.splice(0, count)
     const frames: Framed[] = []
     /** Commits that are next in the log. */
     let commits: Commit[] = []
     const pack = (): void => {
-      frames.push(...packing.write(commits))
+      frames.push(...packing.write(commits, (first) => this.#arrived.get(first)))
       commits = []
     }
     const brought: Brought[] = []
@@ -484,12 +493,13 @@ export class Pipeline {
     const ready: Brought[] = []
     const queue = [work]
     for (let next = queue.shift(); next !== undefined; next = queue.shift()) {
-      const run = next.run
-        .filter(({ id }) => this.commits.get(id) === undefined)
-        .map((commit) => this.cleaning.strip(commit))
-      if (run.length === 0 || !this.#stageRun({ ...next, run })) continue
-      ready.push({ ...next, run })
-      for (const { id } of run) queue.push(...this.pending.take(id))
+      const run: Commit[] = []
+      for (const commit of next.run)
+        if (this.commits.get(commit.id) === undefined) run.push(this.cleaning.strip(commit))
+      const brought = { run, origin: next.origin }
+      if (run.length === 0 || !this.#stageRun(brought)) continue
+      ready.push(brought)
+      if (this.pending.runs > 0) for (const { id } of run) queue.push(...this.pending.take(id))
     }
     return ready
   }

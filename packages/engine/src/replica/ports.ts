@@ -3,6 +3,8 @@
  * awaits. An adapter implements a port and nothing else, and runs the contract suite of that port in `test/contracts`.
  */
 
+import type { Refusal } from '../bytes/refusal.ts'
+
 /** Clock, timers, randomness, hash and signatures of the platform, or of the simulator. */
 export interface Runtime {
   /** Wall clock, ms since 1970. May jump in either direction. */
@@ -98,6 +100,8 @@ export interface Channel {
   readonly buffered: number
   /** Queues a message of at most `limits.frameBytes` bytes; sending on a closed channel does nothing. */
   send(message: Uint8Array): void
+  /** Sends both as one message, for bodies that many channels are sent. Absent: whoever sends puts them together. */
+  sendJoined?(head: Uint8Array, body: Uint8Array): void
   close(reason: string): void
   /** Set once, right after `onChannel`, before any message is delivered. */
   listen(listener: ChannelListener): void
@@ -108,4 +112,64 @@ export interface ChannelListener {
   /** `buffered` fell below `limits.channelLowWater`. */
   drain(): void
   closed(reason: string): void
+}
+
+/**
+ * Makes channels straight to peers. Each end runs an attempt of its own and hands the other what its listener is given as signals, by
+ * whatever way: which peers, who begins, what an attempt is called and how long signals hold is the mesh's matter.
+ */
+export interface PeerTransport {
+  /** Begins this end of an attempt. What goes wrong is told to the listener, never thrown. */
+  attempt(options: AttemptOptions, listener: AttemptListener): Attempt
+  /** Ends every attempt and closes every channel. It may be used again afterwards. */
+  stop(): Promise<void>
+}
+
+export interface AttemptOptions {
+  /** Names the other end in reports. */
+  readonly remote: string
+  /** True on the side that makes the offer. */
+  readonly initiator: boolean
+  readonly servers: readonly IceServer[]
+  /** Only by way of a TURN server, so that neither side learns the other's address. */
+  readonly relayOnly: boolean
+}
+
+/** As RTCIceServer has it: `stun:host:port` or `turn:host:port?transport=udp`, with credentials for the latter. */
+export interface IceServer {
+  readonly urls: readonly string[]
+  readonly username?: string
+  readonly credential?: string
+}
+
+export interface Attempt {
+  /** Takes a signal of the other end, as it was given there. Why it is refused, when it is: an attempt survives what strangers say. */
+  signal(signal: Uint8Array): Refusal | undefined
+  /** Gives up. Nothing is told afterwards. */
+  end(): void
+}
+
+export interface AttemptListener {
+  /** For the other end: at most `limits.signalBytes` bytes, in order. */
+  signal(signal: Uint8Array): void
+  /** Told once, and nothing after it but signals. The channel's `binding` is set. */
+  opened(channel: Channel, path: 'direct' | 'relayed'): void
+  /** Told once, and nothing after it. */
+  failed(failure: PathFailure): void
+}
+
+/** Why no channel came of an attempt. */
+export interface PathFailure {
+  readonly kind:
+    | 'unsupported' // no WebRTC here
+    | 'no candidates' // nothing of this device can be reached: no interface, or only relays were asked for and none answered
+    | 'no answer' // the other end never answered
+    | 'blocked' // both ends have addresses and no packet came through: UDP blocked, or two strict NATs without TURN
+    | 'no TURN' // as before, and no TURN server is named
+    | 'bad credentials' // the TURN server refused them
+    | 'TURN unreachable' // the TURN server did not answer
+    | 'broke' // the channel died before it opened
+    | 'refused' // a signal broke the rules
+  /** What the platform said, for people. */
+  readonly detail: string
 }

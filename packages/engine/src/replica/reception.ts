@@ -5,6 +5,7 @@
 import { limits } from '../bytes/limits.ts'
 import { isRefusal, type Refusal, refusal } from '../bytes/refusal.ts'
 import { type Commit, readCommit, signedBytes } from '../commit/commit.ts'
+import type { Unpacked } from '../commit/pack.ts'
 import { gatherRuns, type Run } from '../commit/run.ts'
 import type { Commits } from '../graph/commits.ts'
 import { type Entry, readEntry } from '../trust/entry.ts'
@@ -20,9 +21,25 @@ export interface Received {
   readonly certificates: readonly Uint8Array[]
   /** Records; what is one run stands together. */
   readonly commits: readonly Uint8Array[]
-  /** Ids of those records whose hashes were computed where they were unpacked. */
-  readonly hashed?: Pick<WeakMap<Uint8Array, string>, 'get'>
+  /** What the records were unpacked from, where they were. */
+  readonly unpacked?: UnpackedFrom
   readonly entries: readonly Uint8Array[]
+}
+
+export interface UnpackedFrom {
+  readonly pack: Uint8Array
+  readonly records: readonly Unpacked[]
+}
+
+/** Ids of those records whose hashes were computed where they were unpacked. They are asked for in the order in which they came. */
+const hashedIn = (unpacked: UnpackedFrom | undefined): ((bytes: Uint8Array) => string | undefined) => {
+  const records = unpacked?.records ?? []
+  let next = 0
+  return (bytes) => {
+    for (let record = records[next++]; record !== undefined; record = records[next++])
+      if (record.bytes === bytes) return record.hashed
+    return undefined
+  }
 }
 
 /** What receiving needs of the road it leads to. */
@@ -80,14 +97,15 @@ export class Reception {
     const ids: string[] = []
     const runs = this.#admissible(origin, received, ids, gate)
     let mustFound = gate !== undefined && of.isBlank()
+    const good: Brought[] = []
     let bad = 0
     for (let from = 0; from < runs.length; from += verifyWidth) {
       const batch = runs.slice(from, from + verifyWidth)
-      const good = await Promise.all(batch.map((run) => this.#isSigned(run)))
+      const signed = await Promise.all(batch.map((run) => this.#isSigned(run)))
       for (const [index, run] of batch.entries()) {
         const [first] = run
         if (first === undefined) continue
-        if (good[index] !== true) {
+        if (signed[index] !== true) {
           bad++
           for (const { id } of run) of.refused(origin, id, refusal('BadSignature', id))
           continue
@@ -100,11 +118,13 @@ export class Reception {
         // What builds on others waits for them, and founds nothing.
         if (isFirst(first)) mustFound = false
         gate?.signed(this.#ownerOf(first), weightOf(run))
-        of.take({ run, origin })
+        good.push({ run, origin })
       }
       // The channel is closed by now: nobody makes this replica verify a thousand signatures more.
       if (bad >= limits.offences) break
     }
+    // At once, so that what came together is stored together.
+    for (const brought of good) of.take(brought)
     const through = of.through()
     onRoad?.()
     await through
@@ -112,13 +132,14 @@ export class Reception {
   }
 
   /** The runs that are new here, as far as everything but their signatures can tell. `ids` gets those of all that could be read. */
-  #admissible(origin: object, { commits, hashed }: Received, ids: string[], gate: Gate | undefined): Run[] {
+  #admissible(origin: object, { commits, unpacked }: Received, ids: string[], gate: Gate | undefined): Run[] {
     const of = this.#of
     const refuse = (id: string, why: Refusal): void => of.refused(origin, id, why)
     const hash = (bytes: Uint8Array): Uint8Array => of.runtime.hash(bytes)
+    const hashed = hashedIn(unpacked)
     const read = function* (): Generator<Commit, void, undefined> {
       for (const bytes of commits) {
-        const commit = readCommit(bytes, hash, hashed?.get(bytes))
+        const commit = readCommit(bytes, hash, hashed(bytes))
         if (isRefusal(commit)) {
           refuse('', commit)
           continue
@@ -132,8 +153,13 @@ export class Reception {
     for (const whole of gatherRuns(read(), ({ id }, why) => refuse(id, why))) {
       const last = whole.at(-1)
       if (last === undefined || of.commits.get(last.id) !== undefined || of.pending.includes(whole)) continue
-      const run = whole.filter(({ id }) => of.commits.get(id) === undefined)
-      const barred = run.map((commit) => this.#mayStand(commit)).find((why) => why !== undefined)
+      const run: Commit[] = []
+      let barred: Refusal | undefined
+      for (const commit of whole) {
+        if (of.commits.get(commit.id) !== undefined) continue
+        run.push(commit)
+        barred ??= this.#mayStand(commit)
+      }
       if (barred !== undefined) {
         for (const { id } of run) refuse(id, barred)
         continue

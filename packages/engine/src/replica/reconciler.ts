@@ -13,6 +13,8 @@ import type { PackContext } from '../commit/pack.ts'
 import { PackReader } from '../commit/packreader.ts'
 import { PackWriter } from '../commit/packwriter.ts'
 import { bearsSignature, gatherRuns, withoutNeedless } from '../commit/run.ts'
+import { type Announcement, decodeAnnouncement, encodeAnnouncement } from '../mesh/announcement.ts'
+import { decodePresence, encodePresence, type Gone, type Present } from '../mesh/presence.ts'
 import type { Credit } from '../sync/credit.ts'
 import { decodeMessage, type Entries, encodeMessage, itemsPerMessage } from '../sync/message.ts'
 import { isRecent } from '../sync/recent.ts'
@@ -25,10 +27,14 @@ import type { Certificates } from './certificates.ts'
 import type { HeldCommits } from './heldcommits.ts'
 import type { Runtime } from './ports.ts'
 import type { Gate } from './quota.ts'
+import type { UnpackedFrom } from './reception.ts'
 import type { Repository } from './repository.ts'
 
 /** Records that are packed ahead, bytes: more than that is not about latency. */
 const preparedBytes = 65_536
+
+/** Words of presence behind what is being received. */
+const wordsWaiting = 256
 
 /** Commits that are pushed before the session is told of them. */
 const mostUntold = 256
@@ -52,6 +58,19 @@ export interface ReconcilerLink {
   level(): void
   /** To be remembered of the peer's store. */
   known(known: Known): void
+  readonly gossips: Gossips
+  /** Whether the authority is at the other end. */
+  isAuthority(): boolean
+}
+
+/** Who decides which channels are told of what came to many. */
+export interface Gossips {
+  announced(reconciler: Reconciler, announcement: Announcement): void
+  /** A live push of the peer's is through, and had these in it. */
+  received(reconciler: Reconciler, ids: readonly string[]): void
+  heard(reconciler: Reconciler, word: Present | Gone): void
+  /** The channel carries the repository no more. */
+  left(reconciler: Reconciler): void
 }
 
 /** What is left of the peer's credit, by repository it asked for before. */
@@ -67,8 +86,8 @@ export class Reconciler {
   /** Sessions whose certificate this peer was sent. */
   readonly #introduced = new Set<string>()
   readonly #outbox: Effect[] = []
-  /** Records that were unpacked here, and their ids. */
-  readonly #hashed = new WeakMap<Uint8Array, string>()
+  /** The pack of the message that is being taken. */
+  #unpacked: UnpackedFrom | undefined
   readonly #packs: PackContext & { readonly sends: boolean; readonly receives: boolean }
   readonly #writer: PackWriter
   #broadcast: Broadcast | undefined
@@ -126,6 +145,18 @@ export class Reconciler {
   }
 
   message(plain: Plain): void {
+    const announcement = decodeAnnouncement(plain)
+    if (announcement !== undefined) {
+      if (isRefusal(announcement)) this.#link.offence(announcement)
+      else this.#link.gossips.announced(this, announcement)
+      return
+    }
+    const presence = decodePresence(plain)
+    if (presence !== undefined) {
+      if (isRefusal(presence)) this.#link.offence(presence)
+      else this.#hearLater(presence)
+      return
+    }
     const message = decodeMessage(plain)
     if (isRefusal(message)) return this.#link.offence(message)
     if (message.kind !== 'packed') return this.#take({ kind: 'message', message })
@@ -134,9 +165,23 @@ export class Reconciler {
     const records = isRefusal(pack) ? pack : this.#reader.unpack(pack)
     // Nothing that comes after it could be read.
     if (isRefusal(records)) return this.#link.hangUp(records)
-    for (const { bytes, hashed } of records) if (hashed !== undefined) this.#hashed.set(bytes, hashed)
     const { pack: _pack, ...push } = message
+    this.#unpacked = { pack: message.pack, records }
     this.#take({ kind: 'message', message: { ...push, kind: 'push', commits: records.map(({ bytes }) => bytes) } })
+    this.#unpacked = undefined
+  }
+
+  /** Words of presence that wait. */
+  #words = 0
+
+  /** Behind the certificate that came ahead of it. One that is lost is said again. */
+  #hearLater(word: Present | Gone): void {
+    if (this.#words >= wordsWaiting) return
+    this.#words++
+    void this.#receiving.then(() => {
+      this.#words--
+      if (!this.#closed) this.#link.gossips.heard(this, word)
+    })
   }
 
   #newReader(): PackReader {
@@ -147,13 +192,13 @@ export class Reconciler {
   /** Packs commits that are being stored, so that they go out as soon as they are. */
   prepare(ids: readonly string[]): void {
     this.#dropPrepared()
-    const { speaks, busy, exchanged } = this.#session
+    const { speaks, busy, early } = this.#session
     if (this.#closed || !speaks || busy || !this.#packs.sends || this.#outbox.length > 0) return
     const commits: Commit[] = []
     let bytes = 0
     for (const id of ids) {
       const commit = this.repository.pipeline.commits.get(id)
-      if (commit === undefined || isRecent(exchanged, id) || !this.#introduced.has(commit.session)) return
+      if (commit === undefined || isRecent(early, id) || !this.#introduced.has(commit.session)) return
       bytes += commit.bytes.length
       if (bytes > preparedBytes) return
       commits.push(commit)
@@ -180,12 +225,34 @@ export class Reconciler {
     if (origin !== 'peer' && broadcast !== undefined && this.#outbox.length === 0 && this.#link.ready()) {
       const fresh = livePush(this.#session, ids)
       if (fresh !== undefined && !this.#closed && this.#pushShared(fresh)) {
-        this.#pushed.push(...fresh)
+        for (const id of fresh) this.#pushed.push(id)
         if (this.#pushed.length >= mostUntold) this.#tellPushed()
         return
       }
     }
     this.#take({ kind: 'admitted', ids, origin })
+  }
+
+  /** The peer is told of commits otherwise, or need not be. */
+  withheld(): void {
+    this.#take({ kind: 'pushed', ids: [] })
+  }
+
+  /** Gossip for the peer, which it understands when it took part itself. */
+  announce(announcement: Announcement): void {
+    if (!this.#closed && this.#link.ready()) this.#link.send(encodeAnnouncement(announcement))
+  }
+
+  /** Who is here, for a peer that understands it, with the certificate that it may lack. Said again soon, so it may get lost. */
+  present(word: Present | Gone): void {
+    if (this.#closed || !this.#session.speaks || !this.#link.ready()) return
+    const certificate = word.kind === 'present' ? this.#certificates.get(word.session) : undefined
+    if (certificate !== undefined) this.#introduce([certificate])
+    this.#link.send(encodePresence(word))
+  }
+
+  get isOfAuthority(): boolean {
+    return this.#link.isAuthority()
   }
 
   /** Commits that went out without a step. */
@@ -211,6 +278,7 @@ export class Reconciler {
     if (this.#closed) return
     this.#closed = true
     this.#cancelWake?.()
+    this.#link.gossips.left(this)
     this.#outbox.length = 0
     this.#tellPushed()
     this.#session = this.#step({ kind: 'close' }).session
@@ -226,7 +294,8 @@ export class Reconciler {
 
   #take(event: Event): void {
     if (this.#closed) return
-    this.#tellPushed()
+    if (event.kind !== 'entries') this.#tellPushed()
+    this.#isLive = event.kind === 'message' && event.message.kind === 'push' && event.message.round === 0
     const { session, effects } = this.#step(event)
     this.#session = session
     for (const effect of effects) this.#carryOut(effect)
@@ -271,9 +340,14 @@ export class Reconciler {
     }
   }
 
+  /** What is being taken is a live push. */
+  #isLive = false
+
   #receive(commits: readonly Uint8Array[], certificates: readonly Uint8Array[], entries: readonly Uint8Array[]): void {
+    const isLive = this.#isLive
     const bytes = [...commits, ...certificates, ...entries].reduce((sum, one) => sum + one.length, 0)
     const fits = this.#link.queue(bytes)
+    const unpacked = commits.length > 0 ? this.#unpacked : undefined
     // Certificates are sent once, and few: they are taken all the same.
     const kept = fits ? commits : []
     // One after the other, so that what this channel brings is admitted in its order.
@@ -282,7 +356,7 @@ export class Reconciler {
       return new Promise<void>((onRoad) => {
         const stored = this.repository.pipeline.receive(
           this,
-          { commits: kept, certificates, entries, hashed: this.#hashed },
+          { commits: kept, certificates, entries, ...(unpacked !== undefined && { unpacked }) },
           onRoad,
           this.#link.gate,
         )
@@ -290,6 +364,7 @@ export class Reconciler {
           if (fits) this.#link.dequeue(bytes)
           else this.#take({ kind: 'refused', code: 'TooMany', ids: [] })
           if (commits.length > 0 || certificates.length > 0) this.#take({ kind: 'settled', ...outcome })
+          if (isLive && !this.#closed) this.#link.gossips.received(this, outcome.ids)
         })
         told.catch((error: unknown) => {
           this.#link.hangUp(refusal('Fault', String(error)))

@@ -12,67 +12,26 @@ import type { Invitation } from '../trust/authoritylog.ts'
 import type { Entry, NamedChange } from '../trust/entry.ts'
 import type { Rule } from '../trust/rules.ts'
 import { Capture, type Identity } from './capture.ts'
-import type { Certificates } from './certificates.ts'
 import { Changes } from './changes.ts'
-import type { Clock } from './clock.ts'
 import { Counting, type CountingRules } from './counting.ts'
 import { Due } from './due.ts'
 import { erasable, inRuns } from './erasing.ts'
-import type { Met } from './evidence.ts'
 import { refuseFounding } from './founding.ts'
+import type { Host } from './host.ts'
 import { Items } from './items.ts'
-import type { Judging, Person } from './judging.ts'
 import type { LastChange, LiveItem, LiveOwner } from './live.ts'
 import { lastChangeOf, type Member, membersOf } from './members.ts'
-import type { Origin, Sharing, Staged } from './pending.ts'
+import type { Origin, Staged } from './pending.ts'
 import { Pipeline } from './pipeline.ts'
-import type { Files, Runtime } from './ports.ts'
+import type { Files } from './ports.ts'
+import { Presence, type PresenceFields } from './presence.ts'
 import { Query } from './query.ts'
 import { reportRead } from './reads.ts'
 import { Reckoning } from './reckoning.ts'
 import type { Rejection } from './rejections.ts'
 import type { Request } from './requests.ts'
-import type { RootLog } from './rootlog.ts'
 import { Saving } from './saving.ts'
 import type { ChangedVerdict } from './whatif.ts'
-
-/** What a repository needs of its replica. */
-export interface Host {
-  readonly runtime: Runtime
-  readonly clock: Clock
-  readonly root: RootLog
-  readonly certificates: Certificates
-  readonly authority: boolean
-  /** Commits a second, at most. */
-  readonly captureRate: number
-  readonly identity: Identity | undefined
-  /** Whether what is stored here lasts. */
-  readonly lasting: boolean
-  schemaHash(schema: Schema): string
-  schema(hash: string): Schema | undefined
-  readonly judging: Judging
-  /** What this device's person wrote does not count. */
-  rejected(rejection: Rejection): void
-  incident(why: Refusal, repository: string): void
-  /** Two things signed for one place. */
-  forked(met: Met): void
-  /** The repository's log erases content that may be kept beside it. */
-  erased(repository: Repository): void
-  /** Something about saving or opening changed. */
-  progress(repository: Repository): void
-  sharing(repository: Repository): Sharing
-  committed(repository: Repository): void
-  entered(repository: Repository, entries: readonly Entry[], origin: Origin): void
-  refused(repository: Repository, origin: object, id: string, why: Refusal): void
-  /** An entry this replica signed as the authority does not fit its log. */
-  misplaced(repository: Repository, why: Refusal): void
-  /** Who is logged in here, as rules see it. */
-  readonly person: Person | undefined
-  /** The person is logging out: what is edited now would be lost. */
-  readonly leaving: boolean
-  /** Asks the authority for something. */
-  ask(request: Request): Promise<void>
-}
 
 const week = 604_800_000
 
@@ -161,7 +120,7 @@ export class Repository {
       moved: (key, hash, isRefused) => this.#moved(key, hash, isRefused),
       allMoved: () => {
         this.#items.allMoved()
-        this.#allChanged()
+        this.#changes.tellAll(this.counting.items.keys())
       },
       refresh: () => this.#refresh(),
       restartChain: () => this.#capture.restartChain(),
@@ -226,7 +185,7 @@ export class Repository {
     this.counting.retry()
     this.#refresh()
     this.#due.by(this.counting.nextDue())
-    this.#allChanged()
+    this.#changes.tellAll(this.counting.items.keys())
     this.#markReady()
     this.#capture.schedule()
     this.#host.progress(this)
@@ -431,7 +390,7 @@ export class Repository {
     // What a farewell said is more than that there is no such repository.
     if (why?.code === 'UnknownRepository' && this.#barred !== undefined) return
     this.#barred = why
-    this.#allChanged()
+    this.#changes.tellAll(this.counting.items.keys())
     this.#host.progress(this)
   }
 
@@ -475,7 +434,7 @@ export class Repository {
     this.#forgotten = true
     this.#items.vanish()
     this.#reckoning.forget()
-    this.#allChanged()
+    this.#changes.tellAll(this.counting.items.keys())
     await this.close()
   }
 
@@ -504,6 +463,12 @@ export class Repository {
       savedState: (one) => this.#saving.stateOf(one, this.#host.lasting),
       lastChange: (one) => this.#lastChange(one),
     }
+  }
+
+  /** Who else has it open, and what they say of themselves: `presence({ caret: number() })`. */
+  presence<F extends PresenceFields>(fields: F): Presence<F> {
+    this.#mustBeUsable()
+    return new Presence(fields, this.#host.room(this))
   }
 
   /** Why changes of a commit do not count, one by one; empty when all of them do. */
@@ -592,9 +557,5 @@ export class Repository {
     const latest = (this.#host.clock.now() + limits.clockAhead) * clockTicks
     const { log, durableEntries } = this.pipeline
     return this.#saving.endsAfter(latest, (id) => log.isVoid(id, durableEntries)) ? undefined : identity
-  }
-
-  #allChanged(): void {
-    this.#changes.tellAll(this.counting.items.keys())
   }
 }

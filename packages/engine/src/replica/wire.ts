@@ -17,6 +17,13 @@
  *     11 answer   = tag, code | null, about, reason | null
  *     12 farewell = repository path, [entry, ...]     the entries that end the receiver's access, and those before it that it lacks
  *     13 welcome  = repository path              the receiver may read it now
+ *     14 seek     = count, [session, ...]        the sender takes part in the mesh, and wants to meet so many others than those
+ *     15 members  = number, [session, ...], [[[url, ...], user name | null, credential | null], ...]     of so many, these; and the ICE servers
+ *     16 neighbours = [session, ...]             to whom the sender has channels
+ *     17 carry    = session, signal              for that session, by way of the receiver
+ *     18 signal   = session, signal              of that session, carried by the sender
+ *     19 ping     = number                       answered at once
+ *     20 pong     = number                       of the ping
  *
  * Both sides greet first, then prove that they hold their session key: the signature is over both greetings as they were sent, the key, the
  * role and the channel's binding (DTLS fingerprints where there are any). Only a proved peer is listened to, and only a certified one may subscribe.
@@ -25,9 +32,11 @@ import { fromHex, toHex, utf8Length } from '../bytes/bytes.ts'
 import { decode, encode, type Plain } from '../bytes/cbor.ts'
 import { limits } from '../bytes/limits.ts'
 import { type Code, catalogue, isRefusal, type Refusal, refusal } from '../bytes/refusal.ts'
+import { isList, isListOf } from '../bytes/shape.ts'
 import { Sink } from '../bytes/sink.ts'
 import type { Position } from '../commit/commit.ts'
 import { storeBytes } from './known.ts'
+import type { IceServer } from './ports.ts'
 
 export const protocolVersion = 1
 
@@ -70,6 +79,21 @@ export type Frame =
     }
   | { readonly kind: 'farewell'; readonly path: string; readonly entries: readonly Uint8Array[] }
   | { readonly kind: 'welcome'; readonly path: string }
+  | MeshFrame
+
+export type MeshFrame =
+  | { readonly kind: 'seek'; readonly count: number; readonly met: readonly string[] }
+  | {
+      readonly kind: 'members'
+      readonly total: number
+      readonly sessions: readonly string[]
+      readonly servers: readonly IceServer[]
+    }
+  | { readonly kind: 'neighbours'; readonly sessions: readonly string[] }
+  | { readonly kind: 'carry'; readonly session: string; readonly signal: Uint8Array }
+  | { readonly kind: 'signal'; readonly session: string; readonly signal: Uint8Array }
+  | { readonly kind: 'ping'; readonly number: number }
+  | { readonly kind: 'pong'; readonly number: number }
 
 export const encodeFrame = (number: number, frame: Frame): Uint8Array => {
   const body = (): Plain[] => {
@@ -117,24 +141,41 @@ export const encodeFrame = (number: number, frame: Frame): Uint8Array => {
         return [12, frame.path, [...frame.entries]]
       case 'welcome':
         return [13, frame.path]
+      case 'seek':
+        return [14, frame.count, frame.met.map(fromHex)]
+      case 'members':
+        return [
+          15,
+          frame.total,
+          frame.sessions.map(fromHex),
+          frame.servers.map(({ urls, username, credential }) => [[...urls], username ?? null, credential ?? null]),
+        ]
+      case 'neighbours':
+        return [16, frame.sessions.map(fromHex)]
+      case 'carry':
+        return [17, fromHex(frame.session), frame.signal]
+      case 'signal':
+        return [18, fromHex(frame.session), frame.signal]
+      case 'ping':
+        return [19, frame.number]
+      case 'pong':
+        return [20, frame.number]
     }
   }
   return encode([number, ...body()])
 }
 
-/** The frame of a message that is encoded already, since many are sent it. */
-export const encodeSync = (number: number, tag: number, message: Uint8Array): Uint8Array => {
-  const sink = new Sink(message.length + longestStart)
-  sink.head(4, 4)
-  sink.number(number)
-  sink.head(0, 7)
-  sink.head(0, tag)
-  sink.put(message)
-  return sink.view()
+/** What stands before a message of `sync` that is encoded already, since many are sent it. */
+export const encodeSyncHead = (number: number, tag: number): Uint8Array => {
+  heads.clear()
+  heads.head(4, 4)
+  heads.number(number)
+  heads.head(0, 7)
+  heads.head(0, tag)
+  return heads.copy()
 }
 
-/** Bytes before the message, at most. */
-const longestStart = 16
+const heads = new Sink(16)
 
 /** As much as a frame takes, without the half of a character that the cut may leave. */
 export const cutName = (about: string): string => {
@@ -182,8 +223,28 @@ const readSubscribe = (
   return { kind: 'subscribe', tag, path, log: { epoch, n, hash: toHex(hash) }, moved, store }
 }
 
+const sessionsOf = (value: Plain | undefined): string[] | undefined =>
+  isListOf(value, 0, limits.meshIntroduced, (session) => isBytes(session, 32)) ? value.map(toHex) : undefined
+
+const serversOf = (value: Plain | undefined): IceServer[] | undefined => {
+  if (!isList(value, 0, mostServers)) return undefined
+  const servers: IceServer[] = []
+  for (const server of value) {
+    if (!isList(server, 3, 3)) return undefined
+    const [urls, username, credential] = server
+    const isUrl = (url: Plain): url is string => isText(url) && /^(?:stun|turns?):/.test(url)
+    if (!isListOf(urls, 1, mostServers, isUrl)) return undefined
+    if ((username !== null && !isText(username)) || (credential !== null && !isText(credential))) return undefined
+    servers.push({ urls, ...(username !== null && { username }), ...(credential !== null && { credential }) })
+  }
+  return servers
+}
+
+/** ICE servers, and URLs of each. */
+const mostServers = 8
+
 /** Fields of each kind, number and kind included. */
-const fieldCounts: readonly number[] = [7, 6, 4, 3, 4, 2, 7, 4, 3, 3, 5, 6, 4, 3]
+const fieldCounts: readonly number[] = [7, 6, 4, 3, 4, 2, 7, 4, 3, 3, 5, 6, 4, 3, 4, 5, 3, 4, 4, 3, 3]
 
 /** Reads a frame; `number` is the one expected. */
 export const decodeFrame = (bytes: Uint8Array, number: number): Frame | Refusal => {
@@ -241,6 +302,28 @@ export const decodeFrame = (bytes: Uint8Array, number: number): Frame | Refusal 
     }
     case 13:
       return isText(a) ? { kind: 'welcome', path: a } : malformed
+    case 14: {
+      const met = sessionsOf(b)
+      return isCount(a, limits.meshIntroduced) && met !== undefined ? { kind: 'seek', count: a, met } : malformed
+    }
+    case 15: {
+      const sessions = sessionsOf(b)
+      const servers = serversOf(c)
+      if (!isCount(a) || sessions === undefined || servers === undefined) return malformed
+      return { kind: 'members', total: a, sessions, servers }
+    }
+    case 16: {
+      const sessions = sessionsOf(a)
+      return sessions === undefined ? malformed : { kind: 'neighbours', sessions }
+    }
+    case 17:
+      return isBytes(a, 32) && isBytes(b) ? { kind: 'carry', session: toHex(a), signal: b } : malformed
+    case 18:
+      return isBytes(a, 32) && isBytes(b) ? { kind: 'signal', session: toHex(a), signal: b } : malformed
+    case 19:
+      return isCount(a) ? { kind: 'ping', number: a } : malformed
+    case 20:
+      return isCount(a) ? { kind: 'pong', number: a } : malformed
     default:
       return refusal('UnknownMessage', typeof kind === 'number' ? String(kind) : '')
   }

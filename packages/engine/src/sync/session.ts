@@ -33,7 +33,7 @@ export type Event =
   | { readonly kind: 'message'; readonly message: Message }
   /** Newly admitted and durable here: made here, sent by this peer, or come another way. */
   | { readonly kind: 'admitted'; readonly ids: readonly string[]; readonly origin: 'local' | 'peer' | 'other' }
-  /** Of what was admitted, what `livePush` gave and was pushed: may be told any time before the next event. */
+  /** Of what was admitted, what `livePush` gave and was pushed: may be told any time before the next event, but `entries`. */
   | { readonly kind: 'pushed'; readonly ids: readonly string[] }
   /**
    * The pipeline is through with one `admit` effect, whatever came of it, and after the events `admitted` and `refused`
@@ -172,6 +172,8 @@ export interface Session {
   readonly fresh: readonly string[]
   /** Commits that this peer sent or was sent lately. */
   readonly exchanged: Recent
+  /** Of those that it sent, the ones that are not held yet: only they can be new here later on and not to the peer. */
+  readonly early: Recent
   /** Entries of the authority log that the peer has. */
   readonly logSent: number
   readonly sameEpoch: boolean

@@ -16,7 +16,7 @@ import {
 import type { Held } from './held.ts'
 import { compareLogs, entriesCame, sendEntries } from './logs.ts'
 import type { FingerprintMessage, Hello, Message, Refused } from './message.ts'
-import { isRecent } from './recent.ts'
+import { isRecent, withRecent } from './recent.ts'
 import type { Effect, Event, Meeting, Session } from './session.ts'
 import {
   firstSums,
@@ -118,6 +118,7 @@ export const start = (leads: boolean, salt: Uint8Array, base = false, credit: Cr
   busy: true,
   fresh: [],
   exchanged: [],
+  early: [],
   logSent: 0,
   sameEpoch: true,
   forkShown: false,
@@ -459,12 +460,9 @@ const setTimer = (turn: Turn): void => {
  * Which of these commits, just admitted and not from this peer, the event `admitted` would push now, when nothing else would come of it.
  * Whoever has many peers asks that first, pushes the same to all of them, and tells in the end what was `pushed`. Undefined: not so.
  */
-export const livePush = (
-  { leads, busy, exchanged }: Session,
-  ids: readonly string[],
-): readonly string[] | undefined => {
+export const livePush = ({ leads, busy, early }: Session, ids: readonly string[]): readonly string[] | undefined => {
   if (leads || busy) return undefined
-  return ids.some((id) => isRecent(exchanged, id)) ? ids.filter((id) => !isRecent(exchanged, id)) : ids
+  return early.length === 0 ? ids : ids.filter((id) => !isRecent(early, id))
 }
 
 const admittedHere = (turn: Turn, ids: readonly string[], origin: 'local' | 'peer' | 'other'): void => {
@@ -473,7 +471,8 @@ const admittedHere = (turn: Turn, ids: readonly string[], origin: 'local' | 'pee
     stir(turn)
     return
   }
-  const unknown = ids.filter((id) => !isRecent(turn.session.exchanged, id))
+  const { early } = turn.session
+  const unknown = ids.filter((id) => !isRecent(early, id))
   turn.set({ moved: true })
   if (!turn.session.busy) pushLive(turn, unknown)
   else {
@@ -486,6 +485,8 @@ const admittedHere = (turn: Turn, ids: readonly string[], origin: 'local' | 'pee
 
 const settledHere = (turn: Turn, ids: readonly string[], waiting: boolean): void => {
   exchanged(turn, ids)
+  const early = ids.filter((id) => !turn.held.has(id))
+  if (early.length > 0) turn.set({ early: withRecent(turn.session.early, early) })
   turn.set({ unsettled: Math.max(0, turn.session.unsettled - 1) })
   if (!waiting || turn.session.phase !== 'level') return
   // What was pushed live builds on something that never came: not level after all.

@@ -98,15 +98,18 @@ export const pushIds = (
 }
 
 const withinCredit = (turn: Turn, runs: string[][], always: boolean): string[][] => {
+  for (const [i, run] of runs.entries()) if (!takeCredit(turn, run, always)) return runs.slice(0, i)
+  return runs
+}
+
+const takeCredit = (turn: Turn, ids: readonly string[], always: boolean): boolean => {
   const { held, around, session } = turn
   const terms = { held, now: around.now, spare: session.leads ? spareOfLeader : spareOfFollower, always }
-  for (const [i, run] of runs.entries()) {
-    const bytes = run.reduce((sum, id) => sum + held.size(id), 0)
-    const credit = takeBytes(turn.session.credit, bytes, terms)
-    if (credit === undefined) return runs.slice(0, i)
-    turn.set({ credit })
-  }
-  return runs
+  let bytes = 0
+  for (const id of ids) bytes += held.size(id)
+  const credit = takeBytes(session.credit, bytes, terms)
+  if (credit !== undefined) turn.set({ credit })
+  return credit !== undefined
 }
 
 export const pushLive = (turn: Turn, ids: readonly string[]): void => {
@@ -117,7 +120,7 @@ export const pushLive = (turn: Turn, ids: readonly string[]): void => {
 
 /** The same, when they went out without a step. */
 export const pushedLive = (turn: Turn, ids: readonly string[]): void => {
-  withinCredit(turn, inFrames(ids, turn.held), true)
+  takeCredit(turn, ids, true)
   exchanged(turn, ids)
 }
 

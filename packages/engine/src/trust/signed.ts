@@ -9,7 +9,7 @@ import { decode, encode, type Plain } from '../bytes/cbor.ts'
 import { isRefusal, type Refusal, refusal } from '../bytes/refusal.ts'
 import type { Hash } from '../commit/commit.ts'
 
-export type SignedKind = 'certificate' | 'entry' | 'proof'
+export type SignedKind = 'certificate' | 'entry' | 'proof' | 'signal' | 'presence'
 
 export interface Signed {
   readonly id: string
