@@ -7,12 +7,11 @@ export const hueOf = (name: string): number => {
   for (const character of name) hash = Math.imul(hash ^ (character.codePointAt(0) ?? 0), 16777619)
   hash = Math.imul(hash ^ (hash >>> 15), 2246822507)
   hash = Math.imul(hash ^ (hash >>> 13), 3266489909)
-  const at = ((hash ^ (hash >>> 16)) >>> 0) % hues
-  return Math.round((at * 360) / hues) + 5
+  return hues[((hash ^ (hash >>> 16)) >>> 0) % hues.length] ?? 0
 }
 
 const start = 76461
-const hues = 14
+export const hues: readonly number[] = Array.from({ length: 14 }, (_, at) => Math.round((at * 360) / 14) + 5)
 
 /** "AL" for Ada Lovelace, "A" for Ada. */
 export const initialsOf = (name: string): string => {

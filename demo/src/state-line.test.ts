@@ -52,6 +52,17 @@ describe('the state line', () => {
     })
   })
 
+  it('says who is still connected while the server is away, and nothing of it while the server is there', () => {
+    const away = status({ connection: 'offline', unacknowledged: 2 })
+    expect(stateLineOf(away, 0, false, 3)).toEqual({
+      tone: 'offline',
+      text: 'Without the server: 3 people connected directly',
+      waiting: 2,
+    })
+    expect(stateLineOf(away, 1, false, 1).text).toBe('Without the server: 1 person connected directly')
+    expect(stateLineOf(status({}), 0, false, 3).text).toBe('Saved on the server')
+  })
+
   it('never claims the device keeps what is in memory alone', () => {
     for (const connection of ['online', 'offline', 'connecting'] as const) {
       const { text } = stateLineOf(status({ storage: 'memory', connection, unacknowledged: 1 }))

@@ -2,6 +2,7 @@
  * What the state line says. It never says more than is so: a change counts as saved by the server only when nothing of this
  * device is outstanding there.
  */
+import { countOf } from './connections.ts'
 import type { db } from './database.ts'
 
 export type Status = typeof db.status
@@ -15,12 +16,13 @@ export interface StateLine {
 
 /**
  * `refused`: cards with a value that their schema refuses; they are not saved until somebody changes it. `blank`: nothing was ever
- * written that could be saved.
+ * written that could be saved. `direct`: people to whom what is written goes without the server.
  */
-export const stateLineOf = (status: Status, refused = 0, blank = false): StateLine => {
+export const stateLineOf = (status: Status, refused = 0, blank = false, direct = 0): StateLine => {
   const inMemory = status.storage === 'memory'
   const waiting = status.unacknowledged
   if (status.connection === 'offline') {
+    if (direct > 0) return { tone: 'offline', text: `Without the server: ${countOf(direct)}`, waiting }
     const where = inMemory ? 'in this tab only' : 'on this device'
     return { tone: 'offline', text: `Offline: changes are kept ${where}`, waiting }
   }

@@ -66,6 +66,11 @@ export const joinAt = async (page: Page, url: string, board: string, name: strin
   await openBoard(page, url, board)
 }
 
+/** With as many people as that the page is connected straight. */
+export const untilDirect = async (page: Page, people: number): Promise<void> => {
+  await page.locator(`[data-testid=mesh][data-direct="${people}"]`).waitFor({ timeout: patience.timeout })
+}
+
 /** A link that brings others to the board that the page shows, with that role. */
 export const linkFrom = async (page: Page, role: 'editor' | 'viewer' = 'editor'): Promise<string> => {
   await page.getByTestId('share').click()
@@ -120,4 +125,9 @@ export const openCard = async (page: Page, title: string): Promise<void> => {
 
 export const untilLine = async (page: Page, start: string): Promise<void> => {
   await page.getByTestId('status-line').filter({ hasText: start }).waitFor({ timeout: patience.timeout })
+}
+
+/** The server is away, whoever else may be connected. */
+export const untilAway = async (page: Page): Promise<void> => {
+  await page.locator('[data-testid=status-line][data-tone=offline]').waitFor({ timeout: patience.timeout })
 }

@@ -13,6 +13,7 @@ import {
   openCard,
   openLink,
   seedColumns,
+  untilAway,
   untilLine,
 } from './board-page.ts'
 import { look, unfocusedOf, watchPolicy } from './look.ts'
@@ -149,7 +150,7 @@ test('offline, in all four', async () => {
   for (const { name } of looks) {
     const page = pages.get(name)
     if (page === undefined) throw new Error(`no page for ${name}`)
-    await untilLine(page, 'Offline')
+    await untilAway(page)
     await addCards(page, 0, 'Written on the train')
     await page.getByTestId('card').nth(6).waitFor()
     await look(page, `${name}-5-offline`, [line, title])

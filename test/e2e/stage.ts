@@ -20,25 +20,36 @@ const flags = [
 
 const executable = findChromium()
 
+export interface Launch {
+  /** Settings of the server beside its port and its data. */
+  readonly environment?: Readonly<Record<string, string>>
+  /** A command that runs the one that follows it. */
+  readonly within?: readonly string[]
+}
+
 export class TestServer {
   readonly directory: string
+  readonly #launch: Launch
   url = ''
   #child: ChildProcess | undefined
 
-  private constructor(directory: string) {
+  private constructor(directory: string, launch: Launch) {
     this.directory = directory
+    this.#launch = launch
   }
 
-  static async start(): Promise<TestServer> {
-    const server = new TestServer(await mkdtemp(join(tmpdir(), 'weft-e2e-')))
+  static async start(launch: Launch = {}): Promise<TestServer> {
+    const server = new TestServer(await mkdtemp(join(tmpdir(), 'weft-e2e-')), launch)
     await server.start(0)
     return server
   }
 
   /** Starts the server on its data; again on the same port after a stop. */
   async start(port = Number(new URL(this.url).port)): Promise<void> {
-    const environment = { ...process.env, PORT: String(port), WEFT_DATA: join(this.directory, 'data') }
-    const child = spawn(process.execPath, [main], { env: environment, stdio: ['ignore', 'pipe', 'pipe'] })
+    const { environment, within = [] } = this.#launch
+    const env = { ...process.env, PORT: String(port), WEFT_DATA: join(this.directory, 'data'), ...environment }
+    const [command = process.execPath, ...more] = [...within, process.execPath, main]
+    const child = spawn(command, more, { env, stdio: ['ignore', 'pipe', 'pipe'] })
     this.#child = child
     this.url = await new Promise<string>((resolve, reject) => {
       let output = ''
@@ -71,8 +82,9 @@ export class TestServer {
   }
 }
 
-export const openBrowser = async (): Promise<Browser> =>
-  chromium.launch({ executablePath: await executable, args: flags })
+/** `command`: what is started instead of Chromium, and starts it with what it is given. */
+export const openBrowser = async (more: readonly string[] = [], command?: string): Promise<Browser> =>
+  chromium.launch({ executablePath: command ?? (await executable), args: [...flags, ...more] })
 
 /** A profile on disk, as a person has it: several pages share its storage. */
 export const openProfile = async (directory: string, more: readonly string[] = []): Promise<BrowserContext> =>

@@ -14,6 +14,7 @@ import {
   openLink,
   seedColumns,
   shown,
+  untilAway,
   untilLine,
   untilShown,
 } from './board-page.ts'
@@ -45,7 +46,7 @@ const takeOffline = async (page: Page): Promise<void> => {
   await page.context().setOffline(true)
   await server.end('SIGKILL')
   await server.start()
-  await untilLine(page, 'Offline')
+  await untilAway(page)
 }
 
 const three = (todo: readonly string[]) =>
@@ -253,7 +254,7 @@ describe('logging out', () => {
     })
     await takeOffline(vera)
     await addCards(vera, 2, 'Never sent')
-    await untilLine(vera, 'Offline')
+    await untilAway(vera)
     const choose = async (): Promise<void> => {
       await vera.getByTestId('me').click()
       await vera.getByTestId('log-out').click()

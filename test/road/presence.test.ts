@@ -96,6 +96,21 @@ test.each([
   expect([seen(bob), seen(eve)]).toEqual([[], [{ name: 'bob', caret: 2 }]])
 })
 
+test('[N8] whoever dies is gone though the server says so long before the channel to them breaks', async () => {
+  const lab = new Lab('presence dies twice')
+  const peers = new PeerExchange(lab.world)
+  await lab.authority()
+  const [ada, bob] = await meet(lab, ['ada', 'bob'], peers)
+  if (ada === undefined || bob === undefined) throw new Error('two')
+  await lab.until(() => peers.joined.length === 1)
+  here(ada).set({ caret: 1 })
+  await lab.run(300)
+  expect(seen(bob)).toEqual([{ name: 'ada', caret: 1 }])
+  lab.kill('ada')
+  await lab.run(3_000)
+  expect(seen(bob)).toEqual([])
+})
+
 test('whoever only lost a channel stays', async () => {
   const lab = new Lab('presence stays')
   const peers = new PeerExchange(lab.world)

@@ -43,6 +43,7 @@ export const sights = [
   'text typed at once by two',
   'clock ahead holds a change',
   'direct channel used',
+  'gossip told of a commit',
   'edited before login',
   'edited while the authority is away',
   'saved locally',

@@ -24,6 +24,8 @@ import { decode, type Plain } from '../../packages/engine/src/bytes/cbor.ts'
 import { sessionId, signedBytes } from '../../packages/engine/src/commit/commit.ts'
 import { isRun } from '../../packages/engine/src/commit/run.ts'
 import { scan } from '../../packages/engine/src/log/frame.ts'
+import { decodeAnnouncement } from '../../packages/engine/src/mesh/announcement.ts'
+import { decodePresence } from '../../packages/engine/src/mesh/presence.ts'
 import { hits } from '../../packages/engine/src/sync/filter.ts'
 import { decodeMessage, type FilterMessage, type Message } from '../../packages/engine/src/sync/message.ts'
 import type { Coverage } from './coverage.ts'
@@ -39,6 +41,8 @@ const hex = (bytes: Uint8Array): string => Buffer.from(bytes).toString('hex')
 
 /** Frames of a channel, by number. */
 const frameKinds = { refused: 4, beat: 5, sync: 7 }
+/** seek, members, neighbours, carry, signal */
+const aboutMesh: ReadonlySet<unknown> = new Set([14, 15, 16, 17, 18])
 
 interface Looked {
   run: number
@@ -105,13 +109,16 @@ export class Invariants {
     const frame = decode(message)
     if (isRefusal(frame) || !Array.isArray(frame)) return 'what nobody can read'
     const [, kind, , body] = frame as readonly Plain[]
-    if (this.idle && kind !== frameKinds.beat) {
+    // Whoever cannot be reached is tried again, ever more seldom.
+    if (this.idle && kind !== frameKinds.beat && !aboutMesh.has(kind)) {
       const about = Array.isArray(body) ? `, sync message ${String(body[0])}` : ''
       return `more than a beat: frame ${String(kind)}${about}`
     }
     if (kind === frameKinds.refused) this.#coverage.saw('an offence told to the peer')
     if (kind !== frameKinds.sync || body === undefined) return undefined
     if (from !== 'server' && to !== 'server') this.#coverage.saw('direct channel used')
+    if (decodeAnnouncement(body) !== undefined) this.#coverage.saw('gossip told of a commit')
+    if (decodeAnnouncement(body) !== undefined || decodePresence(body) !== undefined) return undefined
     const read = decodeMessage(body)
     if (!('kind' in read)) return `a sync message that is ${read.code}`
     if (read.kind === 'packed') return undefined

@@ -73,7 +73,7 @@ export interface Beginning {
   readonly by: 'empty' | 'cursor' | 'filters' | { readonly sums: number; readonly after: 'hello' | 'cursor' }
   /** Filter rounds that were needed: a false hit, or keys that fell together, cost one more. How many there may be is another law. */
   readonly filters: number
-  /** Bytes of a sketch in the hello to somebody who speaks filters alone. */
+  /** Bytes of a sketch in the hello to somebody who speaks filters alone, or who holds nothing: the leader cannot know that. */
   readonly wasted: number
 }
 
@@ -88,7 +88,7 @@ export const estimate = (
     by === 'cursor' ? cursorPrice : typeof by === 'object' && by.after === 'hello' ? 2 + sumPrice * by.sums : 0
   if (difference.chains === 0) return hellos + sketched + wasted
   const further = Math.max(0, filters - (by === 'filters' ? 1 : 0)) * laterFilter(sides)
-  if (by === 'empty') return hellos + paid + ending + further
+  if (by === 'empty') return hellos + wasted + paid + ending + further
   if (by === 'cursor') return hellos + cursorPrice + movedPrice + paid + pushPrice + ending + further
   if (by === 'filters') return hellos + wasted + firstFilter(sides, difference) + paid + ending + further
   return hellos + (by.after === 'cursor' ? cursorPrice : 0) + sketch(sides, difference, by) + paid + ending + further

@@ -351,7 +351,13 @@ export class Meetings {
               ? { sums: refused.sums.length, after: 'cursor' }
               : 'cursor'
     const wasted =
-      by !== 'filters' || sketch === undefined ? 0 : sketch instanceof Uint32Array ? 2 + 4 * sketch.length : 11
+      (by !== 'filters' && by !== 'empty') ||
+      sketch === undefined ||
+      (sketch instanceof Uint32Array && sketch.length === 0)
+        ? 0
+        : sketch instanceof Uint32Array
+          ? 2 + 4 * sketch.length
+          : 11
     const expected = estimate(link.ends, difference, { by, filters, wasted })
     const ratio = pair.bytes / expected
     this.#weighed++

@@ -10,6 +10,7 @@
  * and after every few events: nothing is shown that no state of the logs would allow, and nobody is sent commits or entries of a
  * repository by a replica that knows that they may not read it.
  */
+
 import {
   type Commit,
   type Database,
@@ -27,6 +28,7 @@ import { readEntry } from '../../../packages/engine/src/trust/entry.ts'
 import { commitsOf, valueIn } from '../agreement.ts'
 import { byzantineSights, Coverage } from '../coverage.ts'
 import { type Fates, fatesOf } from '../fates.ts'
+import { PeerNetwork } from '../peer-network.ts'
 import { Stream } from '../random.ts'
 import { sha256 } from '../shelf.ts'
 import { Stage } from '../stage.ts'
@@ -62,18 +64,19 @@ class Assembly {
   readonly #seed: string
   broken: string | undefined
 
-  constructor(stage: Stage, intrigue: Intrigue, seed: string, coverage: Coverage) {
+  constructor(stage: Stage, intrigue: Intrigue, seed: string, coverage: Coverage, mesh: boolean) {
     this.stage = stage
     this.#intrigue = intrigue
     this.#seed = seed
     this.coverage = coverage
+    const peers = mesh ? new PeerNetwork(stage.network) : undefined
     const people = [{ name: 'server', owner: 'server', isTraitor: false }, ...intrigue.people]
     for (const person of people) {
       const neighbours = intrigue.direct.flatMap(([accepts, dials]) => {
         if (person.name === accepts) return [{ name: dials, dials: false }]
         return person.name === dials ? [{ name: accepts, dials: true }] : []
       })
-      const citizen = new Citizen(stage.device(person.name), stage.network, person, neighbours, {
+      const citizen = new Citizen(stage.device(person.name), stage.network, peers, person, neighbours, {
         incident: (one, { code, about }) => {
           if (code === 'ChainForked' || code === 'LogForked') coverage.saw('a fork reported')
           if (code === 'ChainForked') this.#forksSeen(one).add(about)
@@ -491,7 +494,7 @@ export const playByzantine = async (script: Script, options: WorldOptions = {}):
   const stage = new Stage(plan, { stepLimit: 400_000, ...options })
   const { world, network } = stage
   const coverage = new Coverage(byzantineSights)
-  const assembly = new Assembly(stage, intrigue, plan.seed, coverage)
+  const assembly = new Assembly(stage, intrigue, plan.seed, coverage, script.mesh === true)
   network.wire = (from, to, message, end) => assembly.sent(from, to, message, end)
   world.check('after the event', () => assembly.afterEvent())
   world.check('after some events', () => assembly.afterEvents(), 4)

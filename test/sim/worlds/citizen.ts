@@ -4,6 +4,7 @@ import type { Credentials } from '../../../packages/engine/src/replica/login.ts'
 import type { Rejection } from '../../../packages/engine/src/replica/rejections.ts'
 import type { Device, Process } from '../device.ts'
 import type { Network } from '../network.ts'
+import type { PeerNetwork } from '../peer-network.ts'
 import { boardPath, Card } from './card.ts'
 import { charter } from './charter.ts'
 
@@ -29,6 +30,7 @@ export class Citizen {
   readonly owner: string
   readonly isTraitor: boolean
   readonly #network: Network
+  readonly #peers: PeerNetwork | undefined
   readonly #neighbours: readonly { readonly name: string; readonly dials: boolean }[]
   readonly #events: CitizenEvents
   #process: Process | undefined
@@ -42,6 +44,7 @@ export class Citizen {
   constructor(
     device: Device,
     network: Network,
+    peers: PeerNetwork | undefined,
     person: { readonly owner: string; readonly isTraitor: boolean },
     neighbours: readonly { readonly name: string; readonly dials: boolean }[],
     events: CitizenEvents,
@@ -50,6 +53,7 @@ export class Citizen {
     this.owner = person.owner
     this.isTraitor = person.isTraitor
     this.#network = network
+    this.#peers = peers
     this.#neighbours = neighbours
     this.#events = events
   }
@@ -124,6 +128,7 @@ export class Citizen {
         ...this.#neighbours.filter(({ dials }) => dials).map(({ name }) => this.#network.dialer(process.life, name)),
       ],
       captureRate: 20,
+      ...(this.#peers !== undefined && { mesh: { transport: this.#peers.transport(process.life), mode: 'direct' } }),
       // What a simulated crowd does is no flood.
       rates: {},
       ...(authority === undefined ? {} : { authority, logins: [byName()] }),

@@ -12,6 +12,7 @@ import {
 } from '@weft-db/engine'
 import type { Device, Process } from '../device.ts'
 import type { Network } from '../network.ts'
+import type { PeerNetwork } from '../peer-network.ts'
 import { account, boardPath, Card, guestRules, rules } from './card.ts'
 import type { Script } from './script.ts'
 
@@ -41,6 +42,7 @@ export class Player {
   readonly isAuthority: boolean
   readonly owner: string
   readonly #network: Network
+  readonly #peers: PeerNetwork
   readonly #script: Script
   readonly #events: PlayerEvents
   #process: Process | undefined
@@ -50,7 +52,8 @@ export class Player {
   /** Counts processes. */
   run = 0
 
-  constructor(device: Device, network: Network, script: Script, events: PlayerEvents) {
+  constructor(device: Device, network: Network, peers: PeerNetwork, script: Script, events: PlayerEvents) {
+    this.#peers = peers
     this.device = device
     this.#network = network
     this.#script = script
@@ -93,6 +96,7 @@ export class Player {
       storage: async () => ({ files, keys, mode: 'simulated', lasting: true }),
       transports: this.#transports(process),
       captureRate: this.#script.captureRate,
+      ...(this.#script.mesh === true && { mesh: { transport: this.#peers.transport(process.life), mode: 'direct' } }),
       ...(authority === undefined ? {} : { authority, logins: [account()] }),
     })
     this.database = database

@@ -28,6 +28,8 @@ export interface Script {
   readonly hostilities: readonly Hostility[]
   /** A pair of browsers with a channel of their own: the second dials the first. */
   readonly direct: readonly [string, string] | null
+  /** The browsers make channels to each other by themselves. */
+  readonly mesh?: boolean
   /** Commits a second and repository. */
   readonly captureRate: number
   /** Of the world with traitors alone. */
@@ -130,7 +132,15 @@ const apart = (browsers: readonly string[], duration: number): PlanEvent[] => [
 
 export const scriptOf = (seed: string, world: string): Script => {
   if (world === byzantineWorld)
-    return { world, guests: [], hostilities: [], direct: null, captureRate: 20, ...intrigueOf(seed) }
+    return {
+      world,
+      guests: [],
+      hostilities: [],
+      direct: null,
+      mesh: meshOf(seed),
+      captureRate: 20,
+      ...intrigueOf(seed),
+    }
   const shape = shapes[world]
   if (shape === undefined) throw new Error(`there is no world ${world}: ${worldNames.join(', ')}`)
   const { browsers, sizes } = shape
@@ -170,6 +180,10 @@ export const scriptOf = (seed: string, world: string): Script => {
           ? [{ from: way[0] ?? '', to: way[1] ?? '', attacks: enabled, chance }]
           : [],
     direct: hasDirect && one !== undefined && other !== undefined ? [one, other] : null,
+    mesh: world !== 'starved' && meshOf(seed),
     captureRate,
   }
 }
+
+/** Drawn by itself, so that everything else in a seed is the same with and without. */
+const meshOf = (seed: string): boolean => new Stream(seed, 'script/mesh').chance(0.4)

@@ -230,9 +230,9 @@ export class Topology {
     return this.#makeRoom(around)
   }
 
-  /** Gives up the best connected of those that came to us, if one would hardly miss us. */
-  #makeRoom(around: Surroundings): boolean {
-    const session = this.#bestConnected(few / 2)
+  /** Gives up the best connected of those that came to us, if it has at least so many neighbours and would hardly miss us. */
+  #makeRoom(around: Surroundings, least = few / 2): boolean {
+    const session = this.#bestConnected(least)
     if (session === undefined) return false
     this.#drop(session, around)
     return this.#hasRoom()
@@ -264,7 +264,8 @@ export class Topology {
     while (count > 0 && this.#server !== undefined) {
       const session = this.#nextIntroduced(around)
       if (session === undefined) break
-      if (!this.#hasRoom() && !this.#makeRoom(around)) return
+      // For a link of our own choice anybody goes: whoever crowds around us says that it has no other neighbours.
+      if (!this.#hasRoom() && !this.#makeRoom(around, 0)) return
       this.#wish(session, this.#server, true, now)
       count--
     }

@@ -60,6 +60,8 @@ export interface Switchboard extends HandshakeParts {
 
 export class Connection {
   readonly channel: Channel
+  /** What ended it. */
+  end = ''
   readonly #board: Switchboard
   readonly #handshake: Handshake
   readonly #reconcilers = new Map<string, Reconciler>()
@@ -99,7 +101,7 @@ export class Connection {
       drain: () => {
         for (const reconciler of this.#reconcilers.values()) reconciler.drain()
       },
-      closed: () => this.#gone(),
+      closed: (reason) => this.#gone(reason),
     })
     this.#handshake = new Handshake(channel, board, {
       send: (frame) => this.#send(frame),
@@ -243,12 +245,13 @@ export class Connection {
   close(why: Refusal): void {
     if (this.#closed) return
     this.channel.close(why.code)
-    this.#gone()
+    this.#gone(why.code)
   }
 
-  #gone(): void {
+  #gone(reason: string): void {
     if (this.#closed) return
     this.#closed = true
+    this.end = reason
     this.#cancelBeat?.()
     this.#board.quota?.releases(this.channel.address, this.#queued)
     for (const reconciler of this.#reconcilers.values()) reconciler.close()
@@ -356,10 +359,8 @@ export class Connection {
   }
 
   async #handle(frame: Frame, bytes: Uint8Array): Promise<void> {
-    if (this.#closed) return
+    if (this.#closed || frame.kind === 'beat') return
     switch (frame.kind) {
-      case 'beat':
-        return
       case 'greet':
         return this.#handshake.greeted(frame, bytes)
       case 'prove':

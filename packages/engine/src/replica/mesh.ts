@@ -184,7 +184,10 @@ export class Mesh {
       return
     }
     const isReplaced = [...this.#links.values()].some(({ session, isProved }) => isProved && session === link.session)
-    if (!isReplaced) this.#take({ kind: 'unlinked', session: link.session, reason: 'gone' })
+    if (!isReplaced) {
+      this.#remember(link.session, { kind: 'broke', detail: connection.end })
+      this.#take({ kind: 'unlinked', session: link.session, reason: 'gone' })
+    }
     this.#parts.changed()
   }
 
@@ -318,11 +321,15 @@ export class Mesh {
     })
   }
 
-  #failed(session: string, why: Decline | PathFailure): void {
+  #remember(session: string, why: Decline | PathFailure): void {
     this.#failures.delete(session)
     this.#failures.set(session, why)
     const [oldest] = this.#failures.keys()
     if (this.#failures.size > mostFailures && oldest !== undefined) this.#failures.delete(oldest)
+  }
+
+  #failed(session: string, why: Decline | PathFailure): void {
+    this.#remember(session, why)
     if (why === 'full') this.#take({ kind: 'busy', session })
     else {
       const isUnanswered = typeof why === 'object' && why.kind === 'no answer'

@@ -46,6 +46,8 @@ const pause = 50
 const again = 10_000
 /** Ms after which somebody who was not heard is not here. */
 const lease = 25_000
+/** Ms that somebody has to contradict whoever says that they are gone. */
+const answerTime = 2_000
 /** Words by one channel. */
 const rate = { burst: 400, perSecond: 100 }
 
@@ -225,13 +227,20 @@ export class Place implements Room {
       this.#gone(session, number, undefined)
   }
 
-  #gone(session: string, number: number, from: Reconciler | undefined): void {
+  #gone(session: string, number: number, from: Reconciler | undefined, isSure = false): void {
     const heard = this.#others.get(session)
     if (heard === undefined || heard.word.state === undefined || heard.word.number > number) return
     if (from !== undefined && this.#parts.isOnline() && !from.isOfAuthority) return
     // Whoever has a channel to it knows better, and lets it say so.
     const straight = this.#channelOf(session)
-    if (straight !== undefined) return straight.present({ kind: 'gone', session, number })
+    if (straight !== undefined && !isSure) {
+      straight.present({ kind: 'gone', session, number })
+      // A channel outlives its peer by many seconds: whoever is there answers with a newer word.
+      this.#parts.runtime.timer(answerTime, () => {
+        if (!this.#isOver) this.#gone(session, number, from, true)
+      })
+      return
+    }
     this.#others.set(session, { ...heard, word: { ...heard.word, state: undefined } })
     this.#spread({ kind: 'gone', session, number }, from)
     this.#listeners.tell()

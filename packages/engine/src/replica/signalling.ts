@@ -175,7 +175,9 @@ export class Signalling {
         if (this.#welcomes(from, attempt, content.urgent, at)) this.#begin(from, this.#newRun(from, attempt), true)
         return
       case 'no':
-        if (run?.attempt === attempt) this.#fail(from, run, content.reason)
+        // Where both ends tried, this one will see as much of why as the other did.
+        if (run?.attempt === attempt && (content.reason !== 'gave up' || run.end === undefined))
+          this.#fail(from, run, content.reason)
         return
       case 'path':
         if (run?.attempt === attempt && run.end !== undefined) return this.#deliver(from, run, number, content.parts)

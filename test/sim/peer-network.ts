@@ -1,0 +1,127 @@
+/**
+ * Channels straight between replicas over the simulated network: an offer names a token, the answer repeats it, and both ends open where the
+ * way between the two is not cut. They break, lose and reorder as every link of that network does.
+ */
+import {
+  type Attempt,
+  type AttemptListener,
+  type AttemptOptions,
+  type Channel,
+  type PeerTransport,
+  type Refusal,
+  refusal,
+} from '@weft-db/engine'
+import type { Life } from './life.ts'
+import type { End } from './link.ts'
+import type { Network } from './network.ts'
+
+interface Begun {
+  readonly life: Life
+  readonly listener: AttemptListener
+  readonly options: AttemptOptions
+  readonly open: Set<End>
+  isOver: boolean
+}
+
+/** Ms until an attempt that no packet gets through for fails. */
+const patience = 3_000
+
+export class PeerNetwork {
+  readonly #network: Network
+  readonly #offers = new Map<string, Begun>()
+  readonly #answers = new Map<string, Begun>()
+  #tokens = 0
+  /** Channels made so far. */
+  made = 0
+
+  constructor(network: Network) {
+    this.#network = network
+  }
+
+  transport(life: Life): PeerTransport {
+    const open = new Set<End>()
+    const own = new Set<Begun>()
+    return {
+      attempt: (options, listener) => {
+        const begun: Begun = { life, listener, options, open, isOver: false }
+        own.add(begun)
+        life.at(patience, `net ${life.name} gives an attempt up`, () => {
+          own.delete(begun)
+          if (begun.isOver) return
+          begun.isOver = true
+          listener.failed({ kind: 'blocked', detail: 'no packet came through' })
+        })
+        return this.#attempt(begun)
+      },
+      stop: () => {
+        for (const begun of own) begun.isOver = true
+        own.clear()
+        for (const end of [...open]) end.close('stopped')
+        return new Promise((resolve) => life.at(0, `net ${life.name} peers stopped`, resolve))
+      },
+    }
+  }
+
+  #attempt(begun: Begun): Attempt {
+    if (begun.options.initiator) {
+      const token = `${++this.#tokens}`
+      this.#offers.set(token, begun)
+      begun.life.at(0, `net ${begun.life.name} offers`, () => {
+        if (!begun.isOver) begun.listener.signal(encode(`offer ${token}`))
+      })
+    }
+    return {
+      signal: (bytes) => this.#heard(begun, new TextDecoder().decode(bytes)),
+      end: () => {
+        begun.isOver = true
+      },
+    }
+  }
+
+  #heard(begun: Begun, text: string): Refusal | undefined {
+    const [kind, token = ''] = text.split(' ')
+    const offered = this.#offers.get(token)
+    if (kind !== (begun.options.initiator ? 'answer' : 'offer') || offered === undefined)
+      return refusal('Malformed', 'signal')
+    if (kind === 'offer') {
+      this.#answers.set(token, begun)
+      begun.listener.signal(encode(`answer ${token}`))
+      return undefined
+    }
+    const answered = this.#answers.get(token)
+    if (answered !== undefined && offered === begun) this.#join(token, offered, answered)
+    return undefined
+  }
+
+  #join(token: string, offered: Begun, answered: Begun): void {
+    const { world } = this.#network
+    const [one, other] = [offered.life, answered.life]
+    world.at(this.#network.flight(), `net ${one.name}-${other.name} joins`, () => {
+      const isCut = this.#network.isCut(one.name, other.name) || this.#network.isCut(other.name, one.name)
+      if (isCut || offered.isOver || answered.isOver || !one.alive || !other.alive) return
+      this.made++
+      const ends = this.#network.link(one, other)
+      const opens = world.now + this.#network.flight()
+      ends[1].opensAt(opens)
+      this.#open(offered, ends[0], token, opens)
+      this.#open(answered, ends[1], token, world.now)
+    })
+  }
+
+  #open(begun: Begun, end: End, token: string, at: number): void {
+    const { life, listener } = begun
+    begun.isOver = true
+    begun.open.add(end)
+    life.when(at, `net ${life.name} opens`, () => {
+      if (!end.isOpen) return listener.failed({ kind: 'broke', detail: 'the link broke' })
+      const bound = Object.assign(end, { binding: encode(token.padEnd(64, '.')) })
+      end.handOver(
+        (channel: Channel) => listener.opened(channel, 'direct'),
+        () => begun.open.delete(end),
+      )
+      return void bound
+    })
+  }
+}
+
+const encode = (text: string): Uint8Array => new TextEncoder().encode(text)
