@@ -176,6 +176,33 @@ export const transportContract = (name: string, makePair: () => Promise<Pair>): 
     )
 
     test(
+      'two parts sent as one message arrive as one, among others and in order, and neither part is changed or kept',
+      bothWays(async (from, to) => {
+        if (from.channel.sendJoined === undefined) return
+        const sizes = [0, 1, 124, 125, 126, 4_000, 65_535, 65_536, limits.frameBytes - 9]
+        for (const [index, length] of sizes.entries()) {
+          const [head, body] = [messageOf(index, 9), messageOf(index + 100, length)]
+          from.channel.sendJoined(head, body)
+          from.channel.send(messageOf(index, 50))
+          expect([same(head, messageOf(index, 9)), same(body, messageOf(index + 100, length))]).toEqual([true, true])
+        }
+        await to.heard(2 * sizes.length)
+        const whole = (index: number, length: number): Uint8Array =>
+          new Uint8Array([...messageOf(index, 9), ...messageOf(index + 100, length)])
+        const wrong = sizes.findIndex(
+          (length, index) =>
+            !same(to.messages[2 * index], whole(index, length)) ||
+            !same(to.messages[2 * index + 1], messageOf(index, 50)),
+        )
+        expect(wrong).toBe(-1)
+        const tooLong = new Uint8Array(limits.frameBytes)
+        expect(() => from.channel.sendJoined?.(new Uint8Array(1), tooLong)).toThrow(
+          expect.objectContaining({ code: 'TooLarge' }),
+        )
+      }),
+    )
+
+    test(
       'a message over the limit is refused to the sender and the channel goes on',
       bothWays(async (from, to) => {
         const send = () => from.channel.send(new Uint8Array(limits.frameBytes + 1))

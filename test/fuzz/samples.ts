@@ -6,6 +6,9 @@ import type { Plain } from '../../packages/engine/src/bytes/plain.ts'
 import { refusal } from '../../packages/engine/src/bytes/refusal.ts'
 import { composeCommit, type Draft, type Hash, type Header } from '../../packages/engine/src/commit/commit.ts'
 import { type Operation, tagOf } from '../../packages/engine/src/commit/operation.ts'
+import type { Announcement } from '../../packages/engine/src/mesh/announcement.ts'
+import type { Gone, Present } from '../../packages/engine/src/mesh/presence.ts'
+import { encodeSignalBody, sealSignal } from '../../packages/engine/src/mesh/signal.ts'
 import type { Frame } from '../../packages/engine/src/replica/wire.ts'
 import { makeFilter } from '../../packages/engine/src/sync/filter.ts'
 import type { Cursor, Message, PackedPush } from '../../packages/engine/src/sync/message.ts'
@@ -265,7 +268,7 @@ export const someMessage = (draw: Stream): Message | PackedPush => {
 /** Frames of a channel; `sync` is what the messages are sent in. */
 export const someFrame = (draw: Stream): Frame => {
   const tag = draw.int(1024)
-  switch (draw.int(14)) {
+  switch (draw.int(21)) {
     case 0: {
       const network = draw.chance(0.5) ? null : hex(draw, 32)
       return { kind: 'greet', network, nonce: draw.bytes(32), time: draw.int(2 ** 32) * 400, root: draw.int(99) }
@@ -315,7 +318,66 @@ export const someFrame = (draw: Stream): Frame => {
     }
     case 12:
       return { kind: 'farewell', path: '/board/roadmap', entries: [someEntry(draw)] }
-    default:
+    case 13:
       return { kind: 'welcome', path: '/board/roadmap' }
+    case 14:
+      return { kind: 'seek', count: draw.int(65), met: someSessions(draw) }
+    case 15: {
+      const credentials = draw.chance(0.5) ? {} : { username: '1:ab', credential: 'cd' }
+      const servers = draw.chance(0.5) ? [] : [{ urls: ['turn:turn.example.org?transport=udp'], ...credentials }]
+      return { kind: 'members', total: draw.int(1_000), sessions: someSessions(draw), servers }
+    }
+    case 16:
+      return { kind: 'neighbours', sessions: someSessions(draw) }
+    case 17:
+      return { kind: 'carry', session: hex(draw, 32), signal: someSignal(draw) }
+    case 18:
+      return { kind: 'signal', session: hex(draw, 32), signal: someSignal(draw) }
+    case 19:
+      return { kind: 'ping', number: draw.int(99) }
+    default:
+      return { kind: 'pong', number: draw.int(99) }
+  }
+}
+
+const someSessions = (draw: Stream): string[] => Array.from({ length: draw.int(4) }, () => hex(draw, 32))
+
+export const someSignal = (draw: Stream): Uint8Array => {
+  const kind = draw.int(3)
+  const parts = Array.from({ length: 1 + draw.int(3) }, () => draw.bytes(draw.int(40)))
+  const body = encodeSignalBody({
+    network: hex(draw, 32),
+    from: hex(draw, 32),
+    to: hex(draw, 32),
+    attempt: hex(draw, 16),
+    number: draw.int(9),
+    expires: draw.int(2 ** 32) * 400,
+    content:
+      kind === 0
+        ? { kind: 'ask', urgent: draw.chance(0.5) }
+        : kind === 1
+          ? { kind: 'path', parts }
+          : { kind: 'no', reason: draw.pick(['full', 'gave up', 'unable']) },
+  })
+  return sealSignal(body, draw.bytes(64), someCertificate(draw))
+}
+
+/** What members of the mesh say about a repository beside its commits. */
+export const someRumour = (draw: Stream): Announcement | Present | Gone => {
+  const ids = Array.from({ length: draw.int(5) }, () => hex(draw, 8))
+  const word = { session: hex(draw, 32), number: draw.int(99) }
+  switch (draw.int(5)) {
+    case 0:
+      return { kind: 'have', ids }
+    case 1:
+      return { kind: 'graft', ids }
+    case 2:
+      return { kind: 'prune' }
+    case 3:
+      return { kind: 'gone', ...word }
+    default: {
+      const state = draw.chance(0.3) ? undefined : new Map([['caret', draw.int(99)]])
+      return { kind: 'present', ...word, state, signature: draw.bytes(64) }
+    }
   }
 }

@@ -15,6 +15,13 @@ import { composeCommit, readCommit, sealCommit } from '../../packages/engine/src
 import type { Operation } from '../../packages/engine/src/commit/operation.ts'
 import { encodeFrame as encodeLogFrame, frameKinds, Scanner, scan } from '../../packages/engine/src/log/frame.ts'
 import { PackedLogReader, PackedLogWriter } from '../../packages/engine/src/log/packedlog.ts'
+import {
+  type Announcement,
+  decodeAnnouncement,
+  encodeAnnouncement,
+} from '../../packages/engine/src/mesh/announcement.ts'
+import { decodePresence, encodePresence, type Gone, type Present } from '../../packages/engine/src/mesh/presence.ts'
+import { encodeSignalBody, readSignal, sealSignal } from '../../packages/engine/src/mesh/signal.ts'
 import { decodeFrame, encodeFrame } from '../../packages/engine/src/replica/wire.ts'
 import { hits, refuseFilter } from '../../packages/engine/src/sync/filter.ts'
 import { decodeMessage, encodeMessage, type Message, type PackedPush } from '../../packages/engine/src/sync/message.ts'
@@ -24,7 +31,17 @@ import { Decoder, Encoder, type Packet } from '../../packages/socketio/src/packe
 import type { Stream } from '../sim/random.ts'
 import { isCanonical } from './profile.ts'
 import { rehash } from './rehash.ts'
-import { hash, someCertificate, someCommit, someEntry, someFrame, someMessage, somePlain } from './samples.ts'
+import {
+  hash,
+  someCertificate,
+  someCommit,
+  someEntry,
+  someFrame,
+  someMessage,
+  somePlain,
+  someRumour,
+  someSignal,
+} from './samples.ts'
 import { list, string, write } from './tree.ts'
 
 export interface Target {
@@ -227,6 +244,43 @@ const messages = target({
     if (isRefusal(message)) return named(message)
     same(input, encode(encodeMessage(message)), 'a message')
     return `accepted ${message.kind}`
+  },
+})
+
+const signals = target({
+  name: 'signal',
+  sources: ['engine/src/mesh/signal.ts'],
+  isCbor: true,
+  sample: someSignal,
+  read: readSignal,
+  judge: (input, signal) => {
+    if (isRefusal(signal)) return named(signal)
+    same(signal.body, encodeSignalBody(signal), 'the body of a signal')
+    same(input, sealSignal(signal.body, signal.signature, signal.certificate), 'a signal')
+    return `accepted ${signal.content.kind}`
+  },
+})
+
+const readRumour = (input: Uint8Array): Announcement | Present | Gone | Refusal | undefined => {
+  const plain = decode(input)
+  if (isRefusal(plain)) return plain
+  return decodeAnnouncement(plain) ?? decodePresence(plain)
+}
+
+const rumours = target({
+  name: 'rumour',
+  sources: ['engine/src/mesh/announcement.ts', 'engine/src/mesh/presence.ts'],
+  isCbor: true,
+  sample: (draw) => {
+    const rumour = someRumour(draw)
+    return encode('session' in rumour ? encodePresence(rumour) : encodeAnnouncement(rumour))
+  },
+  read: readRumour,
+  judge: (input, rumour) => {
+    if (rumour === undefined) return 'another message'
+    if (isRefusal(rumour)) return named(rumour)
+    same(input, encode('session' in rumour ? encodePresence(rumour) : encodeAnnouncement(rumour)), 'a rumour')
+    return `accepted ${rumour.kind}`
   },
 })
 
@@ -487,6 +541,8 @@ export const targets: readonly Target[] = [
   entries,
   frames,
   messages,
+  signals,
+  rumours,
   filters,
   logs,
   packedLogs,

@@ -4,6 +4,7 @@ import { describe, expect, test } from 'vitest'
 import { limits } from '../../packages/engine/src/bytes/limits.ts'
 import {
   encodeSignalBody,
+  mostSignalBytes,
   readSignal,
   type SignalBody,
   sealSignal,
@@ -13,6 +14,7 @@ import { Certificates } from '../../packages/engine/src/replica/certificates.ts'
 import { Clock } from '../../packages/engine/src/replica/clock.ts'
 import { RootLog } from '../../packages/engine/src/replica/rootlog.ts'
 import { Signalling } from '../../packages/engine/src/replica/signalling.ts'
+import { decodeFrame, encodeFrame } from '../../packages/engine/src/replica/wire.ts'
 import { messageOf } from '../../packages/engine/src/trust/signed.ts'
 import { PeerExchange } from '../sim/peer-transport.ts'
 import { World } from '../sim/world.ts'
@@ -287,6 +289,12 @@ test('signalBytes: a part as long as limits.signalBytes passes, a longer one is 
     code: 'Malformed',
   })
   expect(readSignal(new Uint8Array(4 * limits.signalBytes))).toMatchObject({ code: 'TooLarge' })
+  const carried = (length: number) => {
+    const frame = { kind: 'carry', session: 'ab'.repeat(32), signal: new Uint8Array(length) } as const
+    return decodeFrame(encodeFrame(0, frame), 0)
+  }
+  expect(carried(mostSignalBytes)).toMatchObject({ kind: 'carry' })
+  expect(carried(mostSignalBytes + 1)).toMatchObject({ code: 'Malformed' })
   const bytes = await table.forge(first, second)
   const heard = table.end(1)
   for (let bit = 0; bit < bytes.length * 8; bit += 37) {

@@ -54,7 +54,8 @@ export const mostSignals = limits.candidates + 8
 export const partsBytes = 2 * limits.signalBytes
 const declines: readonly Decline[] = ['full', 'gave up', 'unable']
 const certificateBytes = 2_048
-const mostBytes = partsBytes + 2 * certificateBytes
+/** Of a whole signal: what carries it carries no more. */
+export const mostSignalBytes = partsBytes + 2 * certificateBytes
 
 export const encodeSignalBody = (signal: SignalBody): Uint8Array => {
   const { content } = signal
@@ -92,7 +93,7 @@ const readContent = (kind: Plain | undefined, content: Plain | undefined): Signa
 
 /** Reads a signal; its signature and its certificate are checked elsewhere. */
 export const readSignal = (bytes: Uint8Array): Signal | Refusal => {
-  if (bytes.length > mostBytes) return refusal('TooLarge', 'signal')
+  if (bytes.length > mostSignalBytes) return refusal('TooLarge', 'signal')
   const malformed = refusal('Malformed', 'signal')
   const outer = decode(bytes)
   if (isRefusal(outer)) return outer

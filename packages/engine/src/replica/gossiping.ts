@@ -174,7 +174,14 @@ export class Gossiping implements Gossips {
       now: runtime.elapsed(),
       random: (below) => wholeNumber(runtime, below),
     })
-    for (const effect of effects) this.#carryOut(repository, round, effect, origin)
+    // The server last: a neighbour is one hop away, and writing to a socket may take longer than all the rest.
+    const later: GossipEffect[] = []
+    for (const effect of effects) {
+      const link = effect.kind === 'wake' ? undefined : round.links.get(effect.link)
+      if (link?.connection.peer?.isAuthority === true) later.push(effect)
+      else this.#carryOut(repository, round, effect, origin)
+    }
+    for (const effect of later) this.#carryOut(repository, round, effect, origin)
   }
 
   #carryOut(repository: Repository, round: Round, effect: GossipEffect, origin: 'local' | 'other'): void {

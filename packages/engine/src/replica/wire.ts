@@ -32,9 +32,10 @@ import { fromHex, toHex, utf8Length } from '../bytes/bytes.ts'
 import { decode, encode, type Plain } from '../bytes/cbor.ts'
 import { limits } from '../bytes/limits.ts'
 import { type Code, catalogue, isRefusal, type Refusal, refusal } from '../bytes/refusal.ts'
-import { isList, isListOf } from '../bytes/shape.ts'
+import { isBytesUpTo, isList, isListOf } from '../bytes/shape.ts'
 import { Sink } from '../bytes/sink.ts'
 import type { Position } from '../commit/commit.ts'
+import { mostSignalBytes } from '../mesh/signal.ts'
 import { storeBytes } from './known.ts'
 import type { IceServer } from './ports.ts'
 
@@ -317,9 +318,13 @@ export const decodeFrame = (bytes: Uint8Array, number: number): Frame | Refusal 
       return sessions === undefined ? malformed : { kind: 'neighbours', sessions }
     }
     case 17:
-      return isBytes(a, 32) && isBytes(b) ? { kind: 'carry', session: toHex(a), signal: b } : malformed
+      return isBytes(a, 32) && isBytesUpTo(b, mostSignalBytes)
+        ? { kind: 'carry', session: toHex(a), signal: b }
+        : malformed
     case 18:
-      return isBytes(a, 32) && isBytes(b) ? { kind: 'signal', session: toHex(a), signal: b } : malformed
+      return isBytes(a, 32) && isBytesUpTo(b, mostSignalBytes)
+        ? { kind: 'signal', session: toHex(a), signal: b }
+        : malformed
     case 19:
       return isCount(a) ? { kind: 'ping', number: a } : malformed
     case 20:
