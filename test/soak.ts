@@ -11,6 +11,7 @@ interface Job {
   readonly name: string
   readonly script: string
   readonly options: readonly string[]
+  readonly environment?: Readonly<Record<string, string>>
 }
 
 const root = fileURLToPath(new URL('..', import.meta.url))
@@ -71,6 +72,14 @@ const attacks = [
   }),
 )
 
+/** Browser tests that wait for attempts to fail in their own time. */
+const firewalls: Job = {
+  name: 'e2e firewalls',
+  script: 'node_modules/vitest/vitest.mjs',
+  options: ['run', '--project', 'browser', 'test/e2e/mesh-network.test.ts'],
+  environment: { WEFT_E2E_PATIENT: '1' },
+}
+
 const jobs: readonly Job[] = [
   ...attacks,
   { name: 'sync', script: 'test/sim/main.ts', options: ['--sync', '--seeds', '5000', '--json'] },
@@ -78,6 +87,7 @@ const jobs: readonly Job[] = [
   { name: 'mutants', script: 'test/sim/main.ts', options: ['--seeds', '20', '--mutants', '--json'] },
   { name: 'fuzz', script: 'test/fuzz/main.ts', options: ['--inputs', '1000000', '--poison', '100000', '--json'] },
   { name: 'kills', script: 'test/crash/main.ts', options: ['--kills', '500', '--json'] },
+  firewalls,
   ...simulations,
   ...intrigues,
 ]
@@ -85,7 +95,8 @@ const jobs: readonly Job[] = [
 const run = (job: Job): Promise<boolean> =>
   new Promise((resolve, reject) => {
     const flags = ['--import', 'tsx', '--conditions=weft-source', job.script, ...job.options]
-    const child = spawn(process.execPath, flags, { cwd: root, stdio: 'inherit' })
+    const env = { ...process.env, ...job.environment }
+    const child = spawn(process.execPath, flags, { cwd: root, env, stdio: 'inherit' })
     child.once('error', reject)
     child.once('exit', (code) => resolve(code === 0))
   })

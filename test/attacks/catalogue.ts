@@ -39,6 +39,13 @@ const demo = from('demo', () => import('./rows/demo.ts'))
 const erasure = from('erasure', () => import('./rows/erasure.ts'))
 const orders = from('orders', () => import('./rows/orders.ts'))
 const sync = from('sync', () => import('./rows/sync.ts'))
+const mesh = from('mesh', () => import('./rows/mesh.ts'))
+const withdrawal = from('withdrawal', () => import('./rows/withdrawal.ts'))
+const signals = from('signals', () => import('./rows/signals.ts'))
+const sdp = from('sdp', () => import('./rows/sdp.ts'))
+const middlemen = from('middlemen', () => import('./rows/middlemen.ts'))
+const pipes = from('pipes', () => import('./rows/pipes.ts'))
+const eclipse = from('eclipse', () => import('./rows/eclipse.ts'))
 
 export const catalogue: Readonly<Record<string, Entry>> = {
   A1: identity((rows) => rows.flips, 1, 50),
@@ -76,11 +83,20 @@ export const catalogue: Readonly<Record<string, Entry>> = {
   D3: sync((rows) => rows.rounds, 150, 100_000),
   D4: sync((rows) => rows.amplification, 600, 30_000),
   D5: sync((rows) => rows.work, 1_000, 10_000),
+  D6: eclipse((rows) => rows.withholding, 100, 1_000),
   D7: edge((rows) => rows.D7, 8_000, 1_000_000),
   D8: edge((rows) => rows.D8, 200, 1_000),
   D9: edge((rows) => rows.D9, 300, 5_000),
   D10: edge((rows) => rows.D10, 2_000, 1_000_000),
+  D12: pipes((rows) => rows.pipes, 40_000, 1_000_000),
   D13: fuzz((rows) => rows.decoders, 6_000, 1_000_000),
+  E1: mesh((rows) => rows.foreign, 300, 10_000),
+  E2: mesh((rows) => rows.guessing, 1_200, 1_000_000),
+  E3: withdrawal((rows) => rows.withdrawn, 2, 100),
+  E4: signals((rows) => rows.forged, 1_200, 10_000),
+  E5: middlemen((rows) => rows.middlemen, 50, 1_000),
+  E7: sdp((rows) => rows.descriptions, 200, 10_000),
+  E8: eclipse((rows) => rows.eclipses, 60, 1_000),
   F1: edge((rows) => rows.F1, 100, 100_000),
   F2: edge((rows) => rows.F2, 1, 20),
   F3: edge((rows) => rows.F3, 60, 10_000),

@@ -8,7 +8,7 @@ import { Ledger } from './ledger.ts'
 import { peer } from './peers.ts'
 
 /** A line to a relay. */
-interface Line {
+export interface Line {
   send(message: Uint8Array): void
   close(): void
 }
@@ -70,7 +70,7 @@ interface SocketIoClient {
   }
 }
 
-const dialSocketIo: Dial = async (port, heard) => {
+export const dialSocketIo: Dial = async (port, heard) => {
   const module = await peer<SocketIoClient>('socket.io-client')
   if (module === undefined) return undefined
   const socket = module.io(`http://127.0.0.1:${port}`, { transports: ['websocket'], forceNew: true })

@@ -1,4 +1,4 @@
-/** `npm run bench -- [reconcile|propagate|local|text|crypto] [--json] [--quick] [--trace FILE]`: see docs/benchmarks.md. */
+/** `npm run bench -- [reconcile|propagate|mesh|local|text|crypto] [--json] [--quick] [--trace FILE]`: see docs/benchmarks.md. */
 import { parseArgs } from 'node:util'
 import type { Area } from './area.ts'
 import { linesOf } from './figure.ts'
@@ -11,6 +11,7 @@ const areas: Readonly<Record<string, () => Promise<Area>>> = {
   local: async () => (await import('./local.ts')).local,
   text: async () => (await import('./text.ts')).text,
   propagate: async () => (await import('./propagate.ts')).propagate,
+  mesh: async () => (await import('./mesh.ts')).mesh,
 }
 const defaultTrace = '../shared/data/automerge-paper.json.gz'
 

@@ -3,8 +3,6 @@
  * a message that it passes on to 49 others.
  */
 import { nodeRuntime } from '@weft-db/runtime/node'
-import { encode } from '../../packages/engine/src/bytes/cbor.ts'
-import { encodeMessage } from '../../packages/engine/src/sync/message.ts'
 import type { Area } from './area.ts'
 import { Child } from './child.ts'
 import { clones } from './clone.ts'
@@ -13,7 +11,7 @@ import { gatherSocketIo, gatherVouching, gatherWs, gatherYjs } from './crowd-pee
 import { gatherWeft } from './crowd-weft.ts'
 import type { Figure, Role } from './figure.ts'
 import { interleaved, median, quantile } from './measure.ts'
-import { signedChain } from './sample.ts'
+import { messageBytes } from './sample.ts'
 
 const area = 'propagate'
 const signed = 'socket.io, signed and stored'
@@ -205,22 +203,8 @@ const serverTime = (warming: number, rounds: number, messages: number, bytes: nu
     })
   })
 
-/** What a live push of one commit weighs: what the relays pass on is as heavy. */
-const messageBytes = async (): Promise<number> => {
-  const commits = await signedChain(await runtime.generateKey(), 2)
-  const message = {
-    kind: 'push',
-    round: 0,
-    last: false,
-    unknown: [],
-    commits: commits.slice(1),
-    certificates: [],
-  } as const
-  return encode([0, 7, 1, encodeMessage(message)]).length
-}
-
 export const propagate: Area = async ({ quick }) => {
-  const bytes = await messageBytes()
+  const bytes = await messageBytes(await runtime.generateKey())
   return [
     ...(await latency(quick ? 150 : 750, quick ? 5 : 25, bytes)),
     ...(await burst(quick ? 1 : 5, quick ? 2_000 : 10_000, bytes)),

@@ -10,6 +10,7 @@ import {
   signedBytes,
   type UnsignedCommit,
 } from '../../packages/engine/src/commit/commit.ts'
+import { encodeMessage } from '../../packages/engine/src/sync/message.ts'
 
 export const sha256 = (bytes: Uint8Array): Uint8Array => new Uint8Array(createHash('sha256').update(bytes).digest())
 const hex = (text: string): string => createHash('sha256').update(text).digest('hex')
@@ -60,4 +61,18 @@ export const signedChain = async (key: SigningKey, length: number): Promise<Uint
     written.push(sealCommit(unsigned, await key.sign(signedBytes(unsigned.id))).bytes)
   }
   return written
+}
+
+/** What a live push of one commit weighs: what stands beside it is as heavy. */
+export const messageBytes = async (key: SigningKey): Promise<number> => {
+  const commits = await signedChain(key, 2)
+  const message = {
+    kind: 'push',
+    round: 0,
+    last: false,
+    unknown: [],
+    commits: commits.slice(1),
+    certificates: [],
+  } as const
+  return encode([0, 7, 1, encodeMessage(message)]).length
 }

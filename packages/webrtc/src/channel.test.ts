@@ -60,6 +60,27 @@ const deliver = (channel: PeerChannel, message: Uint8Array): void => {
 }
 
 describe('sending', () => {
+  test('what the data channel holds is not asked for each message, since the answer may wait for another thread', () => {
+    const { channel, pipe, listener } = make()
+    channel.listen(listener)
+    let asked = 0
+    pipe.send = () => {
+      pipe.sent += 1
+    }
+    Object.defineProperty(pipe, 'backlog', {
+      get: () => {
+        asked += 1
+        return 0
+      },
+    })
+    for (let count = 0; count < 1_000; count++) {
+      expect(channel.buffered).toBeLessThan(limits.channelLowWater)
+      channel.send(new Uint8Array(999))
+    }
+    expect(asked).toBeLessThan(10)
+    expect(pipe.sent).toBe(1_000)
+  })
+
   test('the data channel never holds more than 1 MiB, in pieces of limits.pieceBytes, and all of it goes in order', () => {
     const { channel, pipe, listener, drainTo, told } = make()
     const other = make()

@@ -67,8 +67,11 @@ export class PeerChannel implements Channel {
     this.#report = report
   }
 
+  /** At most so many, while they are few. */
   get buffered(): number {
-    return this.#state === 'open' ? this.#outbox.bytes + this.#look() : 0
+    if (this.#state !== 'open') return 0
+    const most = this.#outbox.bytes + this.#backlog
+    return most < lowMark ? most : this.#outbox.bytes + this.#look()
   }
 
   listen(listener: ChannelListener): void {

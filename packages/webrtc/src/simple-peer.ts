@@ -183,7 +183,8 @@ export const layBySimplePeer =
       send(piece) {
         // Node's binding loses the channel over more than 262,144 bytes instead of throwing.
         if (piece.length > limits.pieceBytes) throw new RangeError(`a piece of ${piece.length} bytes`)
-        if (channel?.readyState !== 'open') throw new Error('the data channel is not open')
+        if (channel === undefined || over) throw new Error('the data channel is not open')
+        // One that is not open throws; asking it first waits for another thread in Node.
         channel.send(piece)
       },
       watch() {

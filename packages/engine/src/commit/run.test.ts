@@ -118,6 +118,19 @@ test('needless signatures go as far as a run reaches, and never that of an end',
   expect(withoutNeedless([], () => undefined)).toEqual([])
 })
 
+test('what was made apart is not joined over another branch of its chain, which may build on what it would be joined to', () => {
+  const branch = name(9, 32)
+  const signed = (parents: readonly (readonly string[])[]): boolean[] =>
+    // Of a forked chain, whose branches one name stands for, none is told.
+    withoutNeedless(
+      chain(1, parents.length, () => true, parents),
+      () => undefined,
+    ).map(({ bytes }) => isSigned(read(bytes)))
+  expect(signed([[], [branch], []])).toEqual([true, false, true])
+  const [first] = chain(1, 1, () => true)
+  expect(signed([[], [first?.id ?? ''], [first?.id ?? '']])).toEqual([false, false, true])
+})
+
 test('what was made apart is joined only where it builds on its own chain and on what the first commit names', () => {
   const [foreign, other, own] = [name(7, 32), name(8, 32), name(9, 32)]
   const chainOf = (id: string) => (id === own ? name(2, 32) + name(1, 8) : `chain of ${id}`)

@@ -82,12 +82,13 @@ export function* gatherRuns(
  * which they are sent and end with a signed one.
  *
  * Runs that were made apart are joined only where the later one builds on nothing but its own chain and what the first commit names.
- * Otherwise two runs could wait for each other for ever: others may have built on the first one before the second was made on theirs.
+ * Otherwise two runs could wait for each other for ever: others may have built on the first one before the second was made on theirs. Another
+ * branch of the own chain is somebody else's: `chainOf` gives none for what is in a forked chain.
  */
 export const withoutNeedless = (commits: readonly Commit[], chainOf: (id: string) => string | undefined): Packed[] => {
   const records: Packed[] = []
   /** The run that grows at the end of `records`. */
-  let grown: Commit[] = []
+  let grown: readonly Commit[] = []
   let bytes = 0
   for (const run of gatherRuns(commits, () => undefined)) {
     const [first] = run
@@ -98,7 +99,7 @@ export const withoutNeedless = (commits: readonly Commit[], chainOf: (id: string
       last !== undefined &&
       follows(first, last) &&
       fitsRun(grown.length + run.length, bytes + added) &&
-      buildsOn(run, grown[0] ?? last, chainOf)
+      buildsOn(run, grown, chainOf)
     if (joins) records[records.length - 1] = { id: last.id, bytes: unsigned(last) }
     grown = joins ? [...grown, ...run] : [...run]
     bytes = joins ? bytes + added : added
@@ -107,8 +108,11 @@ export const withoutNeedless = (commits: readonly Commit[], chainOf: (id: string
   return records
 }
 
-const buildsOn = (run: Run, first: Commit, chainOf: (id: string) => string | undefined): boolean => {
+const buildsOn = (run: Run, grown: readonly Commit[], chainOf: (id: string) => string | undefined): boolean => {
+  const [first] = grown
+  if (first === undefined) return false
   const named = new Set(first.changes.flatMap(({ parents }) => parents))
+  for (const { id } of [...grown, ...run]) named.add(id)
   return run.every(({ changes }) =>
     changes.every(({ parents }) => parents.every((id) => named.has(id) || chainOf(id) === first.chain)),
   )

@@ -115,6 +115,7 @@ export class Topology {
       case 'server away':
         this.#server = undefined
         this.#introduced = []
+        this.#count()
         this.#changed(around.now)
         break
       case 'introduced':
@@ -125,6 +126,7 @@ export class Topology {
       case 'neighbours': {
         const link = this.#links.get(event.link)
         if (link !== undefined) link.neighbours = event.sessions.slice(0, limits.meshLinks)
+        if (this.#server === undefined) this.#count()
         break
       }
       case 'asked':
@@ -148,6 +150,14 @@ export class Topology {
       case 'wake':
         if (this.#timer <= around.now) this.#timer = never
     }
+  }
+
+  /** With the server away there are at least as many as the links and their neighbours. */
+  #count(): void {
+    const known = new Set(this.#links.keys())
+    for (const { neighbours } of this.#links.values()) for (const session of neighbours) known.add(session)
+    known.delete(this.#own)
+    this.#members = Math.max(this.#members, known.size)
   }
 
   #linked(session: string, around: Surroundings): void {

@@ -14,6 +14,7 @@ import type { Commits } from '../graph/commits.ts'
 import { inFrames } from '../sync/answer.ts'
 import type { Held } from '../sync/held.ts'
 import { encodeMessage } from '../sync/message.ts'
+import type { HeldCommits } from './heldcommits.ts'
 
 /** Below so many channels whoever writes would be sent too much of their own. */
 export const fewestChannels = 8
@@ -69,7 +70,7 @@ export class Broadcast {
   }
 
   /** Commits that are about to be pushed to many, in order. */
-  offer(ids: readonly string[], held: Held, commits: Commits): void {
+  offer(ids: readonly string[], held: Held & Pick<HeldCommits, 'linearChainOf'>, commits: Commits): void {
     if (this.#offered?.ids === ids) return
     // What was offered and not pushed was not stored, and nobody may be sent it.
     if (!this.#isPushed || (this.#messages.length > 0 && this.#missed > 2 * this.#sharing)) this.#beginAnew()
@@ -84,7 +85,7 @@ export class Broadcast {
         commits: shared,
         bytes,
         sessions: new Set(shared.map(({ session }) => session)),
-        chainOf: (id) => held.chainOf(id),
+        chainOf: (id) => held.linearChainOf(id),
         encoded: undefined,
       })
       this.#bytes += bytes

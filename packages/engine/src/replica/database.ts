@@ -133,6 +133,7 @@ export class Database {
       name: (path) => logName(path, this.runtime),
       opened: (repository) => {
         this.#subscribing.everywhere(repository)
+        this.mesh.join()
         // The last run may have ended between a commit and its checkpoint.
         this.#office?.authority.cover(repository)
       },
@@ -578,6 +579,8 @@ export class Database {
       for (const repository of this.#repositories) repository.reconsider()
       this.#account.met()
     }
-    if (this.mesh.proved(connection)) this.#subscribing.all(connection)
+    if (!this.mesh.proved(connection)) return
+    this.#subscribing.all(connection)
+    if (peer?.isAuthority === true) this.mesh.join()
   }
 }

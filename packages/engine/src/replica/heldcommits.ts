@@ -62,6 +62,12 @@ export class HeldCommits implements Held {
     return this.#commits.get(id)?.chain
   }
 
+  /** The same, and none where the chain has more than one branch. */
+  linearChainOf(id: string): string | undefined {
+    const chain = this.chainOf(id)
+    return chain === undefined || this.#commits.headsOf(chain).length > 1 ? undefined : chain
+  }
+
   prefixHash(place: number): Uint8Array | undefined {
     if (place > this.count()) return undefined
     const hash = (before: Uint8Array, from: number, to: number): Uint8Array => {

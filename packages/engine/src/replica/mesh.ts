@@ -132,12 +132,12 @@ export class Mesh {
     return new Map([...this.#links.values()].map(({ session, neighbours }) => [session, neighbours]))
   }
 
-  /** Something is to be shared, or its certificate is here: takes part if it can. */
+  /** The server is here, or something more is shared: asks it for others, once it knows what of this replica's they could share. */
   join(): void {
     const self = this.#parts.self()?.certificate.session
     const server = this.#server?.peer
-    if (self === undefined || this.#topology !== undefined || server === undefined) return
-    this.#topology = new Topology(self)
+    if (self === undefined || server === undefined) return
+    this.#topology ??= new Topology(self)
     this.#take({ kind: 'server here', session: server.key })
   }
 
@@ -148,8 +148,6 @@ export class Mesh {
     if (link === undefined) {
       if (peer?.isAuthority !== true) return true
       this.#server = connection
-      if (this.#topology === undefined) this.join()
-      else this.#take({ kind: 'server here', session: peer.key })
       this.#tell(connection)
       return true
     }
@@ -199,7 +197,7 @@ export class Mesh {
       case 'members':
         if (!isServer) return false
         this.#servers = frame.servers
-        this.#take({ kind: 'introduced', sessions: frame.sessions, members: frame.total })
+        this.#take({ kind: 'introduced', sessions: frame.sessions, members: Math.max(0, frame.total - 1) })
         return true
       case 'neighbours':
         if (link === undefined) return isServer

@@ -203,7 +203,7 @@ export class Reconciler {
       if (bytes > preparedBytes) return
       commits.push(commit)
     }
-    const records = withoutNeedless(commits, (id) => this.held.chainOf(id))
+    const records = withoutNeedless(commits, (id) => this.held.linearChainOf(id))
     if (records.length < ids.length) return
     if (this.#place !== undefined) this.#writer.reset()
     this.#place = undefined
@@ -449,7 +449,7 @@ export class Reconciler {
     let certificates: Uint8Array[] = []
     let bytes = 0
     const send = (rest: { readonly last: boolean; readonly unknown: readonly number[] }): void => {
-      const records = withoutNeedless(commits, (id) => this.held.chainOf(id))
+      const records = withoutNeedless(commits, (id) => this.held.linearChainOf(id))
       if (this.#session.speaks && commits.length > 0) {
         if (!this.#packs.sends || this.#place !== undefined) this.#writer.reset()
         this.#place = undefined
