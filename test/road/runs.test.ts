@@ -2,7 +2,15 @@
 import { isRefusal, limits, proveFork } from '@weft-db/engine'
 import { expect, test } from 'vitest'
 import { type Commit, readCommit } from '../../packages/engine/src/commit/commit.ts'
-import { gatherRuns, isRun, isSigned, unsigned } from '../../packages/engine/src/commit/run.ts'
+import {
+  bearsSignature,
+  gatherRuns,
+  isRun,
+  isSigned,
+  unsigned,
+  withoutNeedless,
+} from '../../packages/engine/src/commit/run.ts'
+import { HeldCommits } from '../../packages/engine/src/replica/heldcommits.ts'
 import { type CommitChange, hash, type Person, Target } from '../attacks/target.ts'
 import { board, Card, Lab } from './lab.ts'
 
@@ -166,6 +174,28 @@ test('a fork inside runs is proved by what vouches for either side', async () =>
     changed[at] = (changed[at] ?? 0) ^ 4
     expect(isRefusal(await proveFork(changed, target.runtime))).toBe(true)
   }
+  await target.close()
+})
+
+test('A10: what a branch of a forked chain made apart is not joined over the other branch, or two runs would wait for each other', async () => {
+  const { target, ada } = await started('forked and joined')
+  const [base] = await chainOf(target, ada, 1)
+  if (base === undefined) throw new Error('one was made')
+  const on = (parent: Commit) => () => ({
+    header: { clock: parent.clock + 1 },
+    draft: { key: 'shared', parents: [parent.id] },
+  })
+  const [first] = await chainOf(target, ada, 1, () => ({ draft: { key: 'shared' } }), base)
+  if (first === undefined) throw new Error('one was made')
+  const [between] = await chainOf(target, ada, 1, on(first), base)
+  if (between === undefined) throw new Error('one was made')
+  const [second] = await chainOf(target, ada, 1, on(between), first)
+  if (second === undefined) throw new Error('one was made')
+  for (const commit of [base, first, between, second]) await target.offer([commit])
+  expect([first, between, second].filter((commit) => !target.has(commit))).toEqual([])
+  const held = new HeldCommits(target.repository(), target.runtime)
+  const sent = withoutNeedless([base, first, second], (id) => held.linearChainOf(id))
+  expect(sent.map(({ bytes }) => bearsSignature(bytes))).toEqual([false, true, true])
   await target.close()
 })
 
