@@ -74,9 +74,9 @@ const attacks = [
 
 /** Browser tests that wait for attempts to fail in their own time. */
 const firewalls: Job = {
-  name: 'e2e firewalls',
+  name: 'e2e mesh',
   script: 'node_modules/vitest/vitest.mjs',
-  options: ['run', '--project', 'browser', 'test/e2e/mesh-network.test.ts'],
+  options: ['run', '--project', 'browser', 'test/e2e/mesh-network.test.ts', 'test/e2e/mesh.test.ts'],
   environment: { WEFT_E2E_PATIENT: '1' },
 }
 
