@@ -97,7 +97,8 @@ const linkDependencies = (owner: string, to: string): void => {
 
 const run = (command: string, args: readonly string[], cwd: string): Promise<{ code: number | null; out: string }> =>
   new Promise((resolve, reject) => {
-    const child = spawn(command, args, { cwd, stdio: ['ignore', 'pipe', 'pipe'] })
+    const env = { ...process.env, NO_COLOR: '1' }
+    const child = spawn(command, args, { cwd, env, stdio: ['ignore', 'pipe', 'pipe'] })
     let out = ''
     child.stdout.on('data', (chunk: Buffer) => {
       out += chunk.toString()
@@ -125,8 +126,8 @@ export const judge = async (name: string, budget: number): Promise<Kill> => {
     }
     const { tests, world, from } = patch.head
     if (tests !== undefined) {
-      const args = [join(root, 'node_modules/vitest/vitest.mjs'), 'run', '--project', 'unit', ...tests.split(' ')]
-      const { code, out } = await run(process.execPath, args, copy)
+      const vitest = [join(root, 'node_modules/vitest/vitest.mjs'), 'run', '--project', 'unit', '--bail', '1']
+      const { code, out } = await run(process.execPath, [...vitest, ...tests.split(' ')], copy)
       const failed = /(?:FAIL|×)\s+(.*)/.exec(out)?.[1] ?? null
       return { killedBy: code === 0 ? null : `${failed ?? 'the tests'}`, seed: tests, tried: 0 }
     }

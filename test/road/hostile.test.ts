@@ -215,7 +215,8 @@ test('[S13] naming a repository again and again is no way to be sent it again an
     stranger.send(subscribing(0, path))
     stranger.sync([0, new Uint8Array(fingerprintBytes), true, null])
   }
-  await stranger.closed
+  stranger.send(subscribing(1, '/board/other'))
+  await expect(stranger.hears('sync', ({ tag }) => tag === 1)).rejects.toThrow('closed')
   const heard = stranger.heard.filter(({ kind }) => kind === 'sync').length
   // Nine times at once; then it is refused, and the third time is the last. What each is sent: hello, entries, commits.
   expect(heard).toBeLessThan(3 * 14)

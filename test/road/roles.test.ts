@@ -102,6 +102,26 @@ describe('a repository', () => {
   })
 })
 
+test('a commit cites only entries of the authority that are stored where it is made', async () => {
+  const { lab, ada, hers } = await founded('cites what is stored')
+  const { pipeline } = hers
+  await lab.run(5_000)
+  const last = pipeline.log.entries.at(-1)
+  const disk = gate()
+  ada.faults.hold = disk.promise
+  const code = hers.invite('editor')
+  await lab.run(1_000)
+  expect(pipeline.log.entries.at(-1)).not.toEqual(last)
+  const written = pipeline.commits.size
+  hers.create(Card, { title: 'while the disk is at work' })
+  hers.flush()
+  ada.faults.hold = undefined
+  disk.open()
+  await lab.run(1_000)
+  await code
+  expect(pipeline.commits.at(written)?.policy.authority?.n).toBe(last?.n)
+})
+
 describe('[H6] an invitation', () => {
   test('gives its role once, to whoever has the code', async () => {
     const of = await founded('invited')
