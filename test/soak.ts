@@ -64,6 +64,8 @@ const attacks = [
   'A1,A2,A3,A4,A7,A8,A9',
   'A5,C6,C7,F5',
   'B1,B2,B3,B4,B5,B7,B8,B9,B10,B11',
+  'E3',
+  'E1,E2,E4,E5,E7,E8,D6,D12',
 ].map(
   (rows): Job => ({
     name: `attacks ${rows}`,
@@ -80,8 +82,18 @@ const firewalls: Job = {
   environment: { WEFT_E2E_PATIENT: '1' },
 }
 
+/** Meshes of thousands, under churn and with a third of them gone at once. */
+const meshes = [1_000, 10_000].map(
+  (replicas): Job => ({
+    name: `mesh of ${replicas}`,
+    script: 'test/sim/main.ts',
+    options: ['--mesh', '--replicas', String(replicas), '--json'],
+  }),
+)
+
 const jobs: readonly Job[] = [
   ...attacks,
+  ...meshes,
   { name: 'sync', script: 'test/sim/main.ts', options: ['--sync', '--seeds', '5000', '--json'] },
   ...traces,
   { name: 'mutants', script: 'test/sim/main.ts', options: ['--seeds', '20', '--mutants', '--json'] },

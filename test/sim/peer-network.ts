@@ -2,25 +2,15 @@
  * Channels straight between replicas over the simulated network: an offer names a token, the answer repeats it, and both ends open where the
  * way between the two is not cut. They break, lose and reorder as every link of that network does.
  */
-import {
-  type Attempt,
-  type AttemptListener,
-  type AttemptOptions,
-  type Channel,
-  type PeerTransport,
-  type Refusal,
-  refusal,
-} from '@weft-db/engine'
+import type { Channel, PeerTransport } from '@weft-db/engine'
 import type { Life } from './life.ts'
 import type { End } from './link.ts'
 import type { Network } from './network.ts'
+import { type Begun, bindingOf, Rendezvous } from './rendezvous.ts'
 
-interface Begun {
+interface Side extends Begun {
   readonly life: Life
-  readonly listener: AttemptListener
-  readonly options: AttemptOptions
   readonly open: Set<End>
-  isOver: boolean
 }
 
 /** Ms until an attempt that no packet gets through for fails. */
@@ -28,9 +18,7 @@ const patience = 3_000
 
 export class PeerNetwork {
   readonly #network: Network
-  readonly #offers = new Map<string, Begun>()
-  readonly #answers = new Map<string, Begun>()
-  #tokens = 0
+  readonly #rendezvous = new Rendezvous<Side>((...met) => this.#join(...met))
   /** Channels made so far. */
   made = 0
 
@@ -40,10 +28,10 @@ export class PeerNetwork {
 
   transport(life: Life): PeerTransport {
     const open = new Set<End>()
-    const own = new Set<Begun>()
+    const own = new Set<Side>()
     return {
       attempt: (options, listener) => {
-        const begun: Begun = { life, listener, options, open, isOver: false }
+        const begun: Side = { life, listener, options, open, isOver: false }
         own.add(begun)
         life.at(patience, `net ${life.name} gives an attempt up`, () => {
           own.delete(begun)
@@ -51,7 +39,7 @@ export class PeerNetwork {
           begun.isOver = true
           listener.failed({ kind: 'blocked', detail: 'no packet came through' })
         })
-        return this.#attempt(begun)
+        return this.#rendezvous.attempt(begun, (offer) => life.at(0, `net ${life.name} offers`, offer))
       },
       stop: () => {
         for (const begun of own) begun.isOver = true
@@ -62,38 +50,7 @@ export class PeerNetwork {
     }
   }
 
-  #attempt(begun: Begun): Attempt {
-    if (begun.options.initiator) {
-      const token = `${++this.#tokens}`
-      this.#offers.set(token, begun)
-      begun.life.at(0, `net ${begun.life.name} offers`, () => {
-        if (!begun.isOver) begun.listener.signal(encode(`offer ${token}`))
-      })
-    }
-    return {
-      signal: (bytes) => this.#heard(begun, new TextDecoder().decode(bytes)),
-      end: () => {
-        begun.isOver = true
-      },
-    }
-  }
-
-  #heard(begun: Begun, text: string): Refusal | undefined {
-    const [kind, token = ''] = text.split(' ')
-    const offered = this.#offers.get(token)
-    if (kind !== (begun.options.initiator ? 'answer' : 'offer') || offered === undefined)
-      return refusal('Malformed', 'signal')
-    if (kind === 'offer') {
-      this.#answers.set(token, begun)
-      begun.listener.signal(encode(`answer ${token}`))
-      return undefined
-    }
-    const answered = this.#answers.get(token)
-    if (answered !== undefined && offered === begun) this.#join(token, offered, answered)
-    return undefined
-  }
-
-  #join(token: string, offered: Begun, answered: Begun): void {
+  #join(token: string, offered: Side, answered: Side): void {
     const { world } = this.#network
     const [one, other] = [offered.life, answered.life]
     world.at(this.#network.flight(), `net ${one.name}-${other.name} joins`, () => {
@@ -108,13 +65,13 @@ export class PeerNetwork {
     })
   }
 
-  #open(begun: Begun, end: End, token: string, at: number): void {
+  #open(begun: Side, end: End, token: string, at: number): void {
     const { life, listener } = begun
     begun.isOver = true
     begun.open.add(end)
     life.when(at, `net ${life.name} opens`, () => {
       if (!end.isOpen) return listener.failed({ kind: 'broke', detail: 'the link broke' })
-      const bound = Object.assign(end, { binding: encode(token.padEnd(64, '.')) })
+      const bound = Object.assign(end, { binding: bindingOf(token) })
       end.handOver(
         (channel: Channel) => listener.opened(channel, 'direct'),
         () => begun.open.delete(end),
@@ -123,5 +80,3 @@ export class PeerNetwork {
     })
   }
 }
-
-const encode = (text: string): Uint8Array => new TextEncoder().encode(text)

@@ -2,23 +2,13 @@
  * Channels straight between replicas, in memory: what WebRTC is to the engine. An offer names a token, the answer repeats it, and both ends
  * open. A test says which pairs no packet gets through between, cuts channels, and counts what was begun.
  */
-import {
-  type Attempt,
-  type AttemptListener,
-  type AttemptOptions,
-  type Channel,
-  type PeerTransport,
-  type Refusal,
-  refusal,
-} from '@weft-db/engine'
+import type { Channel, PeerTransport } from '@weft-db/engine'
 import { type MemoryPair, memoryPair } from './memory-transport.ts'
+import { type Begun, bindingOf, Rendezvous } from './rendezvous.ts'
 import type { World } from './world.ts'
 
-interface Begun {
+interface Side extends Begun {
   readonly owner: string
-  readonly listener: AttemptListener
-  readonly options: AttemptOptions
-  isOver: boolean
 }
 
 interface Joined {
@@ -32,15 +22,13 @@ const failsAfter = 3_000
 
 export class PeerExchange {
   readonly #world: World
-  readonly #offers = new Map<string, Begun>()
-  readonly #answers = new Map<string, Begun>()
+  readonly #rendezvous = new Rendezvous<Side>((...met) => this.#join(...met))
   readonly #joined = new Set<Joined>()
   readonly #blocked = new Set<string>()
-  #tokens = 0
   /** Attempts begun so far, by whose replica. */
   readonly begun = new Map<string, number>()
   /** What a middleman makes of the binding at the end of that name. */
-  binding: (token: string, name: string) => Uint8Array = (token) => new TextEncoder().encode(token.padEnd(64, '.'))
+  binding: (token: string, name: string) => Uint8Array = bindingOf
 
   constructor(world: World) {
     this.#world = world
@@ -76,13 +64,13 @@ export class PeerExchange {
   }
 
   transport(name: string): PeerTransport {
-    const own = new Set<Begun>()
+    const own = new Set<Side>()
     return {
       attempt: (options, listener) => {
-        const begun: Begun = { owner: name, listener, options, isOver: false }
+        const begun: Side = { owner: name, listener, options, isOver: false }
         own.add(begun)
         this.begun.set(name, (this.begun.get(name) ?? 0) + 1)
-        return this.#attempt(begun)
+        return this.#rendezvous.attempt(begun, (offer) => this.#world.at(0, 'peer offer', offer))
       },
       stop: async () => {
         for (const begun of own) begun.isOver = true
@@ -92,38 +80,7 @@ export class PeerExchange {
     }
   }
 
-  #attempt(begun: Begun): Attempt {
-    if (begun.options.initiator) {
-      const token = `${++this.#tokens}`
-      this.#offers.set(token, begun)
-      this.#world.at(0, 'peer offer', () => {
-        if (!begun.isOver) begun.listener.signal(encode(`offer ${token}`))
-      })
-    }
-    return {
-      signal: (bytes) => this.#heard(begun, new TextDecoder().decode(bytes)),
-      end: () => {
-        begun.isOver = true
-      },
-    }
-  }
-
-  #heard(begun: Begun, text: string): Refusal | undefined {
-    const [kind, token = ''] = text.split(' ')
-    const offered = this.#offers.get(token)
-    if (kind !== (begun.options.initiator ? 'answer' : 'offer') || offered === undefined)
-      return refusal('Malformed', 'signal')
-    if (kind === 'offer') {
-      this.#answers.set(token, begun)
-      begun.listener.signal(encode(`answer ${token}`))
-      return undefined
-    }
-    const answered = this.#answers.get(token)
-    if (answered !== undefined && offered === begun) this.#join(token, offered, answered)
-    return undefined
-  }
-
-  #join(token: string, offered: Begun, answered: Begun): void {
+  #join(token: string, offered: Side, answered: Side): void {
     const names = [offered.owner, answered.owner] as const
     if (this.#blocked.has(pairOf(...names))) {
       this.#world.at(failsAfter, 'peer fails', () => {
@@ -135,7 +92,7 @@ export class PeerExchange {
     this.#world.at(opensAfter, 'peer opens', () => {
       if (offered.isOver || answered.isOver) return
       const pair = memoryPair()
-      const open = ({ listener, owner }: Begun): ((channel: Channel) => void) => {
+      const open = ({ listener, owner }: Side): ((channel: Channel) => void) => {
         return (channel) => listener.opened(Object.assign(channel, { binding: this.binding(token, owner) }), 'direct')
       }
       pair.a.start(open(offered))
@@ -147,7 +104,5 @@ export class PeerExchange {
     })
   }
 }
-
-const encode = (text: string): Uint8Array => new TextEncoder().encode(text)
 
 const pairOf = (one: string, other: string): string => [one, other].sort().join(' ')
