@@ -6,6 +6,7 @@
 import { createHash, createPublicKey, verify } from 'node:crypto'
 import { describe, expect, test } from 'vitest'
 import { decode, encode } from '../../packages/engine/src/bytes/cbor.ts'
+import type { Plain } from '../../packages/engine/src/bytes/plain.ts'
 import { isRefusal, type Refusal } from '../../packages/engine/src/bytes/refusal.ts'
 import {
   type Commit,
@@ -22,6 +23,19 @@ import { encodeFrame as encodeLogFrame, frameKinds, scan } from '../../packages/
 import { PackedLogReader, PackedLogWriter } from '../../packages/engine/src/log/packedlog.ts'
 import { MergedItem } from '../../packages/engine/src/merge/item.ts'
 import type { ItemState } from '../../packages/engine/src/merge/state.ts'
+import {
+  type Announcement,
+  decodeAnnouncement,
+  encodeAnnouncement,
+} from '../../packages/engine/src/mesh/announcement.ts'
+import {
+  decodePresence,
+  encodePresence,
+  type Gone,
+  type Present,
+  presenceBody,
+} from '../../packages/engine/src/mesh/presence.ts'
+import { encodeSignalBody, readSignal, type SignalBody, sealSignal } from '../../packages/engine/src/mesh/signal.ts'
 import { decodeFrame, encodeFrame, type Frame } from '../../packages/engine/src/replica/wire.ts'
 import { decodeMessage, encodeMessage, type Message, type PackedPush } from '../../packages/engine/src/sync/message.ts'
 import { AuthorityLog } from '../../packages/engine/src/trust/authoritylog.ts'
@@ -246,9 +260,7 @@ const plainHeader = (record: Uint8Array): Uint8Array => {
 describe('the wire', () => {
   test.each(vectors.messages)('message $name', ({ message, bytes }) => {
     expect(toHex(encode(encodeMessage(plainOf(message) as Message | PackedPush)))).toBe(bytes)
-    const plain = decode(fromHex(bytes))
-    if (isRefusal(plain)) throw new Error(plain.code)
-    expect(jsonOf(good(decodeMessage(plain)))).toEqual(message)
+    expect(jsonOf(good(decodeMessage(decoded(bytes))))).toEqual(message)
   })
 
   test.each(vectors.frames)('frame $name', ({ number, frame, bytes }) => {
@@ -256,4 +268,45 @@ describe('the wire', () => {
     // A frame of the kind `refused` looks like a refusal, so it is not asked whether it is one.
     expect(jsonOf(decodeFrame(fromHex(bytes), number))).toEqual(frame)
   })
+
+  test.each(vectors.announcements)('announcement $name', ({ announcement, bytes }) => {
+    expect(toHex(encode(encodeAnnouncement(announcement as Announcement)))).toBe(bytes)
+    expect(decodeAnnouncement(decoded(bytes))).toEqual(announcement)
+  })
+
+  test.each(vectors.presences)('word of presence: $name', ({ word, body, bytes }) => {
+    const said = plainOf(word) as Present | Gone
+    expect(toHex(encode(encodePresence(said)))).toBe(bytes)
+    expect(jsonOf(decodePresence(decoded(bytes)))).toEqual(word)
+    if (said.kind === 'present') expect(toHex(presenceBody('1'.repeat(64), '/board/roadmap', said))).toBe(body)
+  })
+
+  test.each(vectors.signals)('signal $name', ({ signal, body, bytes }) => {
+    const said = plainOf(signal) as SignalBody
+    expect(toHex(encodeSignalBody(said))).toBe(body)
+    const { body: signed, signature, certificate, ...read } = good(readSignal(fromHex(bytes)))
+    expect(jsonOf(read)).toEqual(signal)
+    expect([toHex(signed), toHex(sealSignal(signed, signature, certificate))]).toEqual([body, bytes])
+  })
 })
+
+test('every kind of statement, frame and message has its bytes here', () => {
+  const kindsOf = (all: readonly { readonly bytes: string }[], at: number): number[] => {
+    const kinds = all.map(({ bytes }) => {
+      const list = decoded(bytes)
+      return Array.isArray(list) ? Number(list[at]) : Number.NaN
+    })
+    return [...new Set(kinds)].sort((a, b) => a - b)
+  }
+  const upTo = (last: number): number[] => Array.from({ length: last + 1 }, (_, kind) => kind)
+  const bodies = vectors.entries.map(({ bytes }) => ({ bytes: toHex(good(readEntry(fromHex(bytes), hash)).body) }))
+  expect(kindsOf([...bodies, ...vectors.statements], 9)).toEqual(upTo(9))
+  expect(kindsOf(vectors.frames, 1)).toEqual(upTo(20))
+  expect(kindsOf([...vectors.messages, ...vectors.announcements, ...vectors.presences], 0)).toEqual(upTo(17))
+})
+
+const decoded = (bytes: string): Plain => {
+  const plain = decode(fromHex(bytes))
+  if (isRefusal(plain)) throw new Error(plain.code)
+  return plain
+}
