@@ -211,7 +211,8 @@ export class Lab {
     const device = this.device(name)
     const { runtime, keys } = device.boot()
     const faults = this.faults(name)
-    const files = faulty(device.disk.files(), faults)
+    const dead = gate()
+    const files = faulty(device.disk.files(), faults, dead.open)
     const incidents: Incident[] = []
     const statuses: Status[] = []
     const database = new Database({
@@ -234,7 +235,7 @@ export class Lab {
     database.onIncident((incident) => incidents.push(incident))
     database.onStatus((status) => statuses.push(status))
     await this.run(0)
-    await database.opened.catch(() => undefined)
+    await Promise.race([database.opened.catch(() => undefined), dead.promise])
     return { name, database, incidents, statuses, faults }
   }
 
@@ -270,11 +271,14 @@ const failing = <Key extends SigningKey | undefined>(key: Key, faults: Faults): 
   return wrapped as Key
 }
 
-const faulty = (files: Files, faults: Faults): Files => {
+/** `died` is told when its process does nothing any more. */
+const faulty = (files: Files, faults: Faults, died: () => void): Files => {
   let isDead = false
   const told = <Result>(what: string, call: () => Promise<Result>): Promise<Result> => {
     isDead ||= faults.operation?.(what) === false
-    return isDead ? new Promise<never>(() => undefined) : call()
+    if (!isDead) return call()
+    died()
+    return new Promise<never>(() => undefined)
   }
   const wrap = (file: File): File => ({
     size: () => told('size', () => file.size()),

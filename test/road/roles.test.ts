@@ -497,4 +497,40 @@ describe("the authority's key", () => {
     expect(outcomeOf(wrong.database.opened).current).toBe('pending')
     await expect(wrong.database.opened).rejects.toMatchObject({ code: 'WrongKey' })
   })
+
+  test('[H7] is replaced whole, or not yet, wherever the process that replaces it is killed', async () => {
+    let killed = true
+    let operations = 0
+    for (; killed; operations++) {
+      const { lab, ada, hers, authority } = await founded('rotation cut short')
+      const old = lab.authorityKey
+      lab.kill('authority')
+      lab.authorityKey = lab.key('the next authority')
+      let left = operations
+      killed = false
+      authority.faults.operation = () => {
+        killed ||= left-- === 0
+        return !killed
+      }
+      await lab.authority({ rules, previousAuthority: old })
+      lab.kill('authority')
+      authority.faults.operation = undefined
+      const again = await lab.authority({ rules, previousAuthority: old })
+      lab.connect('ada')
+      await lab.run(1_000)
+      const about = `killed at operation ${operations}`
+      expect([again.database.network, ada.database.status.connection], about).toEqual([
+        authority.database.network,
+        'online',
+      ])
+      const outcome = outcomeOf(saved(hers.create(Card, { title: 'under the new key' }), 'authority'))
+      await lab.run(2_000)
+      expect(outcome.current, about).toBe('resolved')
+      lab.kill('authority')
+      lab.authorityKey = old
+      const wrong = await lab.authority({ rules })
+      await expect(wrong.database.opened, about).rejects.toMatchObject({ code: 'WrongKey' })
+    }
+    expect(operations).toBeGreaterThan(5)
+  })
 })
