@@ -91,6 +91,12 @@ const meshes = [1_000, 10_000].map(
   }),
 )
 
+/** Kills of a real server in four jobs, and what else befalls a store. */
+const crashes = [
+  ...[1, 2, 3, 4].map((job) => ({ name: `kills ${job}`, options: ['--only', 'kill9', '--kills', '500'] })),
+  ...['everyByteCut', 'bitFlips', 'nthSyscall'].map((part) => ({ name: part, options: ['--only', part, '--full'] })),
+].map(({ name, options }): Job => ({ name, script: 'test/crash/main.ts', options: [...options, '--json'] }))
+
 const jobs: readonly Job[] = [
   ...attacks,
   ...meshes,
@@ -98,7 +104,7 @@ const jobs: readonly Job[] = [
   ...traces,
   { name: 'mutants', script: 'test/sim/main.ts', options: ['--seeds', '20', '--mutants', '--json'] },
   { name: 'fuzz', script: 'test/fuzz/main.ts', options: ['--inputs', '1000000', '--poison', '100000', '--json'] },
-  { name: 'kills', script: 'test/crash/main.ts', options: ['--kills', '500', '--json'] },
+  ...crashes,
   firewalls,
   ...simulations,
   ...intrigues,

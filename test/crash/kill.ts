@@ -15,7 +15,7 @@ import { scan } from '../../packages/engine/src/log/frame.ts'
 import { PackedLogReader } from '../../packages/engine/src/log/packedlog.ts'
 import { Stream } from '../sim/random.ts'
 import { Card, path } from './board.ts'
-import { Client, Tally } from './load.ts'
+import { Client, Tally, until } from './load.ts'
 import { freePort, ServerProcess } from './process.ts'
 
 export interface Outcome {
@@ -90,7 +90,7 @@ export const killServer = async (
     server = new ServerProcess(store, port)
     await server.says('ready')
     // Once all is covered, the authority's log is at its end, and what the clients hold together is all there is.
-    await Promise.all(loads.map(({ database, repository }) => until(database, () => repository.unacknowledged === 0)))
+    await Promise.all(loads.map((client) => client.settled()))
     const all = Math.max(...loads.map(({ repository }) => repository.pipeline.log.next))
     const fresh = new Client(port, tally, ledger)
     loads.push(fresh)
@@ -176,14 +176,3 @@ function* idsOf({ pipeline }: Repository): Generator<string> {
 
 const shownBy = (repository: Repository): string =>
   JSON.stringify((repository.query(Card).current ?? []).map((card) => [keyOf(card), card]).sort())
-
-const until = (database: Database, holds: () => boolean): Promise<void> =>
-  new Promise((resolve) => {
-    const stop = database.onStatus(() => look())
-    const look = (): void => {
-      if (!holds()) return
-      stop()
-      resolve()
-    }
-    look()
-  })

@@ -85,6 +85,11 @@ export class Client {
     await Promise.all(this.#writers)
   }
 
+  /** Resolves when the authority has acknowledged all that was written. */
+  settled(): Promise<void> {
+    return until(this.database, () => this.repository.unacknowledged === 0)
+  }
+
   async #write(random: Stream): Promise<void> {
     const open: Promise<void>[] = []
     let own = this.repository.create(Card, { title: random.label })
@@ -117,3 +122,15 @@ export class Client {
     }
   }
 }
+
+/** Resolves when it holds; looked at whenever the state of the replica changes. */
+export const until = (database: Database, holds: () => boolean): Promise<void> =>
+  new Promise((resolve) => {
+    const stop = database.onStatus(() => look())
+    const look = (): void => {
+      if (!holds()) return
+      stop()
+      resolve()
+    }
+    look()
+  })

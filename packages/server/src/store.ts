@@ -6,6 +6,7 @@ import { access, mkdir } from 'node:fs/promises'
 import { dirname, relative, resolve, sep } from 'node:path'
 import { type Files, type SigningKey, StorageError, WeftError } from '@weft-db/engine'
 import { loadOrCreateKeyFile } from '@weft-db/runtime/node'
+import { storageError } from '@weft-db/storage/node'
 
 /** The authority's key, and the one before it when it is to be replaced. Rejects with a `WeftError` when it is lost, exposed, unreadable, or would lie among the logs. */
 export const foundingKey = async (
@@ -48,7 +49,8 @@ const forbidden = new Set<unknown>(['EACCES', 'EPERM', 'EROFS', 'ENOTDIR', 'EEXI
 export const storeRefusal = (error: unknown, data: string): unknown => {
   const cause = error instanceof StorageError ? error.cause : error
   if (error instanceof WeftError && !(error instanceof StorageError)) return error
-  if (!forbidden.has(codeOf(cause))) return error
+  // Only what comes of the system has a code without being ours.
+  if (!forbidden.has(codeOf(cause))) return codeOf(error) === undefined ? error : storageError(error, resolve(data))
   const path = cause instanceof Error && 'path' in cause && typeof cause.path === 'string' ? cause.path : resolve(data)
   return new WeftError('NotWritable', `${path}: ${String(codeOf(cause))}`, { cause })
 }

@@ -42,15 +42,22 @@ export const lockDirectory = async (path: string): Promise<() => Promise<void>> 
       const mine = highest + 1
       const file = join(path, `=lock.${mine}`)
       if (!(await take(draft, file))) continue
-      const all = await numbers(path)
-      if (all.at(-1) === mine) {
-        for (const old of all) if (old < mine - kept) await unlink(join(path, `=lock.${old}`)).catch(absent)
-        return hold(file)
+      try {
+        const all = await numbers(path)
+        if (all.at(-1) === mine) {
+          for (const old of all) if (old < mine - kept) await unlink(join(path, `=lock.${old}`)).catch(absent)
+          return hold(file)
+        }
+        await unlink(file).catch(absent)
+      } catch (error) {
+        // Or this process would hold for as long as it lives what it was not given.
+        await truncate(file, 0).catch(() => undefined)
+        throw error
       }
-      await unlink(file).catch(absent)
     }
   } finally {
-    await unlink(draft).catch(absent)
+    // One that stays behind holds nothing.
+    await unlink(draft).catch(() => undefined)
   }
 }
 

@@ -126,7 +126,8 @@ const absent = (error: unknown): undefined => {
 
 const full = new Set<unknown>(['ENOSPC', 'EDQUOT', 'EFBIG'])
 
-const storageError = (error: unknown, about: string): StorageError =>
+/** What the file system said, as the port says it. */
+export const storageError = (error: unknown, about: string): StorageError =>
   error instanceof StorageError
     ? error
     : new StorageError(full.has(codeOf(error)) ? 'DiskFull' : 'DiskError', about, { cause: error })

@@ -96,6 +96,7 @@ export class Repository {
         incident: (why) => host.incident(why, path),
         forked: (met) => host.forked(met),
         storage: (why) => {
+          if (why !== undefined && this.#storing === undefined) host.incident(why, path)
           this.#storing = why
           host.progress(this)
         },
