@@ -14,7 +14,8 @@ export default defineConfig({
     // A data: URL would need a hole in the Content-Security-Policy.
     assetsInlineLimit: 0,
     modulePreload: { polyfill: false },
-    // The editor is half of it; the page is small enough to come at once.
+    // The editor of notes changes when it is upgraded alone: it comes at the same time, as a file of its own.
+    rolldownOptions: { output: { codeSplitting: { groups: [{ name: 'editor', test: /@codemirror|@lezer|style-mod/ }] } } },
     chunkSizeWarningLimit: 800,
   },
 })
