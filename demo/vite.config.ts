@@ -15,7 +15,9 @@ export default defineConfig({
     assetsInlineLimit: 0,
     modulePreload: { polyfill: false },
     // The editor of notes changes when it is upgraded alone: it comes at the same time, as a file of its own.
-    rolldownOptions: { output: { codeSplitting: { groups: [{ name: 'editor', test: /@codemirror|@lezer|style-mod/ }] } } },
+    rolldownOptions: {
+      output: { codeSplitting: { groups: [{ name: 'editor', test: /@codemirror|@lezer|style-mod/ }] } },
+    },
     chunkSizeWarningLimit: 800,
   },
 })
