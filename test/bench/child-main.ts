@@ -8,12 +8,20 @@ import { endRoles } from './mesh-end.ts'
 import { memberRoles } from './mesh-member.ts'
 import type { Methods } from './methods.ts'
 import { serverRoles } from './servers.ts'
+import { storageRoles } from './storage-engines.ts'
 import { textRoles } from './text-engines.ts'
 
 const [role = ''] = process.argv.slice(2)
-const make = { ...cloneRoles, ...localRoles, ...textRoles, ...serverRoles, ...memberRoles, ...endRoles, ...cycleRoles }[
-  role
-]
+const make = {
+  ...cloneRoles,
+  ...localRoles,
+  ...textRoles,
+  ...serverRoles,
+  ...memberRoles,
+  ...endRoles,
+  ...cycleRoles,
+  ...storageRoles,
+}[role]
 if (make === undefined) throw new Error(`no role is called ${role}`)
 /** Undefined when the package behind the role is not here. */
 const made: Promise<Methods | undefined> = make()

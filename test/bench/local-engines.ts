@@ -11,7 +11,7 @@ import { peer } from './peers.ts'
 import { openAlone } from './replica.ts'
 
 /** About 120 bytes of JSON. */
-interface Fields {
+export interface Fields {
   title: string
   owner: string
   state: string
@@ -20,7 +20,7 @@ interface Fields {
   done: boolean
 }
 
-const fieldsOf = (index: number): Fields => ({
+export const fieldsOf = (index: number): Fields => ({
   title: `Item number ${index} of the list`,
   owner: `person-${index % 100}`,
   state: 'open',
@@ -29,7 +29,7 @@ const fieldsOf = (index: number): Fields => ({
   done: index % 3 === 0,
 })
 const names = ['title', 'owner', 'state', 'points', 'rank', 'done'] as const
-const keyOf = (index: number): string => `item-${index.toString(36).padStart(6, '0')}`
+export const keyOf = (index: number): string => `item-${index.toString(36).padStart(6, '0')}`
 
 interface Engine {
   create(key: string, fields: Fields): void
@@ -47,7 +47,7 @@ interface Engine {
 }
 
 /** Far from each other, and all of them in time: 7,919 is prime to every population used. */
-const spread = (index: number, population: number): number => (index * 7_919) % population
+export const spread = (index: number, population: number): number => (index * 7_919) % population
 
 const methodsOf = (engine: Engine): Methods => {
   let count = 0
@@ -99,21 +99,22 @@ const methodsOf = (engine: Engine): Methods => {
   }
 }
 
-const sumOf = (fields: Fields): number =>
+export const sumOf = (fields: Fields): number =>
   fields.title.length + fields.owner.length + fields.state.length + fields.points + fields.rank + (fields.done ? 1 : 0)
 
-const bytesIn = (folder: string): number =>
+export const bytesIn = (folder: string): number =>
   readdirSync(folder).reduce((sum, name) => sum + statSync(join(folder, name)).size, 0)
 
+export const Thing = schema('thing', 1, {
+  title: string(),
+  owner: string(),
+  state: string(),
+  points: number(),
+  rank: number(),
+  done: boolean(),
+})
+
 const weft = async (): Promise<Methods> => {
-  const Thing = schema('thing', 1, {
-    title: string(),
-    owner: string(),
-    state: string(),
-    points: number(),
-    rank: number(),
-    done: boolean(),
-  })
   const folder = mkdtempSync(join(tmpdir(), 'weft-bench-'))
   process.once('exit', () => rmSync(folder, { recursive: true, force: true }))
   const { repository, store } = await openAlone([Thing], nodeFiles(folder))
@@ -159,12 +160,13 @@ const plain = async (): Promise<Methods> => {
   })
 }
 
-interface Statement {
+export interface Statement {
   run(...values: unknown[]): unknown
   get(...values: unknown[]): unknown
+  all(...values: unknown[]): unknown[]
 }
 
-interface Sqlite {
+export interface Sqlite {
   exec(sql: string): unknown
   prepare(sql: string): Statement
 }
@@ -193,7 +195,7 @@ const sqlite = async (): Promise<Methods | undefined> => {
   })
 }
 
-const openSqlite = async (path: string): Promise<Sqlite | undefined> => {
+export const openSqlite = async (path: string): Promise<Sqlite | undefined> => {
   const ready = await peer<{ default: new (path: string) => Sqlite }>('better-sqlite3')
   if (ready !== undefined) {
     try {

@@ -12,7 +12,7 @@ test('an area there is none of is told with the ones there are', async () => {
   expect(failure).toMatchObject({
     code: 2,
     stdout: '',
-    stderr: expect.stringContaining('reconcile, crypto, local, text, propagate, mesh'),
+    stderr: expect.stringContaining('reconcile, crypto, local, storage, text, propagate, mesh'),
   })
 })
 

@@ -1,4 +1,4 @@
-/** `npm run bench -- [reconcile|propagate|mesh|local|text|crypto] [--json] [--quick] [--trace FILE]`: see docs/benchmarks.md. */
+/** `npm run bench -- [reconcile|propagate|mesh|local|storage|text|crypto] [--json] [--quick] [--trace FILE]`: see docs/benchmarks.md. */
 import { parseArgs } from 'node:util'
 import type { Area } from './area.ts'
 import { linesOf } from './figure.ts'
@@ -9,6 +9,7 @@ const areas: Readonly<Record<string, () => Promise<Area>>> = {
   reconcile: async () => (await import('./reconcile.ts')).reconcile,
   crypto: async () => (await import('./crypto.ts')).crypto,
   local: async () => (await import('./local.ts')).local,
+  storage: async () => (await import('./storage.ts')).storage,
   text: async () => (await import('./text.ts')).text,
   propagate: async () => (await import('./propagate.ts')).propagate,
   mesh: async () => (await import('./mesh.ts')).mesh,

@@ -4,6 +4,7 @@ import { memoryKeys, nodeRuntime } from '@weft-db/runtime/node'
 import { memoryFiles } from '@weft-db/storage/memory'
 import { memoryPair } from '../sim/memory-transport.ts'
 
+export const alonePath = '/bench/alone'
 export const unhurried = { burst: 1e12, perSecond: 1e12 }
 
 export interface Alone {
@@ -37,7 +38,7 @@ export const openAlone = async (schemas: readonly Schema[], files: Files, captur
   pair.connect()
   await login
   await authority.close()
-  const repository = database.repository('/bench/alone')
+  const repository = database.repository(alonePath)
   await repository.ready
   return { database, repository, store: () => store(database, repository) }
 }
