@@ -23,6 +23,9 @@ export const calmLimit = 150_000
 export const restartLimit = 60_000
 const minute = 60_000
 const lastComparison = 40_000
+/** A mesh in which no channel was made for so long rests, ms: longer than anybody waits who looks for one. So often it may still move. */
+const meshRest = 100_000
+const mostMoves = 12
 /** Beats of one side in a minute, and one more for clocks that run fast. */
 const mostBeats = 6
 /** More than all jumps of a plan together, less than a certificate's life, ms. */
@@ -157,6 +160,14 @@ export const play = async (script: Script, options: WorldOptions = {}): Promise<
 
   // Whoever had something to say compares once more, and then there is nothing but that everybody is there.
   if ((await world.run(world.now + lastComparison)) === 'step') return played(quiet)
+  // Whoever had more links than it needs gives them up, one in ten seconds or so, and somebody may look for another one then.
+  if (script.mesh === true) {
+    for (let left = mostMoves, made = -1; made !== peers.made; left--) {
+      if (left === 0) throw new Failure('the mesh does not come to rest', world)
+      made = peers.made
+      if ((await world.run(world.now + meshRest)) === 'step') return played(quiet)
+    }
+  }
   invariants.idle = true
   const before = new Map(
     [...players.keys()].flatMap((from) =>
