@@ -77,7 +77,7 @@ describe('the runner in the page', () => {
     })
   })
 
-  test('has all suites: files twice, the runtime with Node as the other side, signatures, keys twice, both transports', () => {
+  test('has all suites: files thrice, the runtime with Node as the other side, signatures, keys twice, both transports', () => {
     const suites = new Map<string, number>()
     for (const name of names) {
       const suite = name.slice(0, name.indexOf(' > '))
@@ -85,6 +85,7 @@ describe('the runner in the page', () => {
     }
     expect([...suites.keys()]).toEqual([
       'files: indexeddb',
+      'files: opfs',
       'files: memory',
       'runtime: browser',
       'signatures: browser',
@@ -95,7 +96,7 @@ describe('the runner in the page', () => {
       'webrtc in a page: transport contract',
       'planted',
     ])
-    expect(suites.get('files: indexeddb')).toBe(suites.get('files: memory'))
+    for (const kind of ['indexeddb', 'opfs']) expect(suites.get(`files: ${kind}`)).toBe(suites.get('files: memory'))
     expect(names).toContain('runtime: browser > signatures verify at node, and those of node here')
   })
 })
@@ -114,7 +115,7 @@ const flood = async (
   await writer.evaluate(async (journal) => {
     const { go } = await weft.openJournal(journal)
     const { acknowledge } = globalThis as typeof globalThis & { acknowledge: (index: number) => void }
-    go((index) => acknowledge(index))
+    void go((index) => acknowledge(index))
   }, name)
   const reached = async (count: number): Promise<void> => {
     while (acknowledged.length < count) {

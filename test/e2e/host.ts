@@ -9,6 +9,7 @@ import { Detour } from '../contracts/detour.ts'
 import { type Answer, Cutter, frame, orders, tidings } from './wire.ts'
 
 const entry = new URL('page/contracts.ts', import.meta.url).pathname
+const worker = new URL('../../packages/storage/src/opfs-worker.ts', import.meta.url).pathname
 const standIn = new URL('page/vitest.ts', import.meta.url).pathname
 const utf8 = new TextEncoder()
 
@@ -22,9 +23,9 @@ const vitestInPage: Plugin = {
   },
 }
 
-const bundle = async (): Promise<string> => {
+const bundle = async (from: string): Promise<string> => {
   const { outputFiles } = await build({
-    entryPoints: [entry],
+    entryPoints: [from],
     bundle: true,
     write: false,
     format: 'esm',
@@ -83,12 +84,16 @@ export class Host {
   }
 
   static async start(): Promise<Host> {
-    const script = await bundle()
+    const scripts = new Map([
+      ['page.js', await bundle(entry)],
+      // Where the page looks for it: esbuild leaves the address as it is.
+      ['opfs-worker.ts', await bundle(worker)],
+    ])
     const pairs: Acceptor[] = []
     const detours: Detour[] = []
     const work = new Work()
     const server = createServer((request, response) => {
-      answer(request, response, script, pairs, detours, work).catch((problem: unknown) => {
+      answer(request, response, scripts, pairs, detours, work).catch((problem: unknown) => {
         response.writeHead(500).end(String(problem))
       })
     })
@@ -112,7 +117,7 @@ export class Host {
 const answer = async (
   request: IncomingMessage,
   response: ServerResponse,
-  script: string,
+  scripts: ReadonlyMap<string, string>,
   pairs: Acceptor[],
   detours: Detour[],
   work: Work,
@@ -122,9 +127,9 @@ const answer = async (
   if (first === '') {
     response.setHeader('content-type', 'text/html; charset=utf-8')
     response.end('<!doctype html><title>contracts</title><script type="module" src="/page.js"></script>')
-  } else if (first === 'page.js') {
+  } else if (scripts.has(first)) {
     response.setHeader('content-type', 'text/javascript; charset=utf-8')
-    response.end(script)
+    response.end(scripts.get(first))
   } else if (first === 'next') {
     response.end(await work.next())
   } else if (first === 'told') {

@@ -8,7 +8,9 @@
  * reads see all writes before them.
  */
 import { type File, type Files, StorageError } from '@weft-db/engine'
+import { storageError } from './browser-error.ts'
 import { checkName } from './name.ts'
+import { lock } from './weblock.ts'
 
 /** name -> file id */
 const names = 'names'
@@ -248,44 +250,3 @@ const openDatabase = (databaseName: string): Promise<IDBDatabase> =>
       fail(error)
     }
   })
-
-/** The databases that this page has locked, where there are no Web Locks. */
-const locked = new Set<string>()
-
-/**
- * A Web Lock excludes other tabs. Browsers offer it to secure contexts alone; without it nothing but this page is excluded, and
- * whoever opens the database should choose a name that no other tab chooses.
- */
-const lock = async (databaseName: string): Promise<() => Promise<void>> => {
-  const locks: LockManager | undefined = globalThis.navigator?.locks
-  if (locks === undefined) {
-    if (locked.has(databaseName)) throw new StorageError('AlreadyOpen', databaseName)
-    locked.add(databaseName)
-    let held = true
-    return async () => {
-      if (held) locked.delete(databaseName)
-      held = false
-    }
-  }
-  return new Promise((resolve, reject) => {
-    const ended = locks.request(`weft ${databaseName}`, { ifAvailable: true }, (granted) => {
-      if (granted === null) {
-        reject(new StorageError('AlreadyOpen', databaseName))
-        return
-      }
-      return new Promise<void>((end) => {
-        resolve(async () => {
-          end()
-          await ended
-        })
-      })
-    })
-    ended.catch((error: unknown) => reject(storageError(error, databaseName)))
-  })
-}
-
-const storageError = (error: unknown, about: string): StorageError => {
-  if (error instanceof StorageError) return error
-  const name = typeof error === 'object' && error !== null && 'name' in error ? error.name : undefined
-  return new StorageError(name === 'QuotaExceededError' ? 'DiskFull' : 'DiskError', about, { cause: error })
-}

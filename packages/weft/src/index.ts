@@ -1,4 +1,5 @@
 export {
+  type AccountSession,
   type Activity,
   type ActivityChange,
   activity,
@@ -54,4 +55,5 @@ export {
   write,
 } from '@weft-db/engine'
 export { type OpenOptions, open } from './open.ts'
+export { isPersistent } from './persistence.ts'
 export { placeBetween } from './place.ts'

@@ -3,6 +3,7 @@ import { type Runtime, StorageError, WeftError } from '@weft-db/engine'
 import { browserRuntime, indexedDbKeys, memoryKeys } from '@weft-db/runtime/browser'
 import { indexedDbFiles } from '@weft-db/storage/indexeddb'
 import { memoryFiles } from '@weft-db/storage/memory'
+import { opfsFiles } from '@weft-db/storage/opfs'
 import { webrtcTransport } from '@weft-db/webrtc'
 import { describe, expect, test } from 'vitest'
 import { filesContract } from '../../contracts/files.ts'
@@ -39,6 +40,10 @@ let made = 0
 filesContract('indexeddb', async () => {
   const name = `files-${made++}`
   return { files: await indexedDbFiles(name), reopen: () => indexedDbFiles(name) }
+})
+filesContract('opfs', async () => {
+  const name = `files-${made++}`
+  return { files: opfsFiles(name), reopen: async () => opfsFiles(name) }
 })
 filesContract('memory', async () => {
   const files = memoryFiles()

@@ -1,4 +1,5 @@
-/** A journal over IndexedDB in a page, filled for as long as the page lives. */
+/** A journal in a page, filled for as long as the page lives. */
+import { type Files, WeftError } from '@weft-db/engine'
 import { indexedDbFiles } from '@weft-db/storage/indexeddb'
 // The engine keeps it to itself; a replica is built on it.
 import { Journal } from '../../../packages/engine/src/replica/journal.ts'
@@ -23,11 +24,19 @@ export interface Found {
   readonly incidents: readonly string[]
 }
 
-/** Opens the journal and says what it holds; `go` then appends without end, and calls `acknowledged` with what resolved. */
+/**
+ * Opens the journal, over IndexedDB unless told, and says what it holds; `go` then appends until an append is rejected, and tells
+ * `acknowledged` what resolved. It resolves with the code of the rejection.
+ */
 export const openJournal = async (
   name: string,
-): Promise<{ found: Found; go: (acknowledged: (index: number) => void) => void; close: () => Promise<void> }> => {
-  const files = await indexedDbFiles(name)
+  filesOf: (name: string) => Files | Promise<Files> = indexedDbFiles,
+): Promise<{
+  found: Found
+  go: (acknowledged: (index: number) => unknown) => Promise<string>
+  close: () => Promise<void>
+}> => {
+  const files = await filesOf(name)
   const release = await files.lock()
   const incidents: string[] = []
   const opened = await Journal.open(files, 'log.0', {
@@ -43,16 +52,18 @@ export const openJournal = async (
     incidents,
   }
   let next = frames.length
-  const go = (acknowledged: (index: number) => void): void => {
-    for (let line = 0; line < inFlight; line++) {
-      void (async () => {
-        for (;;) {
-          const index = next++
-          await journal.append([{ kind: 1, payload: payloadOf(index) }])
-          acknowledged(index)
-        }
-      })()
-    }
+  const go = async (acknowledged: (index: number) => unknown): Promise<string> => {
+    let failed = false
+    const lines = Array.from({ length: inFlight }, async () => {
+      while (!failed) {
+        const index = next++
+        await journal.append([{ kind: 1, payload: payloadOf(index) }])
+        await acknowledged(index)
+      }
+    })
+    const outcome: unknown = await Promise.all(lines).catch((error: unknown) => error)
+    failed = true
+    return outcome instanceof WeftError ? outcome.code : String(outcome)
   }
   const close = async (): Promise<void> => {
     await journal.close()

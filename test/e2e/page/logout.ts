@@ -2,10 +2,10 @@
 import { anonymous, open, saved, schema, text } from '@weft-db/weft'
 
 const Card = schema('card', 1, { notes: text() })
-const path = '/board/roadmap'
+const path = `/board/roadmap-${location.search.slice(1)}`
 const database = open({ schemas: [Card], name: 'logout' })
 
-/** Every value of every store, strings and bytes in a row, and how many keys that sign are among them. */
+/** Every value of every store and every file, strings and bytes in a row, and how many keys that sign are among them. */
 const look = async (): Promise<{ readonly stored: string; readonly signers: number }> => {
   const found = { stored: '', signers: 0 }
   const read = (value: unknown): void => {
@@ -22,6 +22,14 @@ const look = async (): Promise<{ readonly stored: string; readonly signers: numb
     }
     opened.close()
   }
+  const readDirectory = async (directory: FileSystemDirectoryHandle): Promise<void> => {
+    for await (const [name, entry] of directory.entries()) {
+      read(name)
+      if (entry.kind === 'directory') await readDirectory(entry)
+      else read(new Uint8Array(await (await entry.getFile()).arrayBuffer()))
+    }
+  }
+  await readDirectory(await navigator.storage.getDirectory())
   for (const storage of [localStorage, sessionStorage]) read({ ...storage })
   read([document.cookie, ...(await caches.keys())])
   return found
