@@ -45,6 +45,7 @@ const signals = from('signals', () => import('./rows/signals.ts'))
 const sdp = from('sdp', () => import('./rows/sdp.ts'))
 const middlemen = from('middlemen', () => import('./rows/middlemen.ts'))
 const pipes = from('pipes', () => import('./rows/pipes.ts'))
+const phantoms = from('phantoms', () => import('./rows/phantoms.ts'))
 const eclipse = from('eclipse', () => import('./rows/eclipse.ts'))
 
 export const catalogue: Readonly<Record<string, Entry>> = {
@@ -95,6 +96,7 @@ export const catalogue: Readonly<Record<string, Entry>> = {
   E3: withdrawal((rows) => rows.withdrawn, 2, 100),
   E4: signals((rows) => rows.forged, 1_200, 10_000),
   E5: middlemen((rows) => rows.middlemen, 50, 1_000),
+  E6: phantoms((rows) => rows.phantoms, 20, 1_000),
   E7: sdp((rows) => rows.descriptions, 200, 10_000),
   E8: eclipse((rows) => rows.eclipses, 60, 1_000),
   F1: edge((rows) => rows.F1, 100, 100_000),

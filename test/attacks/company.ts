@@ -125,7 +125,7 @@ export class Company {
       name: 'Somebody',
       issued: this.now,
       expires: this.now + limits.certificateLife,
-      serial: toHex(hash(key.publicKey)).slice(0, 32),
+      number: 1,
       signer: toHex(hash(this.lab.authorityKey.publicKey)),
       ...change,
     })

@@ -188,7 +188,8 @@ export class Target {
       name: 'Somebody',
       issued: this.time,
       expires: this.time + limits.certificateLife,
-      serial: toHex(this.draws.bytes(16)),
+      // Drawn from so many that none is given twice.
+      number: 1 + Number.parseInt(toHex(this.draws.bytes(16)).slice(0, 12), 16),
       signer: toHex(hash(this.authority.publicKey)),
       ...change,
     })
@@ -242,7 +243,7 @@ export class Target {
   }
 }
 
-const unread = { network: '', owner: '', name: '', issued: 0, expires: 0, serial: '', signer: '' }
+const unread = { network: '', owner: '', name: '', issued: 0, expires: 0, number: 0, signer: '' }
 
 /** The log of the network, so that a replica that never connects belongs to it. */
 const copyRoot = async (of: Target, files: Files): Promise<void> => {

@@ -249,6 +249,18 @@ describe('who did what', () => {
   })
 })
 
+test('everybody sees where they are logged in', async () => {
+  await bob.getByTestId('me').click()
+  await bob.getByTestId('open-sessions').click()
+  const sessions = bob.getByTestId('session')
+  await expect
+    .poll(() => sessions.allInnerTexts())
+    .toEqual([expect.stringMatching(/This tab\s+From .+ to .+, certificate 1$/)])
+  await lookAllWays(bob, '13-sessions', ['[data-testid=sessions-sheet] p', '[data-testid=sessions-sheet] .does'])
+  await bob.getByTestId('close-sessions').click()
+  await bob.getByTestId('sessions-sheet').waitFor({ state: 'detached' })
+})
+
 describe('logging out', () => {
   test('asks before it throws away what the server does not have, and then the next person is asked for a name', async () => {
     await vera.evaluate(async () => {

@@ -121,7 +121,7 @@ export const someCertificate = (draw: Stream): Uint8Array => {
     name: draw.pick(['Ada', 'Zoë \u{1f9f5}']),
     issued,
     expires: issued + draw.pick([1, 1000, 2_592_000_000]),
-    serial: hex(draw, 16),
+    number: 1 + draw.int(1_000),
     signer: hex(draw, 32),
   })
   return sealBody(body, draw.bytes(64), hash).bytes

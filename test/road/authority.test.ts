@@ -2,6 +2,7 @@
 import { anonymous, type Channel, keyOf, logName, refusal, saved, savedState } from '@weft-db/engine'
 import { describe, expect, test } from 'vitest'
 import { encode } from '../../packages/engine/src/bytes/cbor.ts'
+import { frameKinds, scan } from '../../packages/engine/src/log/frame.ts'
 import { Authority } from '../../packages/engine/src/replica/authority.ts'
 import { decodeFrame, encodeFrame, type Frame } from '../../packages/engine/src/replica/wire.ts'
 import { messageOf } from '../../packages/engine/src/trust/signed.ts'
@@ -102,11 +103,11 @@ describe('a network', () => {
     await lab.run(10)
     await closing
     const file = await lab.device('authority').disk.files().open(logName('/sys', authority.database.runtime), false)
-    const length = (await file?.size()) ?? 0
-    await file?.write(length - 60, new Uint8Array([1, 2, 3, 4]))
-    // A whole frame behind the damage: it is no torn tail.
-    const header = (await file?.read(0, 4_096)) ?? new Uint8Array(0)
-    await file?.write(length, header.slice(0, length - 1))
+    const { frames } = scan((await file?.read(0, 65_536)) ?? new Uint8Array(0))
+    const genesis = frames.findIndex(({ kind }) => kind === frameKinds.entry)
+    // A whole frame behind the damage, Ada's certificate: it is no torn tail.
+    expect(frames.slice(genesis).map(({ kind }) => kind)).toEqual([frameKinds.entry, frameKinds.met])
+    await file?.write((frames[genesis]?.end ?? 0) - 60, new Uint8Array([1, 2, 3, 4]))
     const again = await lab.authority()
     const opened = outcomeOf(again.database.opened)
     await lab.run(10)

@@ -30,22 +30,24 @@ const started = async () => {
 const insteadOf = (mint: Mint, entry: Entry, by = mint.key, signer = toHex(hash(by.publicKey))): Promise<Entry> =>
   mint.entry(entry.log, entry.statement, { n: entry.n, prev: entry.prev, time: entry.time + 1, signer }, by)
 
-const fork = async (): Promise<{ mint: Mint; ada: Person; log: Fork; chain: Fork }> => {
+const fork = async (): Promise<{ mint: Mint; ada: Person; log: Fork; chain: Fork; certificate: Fork }> => {
   const { mint, ada, a0, held } = await started()
   const other = await insteadOf(mint, held)
   const second = await mint.commit(ada, path)
+  const twin = await mint.person('Ada', mint.key, ada.certificate.number)
   return {
     mint,
     ada,
     log: { kind: 'log', first: held, second: other },
     chain: { kind: 'chain', first: a0, second, certificate: ada.certificate },
+    certificate: { kind: 'certificate', first: ada.certificate, second: twin.certificate },
   }
 }
 
 describe('evidence', () => {
-  test('proves a forked log and a forked chain with nothing but its bytes, the same from either side', async () => {
-    const { mint, log, chain } = await fork()
-    for (const one of [log, chain]) {
+  test('[H9] proves a forked log, a forked chain and a number given twice with nothing but its bytes, the same from either side', async () => {
+    const { mint, log, chain, certificate } = await fork()
+    for (const one of [log, chain, certificate]) {
       const bytes = encodeEvidence(one, mint.root, fromHex(mint.network))
       const proved = await proveFork(bytes, runtime)
       if (isRefusal(proved)) throw new Error(proved.about)
@@ -58,8 +60,8 @@ describe('evidence', () => {
   })
 
   test('of which any byte was changed proves nothing', async () => {
-    const { mint, log, chain } = await fork()
-    for (const one of [log, chain]) {
+    const { mint, log, chain, certificate } = await fork()
+    for (const one of [log, chain, certificate]) {
       const bytes = encodeEvidence(one, mint.root, fromHex(mint.network))
       const passed: number[] = []
       for (let at = 0; at < bytes.length; at++) {
@@ -72,7 +74,7 @@ describe('evidence', () => {
   }, 30_000)
 
   test('does not come from one thing twice, two places, another network, another key, or without the root log', async () => {
-    const { mint, ada, log, chain } = await fork()
+    const { mint, ada, log, chain, certificate } = await fork()
     const network = fromHex(mint.network)
     expect(() => encodeEvidence({ ...log, second: log.first } as Fork, mint.root, network)).toThrow()
     const next = await mint.entry(path, {
@@ -111,7 +113,12 @@ describe('evidence', () => {
       stranger,
     )
     expect(await code(encodeEvidence({ ...log, second: claimed }, mint.root, network))).toBe('BadSignature')
+    for (const other of [await mint.person('Ada'), await mint.person('Eve', mint.key, ada.certificate.number)])
+      expect(() => encodeEvidence({ ...certificate, second: other.certificate } as Fork, mint.root, network)).toThrow()
     const eve = await mint.person('Eve')
+    const byStranger = await mint.person('Ada', stranger, ada.certificate.number)
+    const selfMade = { ...certificate, second: byStranger.certificate } as Fork
+    expect(await code(encodeEvidence(selfMade, mint.root, network))).toBe('NotEvidence')
     const posing: Person = { key: eve.key, certificate: chain.certificate }
     const forged: Commit = await mint.commit(posing, path)
     expect(await code(encodeEvidence({ ...chain, second: forged }, mint.root, network))).toBe('BadSignature')

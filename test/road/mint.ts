@@ -91,7 +91,7 @@ export class Mint {
     return new Mint(key, genesis, isPacked)
   }
 
-  async person(name: string, by: SigningKey = this.key): Promise<Person> {
+  async person(name: string, by: SigningKey = this.key, number = ++this.#count): Promise<Person> {
     const key = await runtime.generateKey()
     const body = encodeCertificate({
       network: this.network,
@@ -100,7 +100,7 @@ export class Mint {
       name,
       issued: start,
       expires: start + 1_000_000,
-      serial: toHex(new Uint8Array(16).fill(++this.#count)),
+      number,
       signer: toHex(hash(by.publicKey)),
     })
     const signature = await by.sign(messageOf('certificate', body, hash))

@@ -543,7 +543,7 @@ test('[H7] a retired key of the authority certifies nobody any more, and every r
       name: 'ada',
       issued: from,
       expires: from + 86_400_000,
-      serial: '0'.repeat(32),
+      number: 1,
       signer: Buffer.from(hash(old.publicKey)).toString('hex'),
     })
     const { bytes } = sealBody(body, await old.sign(messageOf('certificate', body, hash)), hash)

@@ -234,6 +234,25 @@ describe('weft evidence', () => {
   })
 })
 
+test('weft evidence says whose number was given twice', async () => {
+  const mint = await Mint.open()
+  const [first, second] = [await mint.person('Ada', mint.key, 7), await mint.person('Ada', mint.key, 7)]
+  const fork = { kind: 'certificate', first: first.certificate, second: second.certificate } as const
+  const copy = await copyOf(store)
+  try {
+    const file = join(copy.path, 'evidence')
+    await writeFile(file, encodeEvidence(fork, mint.root, fromHex(mint.network)))
+    const { code, out } = await weft('evidence', file)
+    expect(code).toBe(0)
+    const ids = [first, second].map(({ certificate }) => certificate.id).sort()
+    for (const said of [mint.network, 'mail:Ada with one number: 7', ...ids]) expect(out).toContain(said)
+    const told = JSON.parse((await weft('evidence', file, '--json')).out)
+    expect(told).toMatchObject({ ok: true, kind: 'certificate', owner: 'mail:Ada', number: 7, ids })
+  } finally {
+    await copy.remove()
+  }
+})
+
 describe('every byte counts', () => {
   test('a changed byte anywhere in a folder is reported', async () => {
     const seed = 'audit'

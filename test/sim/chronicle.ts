@@ -144,7 +144,7 @@ export class Chronicle {
       name: owner,
       issued: began - 1_000,
       expires: began + 1_000_000_000,
-      serial: toHex(this.#stream.bytes(16)),
+      number: this.authors.length + 1,
       signer: toHex(sha256(this.authority.publicKey)),
     })
     const signature = await this.authority.sign(messageOf('certificate', body, sha256))

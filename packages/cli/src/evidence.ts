@@ -63,6 +63,20 @@ const inWords = ({ network, root, fork }: Evidence): string[] => {
       "Only somebody with the authority's key can have made both. A server that was put back to an older copy of its folder does",
       'this too. Stop it, compare its folder with other copies (weft audit), and let the network go on from one of them.',
     )
+  } else if (fork.kind === 'certificate') {
+    const { first, second } = fork
+    lines.push(
+      `The authority signed two different certificates of ${first.owner} with one number: ${first.number}.`,
+      'The certificates of an account are numbered, so that its owner can count them: one of the two was meant to stay unseen.',
+      '',
+      ...[first, second].map(
+        ({ id, session, name, issued, signer }) =>
+          `  ${id}: session ${session}, shown as ${name}, ${new Date(issued).toISOString()} by its clock, signed with the key ${signer}`,
+      ),
+      '',
+      "Only somebody with the authority's key can have made both. A server that was put back to an older copy of its folder does",
+      'this too. The owner knows which of the two sessions is theirs; end the access of the other one.',
+    )
   } else {
     const { first, second, certificate } = fork
     lines.push(
@@ -87,6 +101,22 @@ const inJson = (evidence: Evidence | Refusal): object => {
     const { log, epoch, n } = fork.first
     const ids = [fork.first.id, fork.second.id]
     return { ok: true, network, kind: 'log', log, epoch, n, ids, signers: [fork.first.signer, fork.second.signer] }
+  }
+  if (fork.kind === 'certificate') {
+    const { first, second } = fork
+    const { owner, number } = first
+    const pair = [first, second]
+    const [ids, sessions] = [pair.map(({ id }) => id), pair.map(({ session }) => session)]
+    return {
+      ok: true,
+      network,
+      kind: 'certificate',
+      owner,
+      number,
+      ids,
+      sessions,
+      signers: pair.map(({ signer }) => signer),
+    }
   }
   const { first, second, certificate } = fork
   const { owner, name, session } = certificate

@@ -57,6 +57,8 @@ export const limits = {
   unsentMessages: 8_192,
   /** A certificate's longest life, ms: 30 days. */
   certificateLife: 2_592_000_000,
+  /** Certificates of an account that one side of a channel tells the other at once. */
+  certificatesTold: 64,
   /** Files a replica keeps as evidence of forks, how many of them may be about sessions, and the bytes of one. */
   evidenceFiles: 16,
   evidenceOfChains: 8,

@@ -196,6 +196,10 @@ export const catalogue = {
     'Two things were signed for one place; a file keeps the proof.',
     'Run weft evidence on the file, and show it to whoever runs the server.',
   ],
+  NumberTwice: [
+    'Two certificates of one account bear the same number.',
+    'Only the authority can have made both: keep the evidence, and end the session that its owner does not know.',
+  ],
   NotEvidence: ['The file does not prove a fork.', 'Ask for the file again from whoever keeps it.'],
   // use of the API
   BadItemKey: [

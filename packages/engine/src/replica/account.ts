@@ -14,10 +14,13 @@ import type { Connection } from './connection.ts'
 import type { Credentials } from './login.ts'
 import type { KeyStore, Runtime, SigningKey } from './ports.ts'
 import { Renewal } from './renewal.ts'
+import type { RootLog } from './rootlog.ts'
+import { Sessions } from './sessions.ts'
 
 export interface AccountOptions {
   readonly runtime: Runtime
   readonly clock: Clock
+  readonly root: RootLog
   readonly certificates: Certificates
   readonly connections: Iterable<Connection>
   /** The authority has a key of its own, and never logs in. */
@@ -30,6 +33,8 @@ export interface AccountOptions {
   isClosed(): boolean
   /** Keeps the session's certificate for the next start. */
   keep(certificate: Uint8Array): Promise<Refusal | undefined>
+  /** Keeps that of another session of the account. */
+  keepMet(certificate: Uint8Array): Promise<Refusal | undefined>
   /** The session is certified, or somebody logged in who will be. */
   changed(isCertified: boolean): void
   /** The status is another one. */
@@ -40,6 +45,8 @@ export interface AccountOptions {
 }
 
 export class Account {
+  /** All of the account's. */
+  readonly sessions: Sessions
   readonly #of: AccountOptions
   readonly #asking: Asking
   readonly #renewal: Renewal
@@ -52,6 +59,16 @@ export class Account {
   constructor(of: AccountOptions) {
     this.#of = of
     this.#asking = new Asking(of.connections)
+    this.sessions = new Sessions({
+      certificates: of.certificates,
+      clock: of.clock,
+      root: of.root,
+      connections: of.connections,
+      own: () => this.person,
+      keep: (certificate) => of.keepMet(certificate),
+      changed: () => of.tell(),
+      incident: (why) => of.incident(why),
+    })
     this.#renewal = new Renewal({
       runtime: of.runtime,
       now: () => of.clock.now(),

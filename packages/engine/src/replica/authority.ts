@@ -20,6 +20,7 @@ import { clockRule } from '../trust/rules.ts'
 import { messageOf, sealBody } from '../trust/signed.ts'
 import type { Clock } from './clock.ts'
 import type { Judging } from './judging.ts'
+import type { Person } from './login.ts'
 import { Outdated } from './outdated.ts'
 import type { Runtime, SigningKey } from './ports.ts'
 import type { Repository } from './repository.ts'
@@ -98,8 +99,11 @@ export class Authority {
     })
   }
 
-  /** A certificate for a session that proved its key on the channel it asked through. `life`: ms, cut to what the format allows. */
-  async certify(publicKey: Uint8Array, owner: string, name: string, life?: number): Promise<Certificate> {
+  /**
+   * A certificate for a session that proved its key on the channel it asked through. `number`: one that no certificate of the owner bears.
+   * `life`: ms, cut to what the format allows.
+   */
+  async certify(publicKey: Uint8Array, { owner, name }: Person, number: number, life?: number): Promise<Certificate> {
     const { network } = this.#root
     if (network === undefined) throw new Error('the authority certifies after its network is founded')
     const issued = this.#clock.now()
@@ -110,7 +114,7 @@ export class Authority {
       name,
       issued,
       expires: issued + Math.min(life ?? limits.certificateLife, limits.certificateLife),
-      serial: toHex(this.#runtime.random(16)),
+      number,
       signer: this.#signer,
     })
     const signature = await this.key.sign(messageOf('certificate', body, this.#runtime.hash))

@@ -9,14 +9,27 @@ import { messageOf } from '../trust/signed.ts'
 import type { Runtime } from './ports.ts'
 import type { RootLog } from './rootlog.ts'
 
+/** Who is told of them. */
+export interface Meeting {
+  /** A certificate is met for the first time since the start. */
+  met(certificate: Certificate): void
+  /** Another one of its account bears its number. */
+  twice(held: Certificate, other: Certificate): void
+}
+
 export class Certificates {
+  /** Session to the one that holds. */
   readonly #known = new Map<string, Certificate>()
+  /** Owner to all of them that were met. */
+  readonly #accounts = new Map<string, Certificate[]>()
   readonly #runtime: Runtime
   readonly #root: RootLog
+  readonly #ends: Meeting | undefined
 
-  constructor(runtime: Runtime, root: RootLog) {
+  constructor(runtime: Runtime, root: RootLog, ends?: Meeting) {
     this.#runtime = runtime
     this.#root = root
+    this.#ends = ends
   }
 
   get hash(): Hash {
@@ -41,10 +54,18 @@ export class Certificates {
   /** The newest certificate of an owner, whichever session it is for. */
   ofOwner(owner: string): Certificate | undefined {
     let newest: Certificate | undefined
-    for (const certificate of this.#known.values()) {
-      if (certificate.owner === owner && certificate.issued >= (newest?.issued ?? 0)) newest = certificate
-    }
+    for (const certificate of this.ofAccount(owner))
+      if (certificate.issued >= (newest?.issued ?? 0)) newest = certificate
     return newest
+  }
+
+  /** All certificates of an owner that were met, also those that ran out, in no order. */
+  ofAccount(owner: string): readonly Certificate[] {
+    return this.#accounts.get(owner) ?? []
+  }
+
+  #hasMet({ owner, id }: Certificate): boolean {
+    return this.ofAccount(owner).some((one) => one.id === id)
   }
 
   /** Keeps a certificate that was checked before: made here, or read from this replica's own log. */
@@ -52,6 +73,13 @@ export class Certificates {
     const known = this.#known.get(certificate.session)
     const rank = (one: Certificate): number => (this.isTooLate(one) ? 0 : one.expires)
     if (known === undefined || rank(certificate) > rank(known)) this.#known.set(certificate.session, certificate)
+    if (this.#hasMet(certificate)) return
+    const account = this.#accounts.get(certificate.owner) ?? []
+    const twin = account.find(({ number }) => number === certificate.number)
+    account.push(certificate)
+    this.#accounts.set(certificate.owner, account)
+    if (twin !== undefined) this.#ends?.twice(twin, certificate)
+    this.#ends?.met(certificate)
   }
 
   /**
@@ -64,8 +92,17 @@ export class Certificates {
 
   /** Forgets one session's certificate, or all of them: they come again with whatever needs them. */
   forget(session?: string): void {
-    if (session === undefined) this.#known.clear()
-    else this.#known.delete(session)
+    if (session === undefined) {
+      this.#known.clear()
+      this.#accounts.clear()
+      return
+    }
+    const owner = this.#known.get(session)?.owner
+    this.#known.delete(session)
+    if (owner === undefined) return
+    const others = this.ofAccount(owner).filter((one) => one.session !== session)
+    if (others.length > 0) this.#accounts.set(owner, others)
+    else this.#accounts.delete(owner)
   }
 
   /** Checks a certificate from outside against the root log and keeps it. Expiry is judged by whoever admits, not here. */
@@ -74,6 +111,7 @@ export class Certificates {
     if (isRefusal(certificate)) return certificate
     const known = this.#known.get(certificate.session)
     if (known?.id === certificate.id) return known
+    if (this.#hasMet(certificate)) return certificate
     const key = this.#root.key(certificate.signer)
     if (certificate.network !== this.#root.network || key === undefined)
       return refusal('BadCertificate', certificate.session)

@@ -8,14 +8,14 @@ import type { Channel } from './ports.ts'
 const life = 1_000
 const publicKey = new Uint8Array(65)
 
-const certificate = (owner: string, name: string, issued: number): Certificate => ({
+const certificate = (owner: string, name: string, issued: number, number = 1): Certificate => ({
   owner,
   name,
   publicKey,
   issued,
   expires: issued + life,
   network: '',
-  serial: '',
+  number,
   signer: '',
   session: owner,
   id: `${owner} ${issued}`,
@@ -43,10 +43,16 @@ const byName: Login = {
 }
 
 const certifying = (logins: readonly Login[] = [byName]) => {
-  const state = { now: 0, revoked: false, kept: [] as string[] }
+  const kept: Certificate[] = []
+  const state = { now: 0, revoked: false, store: async (): Promise<Refusal | undefined> => undefined }
   const one = new Certifying({
-    authority: { certify: async (_key, owner, name) => certificate(owner, name, state.now) },
-    certificates: { keep: ({ id }) => void state.kept.push(id), hash: (bytes) => bytes.slice(0, 32) },
+    authority: { certify: async (_key, { owner, name }, number) => certificate(owner, name, state.now, number) },
+    certificates: {
+      keep: (one) => void kept.push(one),
+      ofAccount: (owner) => kept.filter((one) => one.owner === owner),
+      hash: (bytes) => bytes.slice(0, 32),
+    },
+    store: () => state.store(),
     clock: { now: () => state.now },
     quota: undefined,
     logins,
@@ -55,16 +61,16 @@ const certifying = (logins: readonly Login[] = [byName]) => {
   })
   const judge = (method: string, credentials: string | null, held?: Certificate): Promise<Certificate | Refusal> =>
     one.judge(method, credentials, { key: 'k', publicKey, isAuthority: false, certificate: held }, channel)
-  return { state, judge }
+  return { state, judge, kept }
 }
 
 const held = certificate('ada', 'Ada', 0)
 
 describe('a login', () => {
   test('is judged by its method, with the key and the address', async () => {
-    const { state, judge } = certifying()
+    const { kept, judge } = certifying()
     expect(await judge('name', 'Ada')).toMatchObject({ owner: 'Ada:k:there', name: 'Ada' })
-    expect(state.kept).toEqual(['Ada:k:there 0'])
+    expect(kept.map(({ id }) => id)).toEqual(['Ada:k:there 0'])
     expect(await judge('name', null)).toEqual(refusal('LoginRefused', 'a name is needed'))
     expect(await judge('toString', 'Ada')).toEqual(refusal('LoginRefused', 'ways to log in here: name'))
     expect(await certifying([]).judge('name', 'Ada')).toMatchObject({ about: 'ways to log in here: none' })
@@ -85,13 +91,29 @@ describe('[C4] a renewal', () => {
   })
 
   test('is of the same owner, and new only in the second half of the life', async () => {
-    const { state, judge } = certifying()
+    const { state, judge, kept } = certifying()
     state.now = life / 2 - 1
     expect(await judge('renew', 'Eve', held)).toBe(held)
     state.now = life / 2
     expect(await judge('renew', 'Eve', held)).toMatchObject({ owner: 'ada', name: 'Ada', issued: life / 2 })
-    expect(state.kept).toEqual([`ada ${life / 2}`])
+    expect(kept.map(({ id }) => id)).toEqual([`ada ${life / 2}`])
   })
+})
+
+test('[H9] certificates of an account are numbered from 1 on, stored before they are given out, and no number is given twice', async () => {
+  const { state, judge, kept } = certifying()
+  const numbers = (): number[] => kept.map(({ number }) => number)
+  await judge('name', 'Ada')
+  await judge('name', 'Eve')
+  await Promise.all([judge('name', 'Ada'), judge('name', 'Ada')])
+  expect(numbers()).toEqual([1, 1, 2, 3])
+  state.store = async () => refusal('DiskFull')
+  expect(await judge('name', 'Ada')).toMatchObject({ code: 'LoginRefused' })
+  expect(numbers()).toHaveLength(4)
+  state.store = async () => undefined
+  // What the disk refused may be on it all the same.
+  expect(await judge('name', 'Ada')).toMatchObject({ number: 5 })
+  expect(await judge('name', 'Ada')).toMatchObject({ number: 6 })
 })
 
 test('each method is there once, and renewing is none', () => {

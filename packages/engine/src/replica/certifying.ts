@@ -16,18 +16,22 @@ import type { Quota } from './quota.ts'
 
 export interface CertifyingOptions {
   readonly authority: Pick<Authority, 'certify'>
-  readonly certificates: Pick<Certificates, 'keep' | 'hash'>
+  readonly certificates: Pick<Certificates, 'keep' | 'hash' | 'ofAccount'>
   readonly clock: Pick<Clock, 'now'>
   readonly quota: Quota | undefined
   readonly logins: readonly Login[]
   /** How long a certificate lasts, ms; as long as it may unless told. */
   readonly life: number | undefined
   isRevoked(person: { readonly session: string; readonly owner: string }): boolean
+  /** Stores what is given out, so that no number is given twice. */
+  store(certificate: Uint8Array): Promise<Refusal | undefined>
 }
 
 export class Certifying {
   readonly #of: CertifyingOptions
   readonly #logins = new Map<string, Login>()
+  /** Owner to the last number taken for a certificate that was not given out. */
+  readonly #taken = new Map<string, number>()
 
   /** Throws a `TypeError` for two logins of one method. */
   constructor(of: CertifyingOptions) {
@@ -64,8 +68,20 @@ export class Certifying {
     if (this.#of.isRevoked({ session, owner })) return refusal('LoginRefused', 'the access of this account was ended')
     const tooFast = quota?.certifies(owner, address, peer.certificate === undefined)
     if (tooFast !== undefined) return tooFast
-    const certificate = await authority.certify(peer.publicKey, owner, name, life)
+    const number = this.#take(owner)
+    const certificate = await authority.certify(peer.publicKey, { owner, name }, number, life)
+    const why = await this.#of.store(certificate.bytes)
+    if (why !== undefined) return refusal('LoginRefused', `the server cannot store it: ${why.code}`)
     certificates.keep(certificate)
+    if (this.#taken.get(owner) === number) this.#taken.delete(owner)
     return certificate
+  }
+
+  /** A number that none of the account bears or may yet bear. One whose certificate failed on its way is not used again. */
+  #take(owner: string): number {
+    let last = this.#taken.get(owner) ?? 0
+    for (const { number } of this.#of.certificates.ofAccount(owner)) last = Math.max(last, number)
+    this.#taken.set(owner, last + 1)
+    return last + 1
   }
 }

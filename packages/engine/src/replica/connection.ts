@@ -16,7 +16,8 @@ import type { Payer, Quota } from './quota.ts'
 import { type Credits, type Gossips, isOffence, mostOffences, offenceWindow, Reconciler } from './reconciler.ts'
 import type { Repository } from './repository.ts'
 import type { Request } from './requests.ts'
-import { cutName, decodeFrame, encodeFrame, encodeSyncHead, type Frame, type MeshFrame } from './wire.ts'
+import type { Sessions } from './sessions.ts'
+import { cutName, decodeFrame, encodeFrame, encodeSyncHead, type Frame, type MeshFrame, type Witness } from './wire.ts'
 
 const beatInterval = 15_000
 const loginPatience = 30_000
@@ -32,6 +33,7 @@ export interface Switchboard extends HandshakeParts {
   proved(connection: Connection): void
   login(method: string, credentials: Plain, peer: Peer, channel: Channel): Promise<Certificate | Refusal>
   certified(bytes: Uint8Array): Promise<void>
+  readonly sessions: Sessions
   /** The repository a peer asks for, opened if need be; undefined when it is none that this replica shows to anybody. */
   candidate(path: string, peer: Peer): Repository | undefined
   /** Why the peer may not read an open repository. */
@@ -178,8 +180,8 @@ export class Connection {
     return this.#reconcilers
   }
 
-  /** Says something about the mesh. */
-  tell(frame: MeshFrame): void {
+  /** Says something about the mesh, or about the peer's account. */
+  tell(frame: MeshFrame | Witness): void {
     if (this.#peer !== undefined) this.#send(frame)
   }
 
@@ -378,14 +380,15 @@ export class Connection {
       }
       default:
     }
-    if (this.#peer === undefined) return this.#object(refusal('UnknownMessage', frame.kind))
+    if (this.#peer === undefined || (!this.#peer.isAuthority && ofAuthority.has(frame.kind)))
+      return this.#object(refusal('UnknownMessage', frame.kind))
     switch (frame.kind) {
       case 'login':
         return this.#login(frame.method, frame.credentials, this.#peer)
       case 'certified':
-        // Anybody holds the certificates of others: an old one must not take the place of the one in force.
-        if (!this.#peer.isAuthority) return this.#object(refusal('UnknownMessage', frame.kind))
         return this.#board.certified(frame.certificate)
+      case 'witness':
+        return this.#board.sessions.heard(this, frame.certificates)
       case 'subscribe':
         return this.#subscribed(frame)
       case 'unsubscribe': {
@@ -393,19 +396,15 @@ export class Connection {
         if (path === undefined) return
         this.#theirTags.delete(frame.tag)
         this.#leave(path)
-        this.#drop(path)
-        return
+        return this.#drop(path)
       }
       case 'request':
-        void this.#inquiries.judge(frame, this.#peer)
-        return
+        return void this.#inquiries.judge(frame, this.#peer)
       case 'answer':
         return this.#inquiries.answered(frame)
       case 'farewell':
-        if (!this.#peer.isAuthority) return this.#object(refusal('UnknownMessage', frame.kind))
         return this.#board.parted(frame.path, frame.entries)
       case 'welcome':
-        if (!this.#peer.isAuthority) return this.#object(refusal('UnknownMessage', frame.kind))
         return this.#board.welcomed(this, frame.path)
       case 'root': {
         const why = await this.#board.takeRoot(frame.entries, this.#peer.publicKey)
@@ -415,8 +414,7 @@ export class Connection {
         const peer = this.#peer && this.#handshake.again(this.#peer)
         if (peer === this.#peer || this.#closed) return
         this.#peer = peer
-        this.#board.proved(this)
-        return
+        return this.#board.proved(this)
       }
       case 'sync':
         return this.#sync(frame.tag, frame.message, bytes.length)
@@ -450,6 +448,7 @@ export class Connection {
       if (isRefusal(certificate)) return this.#refuse(certificate)
       this.#peer = { ...peer, certificate }
       this.#send({ kind: 'certified', certificate: certificate.bytes })
+      this.#board.sessions.tell(this)
     })
   }
 
@@ -597,3 +596,5 @@ const repeatedEntries = 256
 /** What reconciliation leaves unsent at most, and some room. */
 const unreadBytes = limits.channelHighWater + 2 * limits.frameBytes
 const framesBehind = 1_024
+/** The authority's word. Anybody holds certificates of others: an old one must not take the place of the one in force. */
+const ofAuthority: ReadonlySet<string> = new Set<Frame['kind']>(['certified', 'farewell', 'welcome'])

@@ -37,6 +37,7 @@ import type { Request } from './requests.ts'
 import { RootLog } from './rootlog.ts'
 import { RootStore } from './rootstore.ts'
 import { Schemas } from './schemas.ts'
+import type { AccountSession } from './sessions.ts'
 import { Standing } from './standing.ts'
 import type { Incident, Status } from './status.ts'
 import { Subscribing } from './subscribing.ts'
@@ -65,9 +66,8 @@ export class Database {
   readonly #forwarding: Forwarding
   readonly #repositories: Repositories
   readonly #connections: Channels
-  readonly #rejectionListeners = new Listeners<[Rejection]>((error) =>
-    this.incident(refusal('ListenerThrew', String(error))),
-  )
+  readonly #threw = (error: unknown): void => this.incident(refusal('ListenerThrew', String(error)))
+  readonly #rejectionListeners = new Listeners<[Rejection]>(this.#threw)
   /** Of a listener of incidents that throws nobody could be told. */
   readonly #incidentListeners = new Listeners<[Incident]>(() => undefined)
   /** What makes this replica the authority. */
@@ -83,7 +83,7 @@ export class Database {
   #cancelConnecting: (() => void) | undefined
   #closing: Promise<void> | undefined
   readonly #logout: Logout
-  readonly #logoutListeners = new Listeners((error) => this.incident(refusal('ListenerThrew', String(error))))
+  readonly #logoutListeners = new Listeners(this.#threw)
   readonly #logouts: Readable = { subscribe: (listener) => this.#logoutListeners.add(listener) }
 
   constructor(options: DatabaseOptions) {
@@ -93,7 +93,10 @@ export class Database {
     this.authority = options.authority !== undefined
     this.clock = new Clock(() => options.runtime.now())
     this.root = new RootLog(options.runtime)
-    this.certificates = new Certificates(options.runtime, this.root)
+    this.certificates = new Certificates(options.runtime, this.root, {
+      met: (certificate) => this.#account.sessions.met(certificate),
+      twice: (held, other) => this.forked({ kind: 'certificate', held, other }),
+    })
     const versions = versionsOf(options.rules ?? certifiedOnly)
     this.judging = new Judging((version) => versions.get(version), this.root, this.certificates, {
       report: (why) => this.incident(why),
@@ -145,9 +148,7 @@ export class Database {
       },
     })
     this.#readers = new Readers(this.#repositories, options.authority !== undefined, this.judging, this.clock)
-    this.#evidence = new EvidenceStore(options.runtime, this.root, this.certificates, (why, path) =>
-      this.incident(why, path),
-    )
+    this.#evidence = new EvidenceStore(options.runtime, this.root, this.certificates, (...why) => this.incident(...why))
     this.#rootStore = new RootStore(
       options.runtime,
       this.root,
@@ -159,11 +160,12 @@ export class Database {
       repositories: this.#repositories,
       storage: () => this.#storage,
       hasExpired: () => this.#account.hasExpired,
-      threw: (error) => this.incident(refusal('ListenerThrew', String(error))),
+      threw: this.#threw,
     })
     this.#account = new Account({
       runtime: options.runtime,
       clock: this.clock,
+      root: this.root,
       certificates: this.certificates,
       connections: this.#connections,
       authority: options.authority,
@@ -172,6 +174,7 @@ export class Database {
       isLeaving: () => this.#logout.isFrozen,
       isClosed: () => this.#closing !== undefined,
       keep: (bytes) => this.#rootStore.keepCertificate(bytes),
+      keepMet: (bytes) => this.#rootStore.keepMet(bytes),
       changed: (isCertified) => {
         if (isCertified) {
           this.#standing.settled()
@@ -239,6 +242,7 @@ export class Database {
         newestRules: Math.max(0, ...versions.keys()),
         withRepository: (path, use) => this.#repositories.with(path, use),
         takeRoot: (entries, publicKey) => this.#takeRoot(entries, publicKey),
+        storeCertificate: (bytes) => this.#rootStore.keepMet(bytes),
         incident: (why, path) => this.incident(why, path),
       })
     }
@@ -273,6 +277,15 @@ export class Database {
     this.#standing.reportRead()
     const { identity } = this
     return identity === undefined ? undefined : { id: identity.session, name: identity.name }
+  }
+
+  /**
+   * All sessions of the account that is logged in here, as far as the server and other replicas told of them, in the order of their numbers:
+   * one that the person does not know was certified without them. `revoke` ends it.
+   */
+  get sessions(): readonly AccountSession[] {
+    this.#standing.reportRead()
+    return this.#account.sessions.list()
   }
 
   /** The network's id, once known. */
@@ -580,6 +593,7 @@ export class Database {
       this.#account.met()
     }
     if (!this.mesh.proved(connection)) return
+    this.#account.sessions.tell(connection)
     this.#subscribing.all(connection)
     if (peer?.isAuthority === true) this.mesh.join()
   }

@@ -1,7 +1,8 @@
 /**
  * Evidence that a replica keeps of the forks it meets: a file each, named by its hash, beside the logs. A fork is shown once and may never
  * be shown again, so what proves it is stored at once. Strangers cause forks of their own chains as they like: one file a session, some of
- * the places for sessions, and the others for the authority's logs, one a log and epoch, because every entry after a fork differs too.
+ * the places for sessions, and the others for what the authority did: one file a log and epoch, because every entry after a fork differs too,
+ * and one an account of which two certificates bear one number.
  */
 import { fromHex, toHex } from '../bytes/bytes.ts'
 import { limits } from '../bytes/limits.ts'
@@ -9,6 +10,7 @@ import { isRefusal, type Refusal, refusal, WeftError } from '../bytes/refusal.ts
 import type { Commit } from '../commit/commit.ts'
 import type { Run } from '../commit/run.ts'
 import { stripCommit } from '../commit/strip.ts'
+import type { Certificate } from '../trust/certificate.ts'
 import { type Entry, readEntry, rootPath } from '../trust/entry.ts'
 import type { Erasures } from '../trust/erasure.ts'
 import { type ChainFork, claimsOf, type Evidence, encodeEvidence, type Fork, readEvidence } from '../trust/evidence.ts'
@@ -52,6 +54,8 @@ export const proveFork = async (bytes: Uint8Array, runtime: Runtime): Promise<Ev
 /** Two things met for one place. What a peer showed for the second may be anything that could be read. */
 export type Met =
   | { readonly kind: 'log'; readonly held: Entry; readonly other: Entry }
+  /** Both verified. */
+  | { readonly kind: 'certificate'; readonly held: Certificate; readonly other: Certificate }
   /**
    * Each with what vouches for it. `held` walks the chain, which may be long: it is asked once a session, and at once.
    */
@@ -59,9 +63,14 @@ export type Met =
 
 /** There is at most one file a subject. */
 const subjectOf = ({ kind, first }: Fork): string =>
-  kind === 'chain' ? chainSubject(first.session) : logSubject(first)
+  kind === 'chain' ? chainSubject(first.session) : kind === 'log' ? logSubject(first) : accountSubject(first)
 const chainSubject = (session: string): string => `chain ${session}`
+const accountSubject = ({ owner }: Certificate): string => `account ${owner}`
 const logSubject = ({ log, epoch }: Entry): string => `log ${log} ${epoch}`
+
+/** Whose log or repository it is about. */
+const pathOf = (fork: Fork): string =>
+  fork.kind === 'chain' ? fork.first.repository : fork.kind === 'log' ? fork.first.log : rootPath
 
 /** Forks whose evidence is being written, at most. */
 const mostWaiting = 64
@@ -133,19 +142,24 @@ export class EvidenceStore {
   keep(met: Met): void {
     const isLog = met.kind === 'log'
     if (isLog && (met.held.epoch !== met.other.epoch || met.held.id === met.other.id)) return
-    const subject = isLog ? logSubject(met.held) : chainSubject(met.other[0]?.session ?? '')
+    const isChain = met.kind === 'chain'
+    const subject = isLog
+      ? logSubject(met.held)
+      : isChain
+        ? chainSubject(met.other[0]?.session ?? '')
+        : accountSubject(met.held)
     // An entry may turn out not to be signed: it does not stand in the way of one that is.
     const isComing = !isLog && this.#coming.has(subject)
-    if (this.#subjects.has(subject) || isComing || !this.#hasRoom(isLog) || this.#waiting >= mostWaiting) return
-    const seen = isLog ? met : this.#chainFork(met.held(), met.other)
+    if (this.#subjects.has(subject) || isComing || !this.#hasRoom(isChain) || this.#waiting >= mostWaiting) return
+    const seen = isChain ? this.#chainFork(met.held(), met.other) : met
     if (seen === undefined) return
     this.#coming.add(subject)
     this.#waiting++
     this.#writing = this.#writing
       .then(async () => {
         await this.#learn()
-        if (this.#subjects.has(subject) || !this.#hasRoom(isLog)) return
-        const fork = 'other' in seen ? await this.#logFork(seen.held, seen.other) : seen
+        if (this.#subjects.has(subject) || !this.#hasRoom(isChain)) return
+        const fork = 'other' in seen ? await this.#forkOf(seen) : seen
         if (fork !== undefined) await this.#write(fork)
       })
       .catch((error: unknown) => this.#failed(error))
@@ -155,17 +169,17 @@ export class EvidenceStore {
       })
   }
 
-  #hasRoom(isLog: boolean): boolean {
+  #hasRoom(isChain: boolean): boolean {
     if (this.#subjects.size >= limits.evidenceFiles) return false
     const chains = [...this.#subjects].filter((subject) => subject.startsWith('chain ')).length
-    return isLog || chains < limits.evidenceOfChains
+    return !isChain || chains < limits.evidenceOfChains
   }
 
   async #write(fork: Fork): Promise<void> {
     const { network } = this.#root
     if (network === undefined || this.#files === undefined) return
     const bytes = encodeEvidence(fork, this.#rootEntries(), fromHex(network))
-    const path = fork.kind === 'log' ? fork.first.log : fork.first.repository
+    const path = pathOf(fork)
     const name = evidenceName(bytes, this.#runtime)
     const fits = bytes.length <= limits.evidenceBytes
     if (fits) await store(this.#files, name, bytes)
@@ -189,6 +203,11 @@ export class EvidenceStore {
       [second.id, after],
     ])
     return { kind: 'chain', first, second, vouchers, certificate }
+  }
+
+  async #forkOf(met: Exclude<Met, { kind: 'chain' }>): Promise<Fork | undefined> {
+    if (met.kind === 'log') return this.#logFork(met.held, met.other)
+    return { kind: 'certificate', first: met.held, second: met.other }
   }
 
   /** What is held was verified when it came; of the other the signature may not have been looked at yet. */

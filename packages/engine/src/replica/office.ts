@@ -35,6 +35,8 @@ export interface OfficeOptions {
   withRepository<Result>(path: string, use: (repository: Repository) => Promise<Result>): Promise<Result>
   /** Takes entries of the root log as if a peer had shown them. */
   takeRoot(entries: readonly Uint8Array[], publicKey: Uint8Array): Promise<Refusal | undefined>
+  /** Stores a certificate before it is given out. */
+  storeCertificate(certificate: Uint8Array): Promise<Refusal | undefined>
   incident(why: Refusal, path?: string): void
 }
 
@@ -60,6 +62,7 @@ export class Office {
       logins: of.logins,
       life: of.certificateLife,
       isRevoked: (person) => root.revokedAt(person) !== undefined,
+      store: (certificate) => of.storeCertificate(certificate),
     })
     this.registrar = new Registrar({
       runtime,

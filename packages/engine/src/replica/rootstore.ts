@@ -1,5 +1,6 @@
 /**
- * What a replica keeps of the network as a whole: the root log and its own session's certificates, in one log of its own. An entry is in
+ * What a replica keeps of the network as a whole: the root log, its own session's certificates and those of its account's other sessions
+ * (the authority: every one it gave), in one log of its own. An entry is in
  * force when it is durable here: commits cite it, and a replica that forgot it would be behind what it wrote itself.
  */
 import { encode } from '../bytes/cbor.ts'
@@ -53,7 +54,7 @@ export class RootStore {
         const why = isRefusal(entry) ? entry : this.#root.place(entry)
         if (isRefusal(entry) || isRefusal(why)) this.#onIncident(isRefusal(why) ? why : refusal('Malformed', rootPath))
         else if (why === undefined) this.#root.append(entry)
-      } else if (frame.kind === frameKinds.certificate) {
+      } else if (frame.kind === frameKinds.certificate || frame.kind === frameKinds.met) {
         const certificate = readCertificate(frame.payload, hash)
         if (isRefusal(certificate)) this.#onIncident(certificate)
         else this.#certificates.keep(certificate)
@@ -151,6 +152,11 @@ export class RootStore {
   /** Keeps the certificate of this replica's own session for the next start. */
   keepCertificate(bytes: Uint8Array): Promise<Refusal | undefined> {
     return this.#append(frameKinds.certificate, bytes)
+  }
+
+  /** Keeps another certificate: of the same account, or one that the authority gives. */
+  keepMet(bytes: Uint8Array): Promise<Refusal | undefined> {
+    return this.#append(frameKinds.met, bytes)
   }
 
   async #append(kind: number, payload: Uint8Array): Promise<Refusal | undefined> {

@@ -45,6 +45,7 @@ export const switchboardOf = (parts: SwitchboardParts): Switchboard => {
     login: async (method, credentials, peer, channel) =>
       office?.certifying.judge(method, credentials, peer, channel) ?? refusal('NotAuthority', method),
     certified: (bytes) => account.certified(bytes),
+    sessions: account.sessions,
     candidate: (path, peer) => readers.candidate(path, peer),
     mayRead: (repository, peer) => readers.mayRead(repository, peer),
     isRevoked: (peer) => peer.certificate !== undefined && root.revokedAt(peer.certificate) !== undefined,

@@ -24,6 +24,7 @@
  *     18 signal   = session, signal              of that session, carried by the sender
  *     19 ping     = number                       answered at once
  *     20 pong     = number                       of the ping
+ *     21 witness  = [certificate, ...]           of the receiver's account, that the sender has met
  *
  * Both sides greet first, then prove that they hold their session key: the signature is over both greetings as they were sent, the key, the
  * role and the channel's binding (DTLS fingerprints where there are any). Only a proved peer is listened to, and only a certified one may subscribe.
@@ -80,7 +81,13 @@ export type Frame =
     }
   | { readonly kind: 'farewell'; readonly path: string; readonly entries: readonly Uint8Array[] }
   | { readonly kind: 'welcome'; readonly path: string }
+  | Witness
   | MeshFrame
+
+export interface Witness {
+  readonly kind: 'witness'
+  readonly certificates: readonly Uint8Array[]
+}
 
 export type MeshFrame =
   | { readonly kind: 'seek'; readonly count: number; readonly met: readonly string[] }
@@ -161,6 +168,8 @@ export const encodeFrame = (number: number, frame: Frame): Uint8Array => {
         return [19, frame.number]
       case 'pong':
         return [20, frame.number]
+      case 'witness':
+        return [21, [...frame.certificates]]
     }
   }
   return encode([number, ...body()])
@@ -245,7 +254,7 @@ const serversOf = (value: Plain | undefined): IceServer[] | undefined => {
 const mostServers = 8
 
 /** Fields of each kind, number and kind included. */
-const fieldCounts: readonly number[] = [7, 6, 4, 3, 4, 2, 7, 4, 3, 3, 5, 6, 4, 3, 4, 5, 3, 4, 4, 3, 3]
+const fieldCounts: readonly number[] = [7, 6, 4, 3, 4, 2, 7, 4, 3, 3, 5, 6, 4, 3, 4, 5, 3, 4, 4, 3, 3, 3]
 
 /** Reads a frame; `number` is the one expected. */
 export const decodeFrame = (bytes: Uint8Array, number: number): Frame | Refusal => {
@@ -329,6 +338,11 @@ export const decodeFrame = (bytes: Uint8Array, number: number): Frame | Refusal 
       return isCount(a) ? { kind: 'ping', number: a } : malformed
     case 20:
       return isCount(a) ? { kind: 'pong', number: a } : malformed
+    case 21: {
+      const certificates = bytesList(a)
+      if (certificates === undefined || certificates.length > limits.certificatesTold) return malformed
+      return { kind: 'witness', certificates }
+    }
     default:
       return refusal('UnknownMessage', typeof kind === 'number' ? String(kind) : '')
   }

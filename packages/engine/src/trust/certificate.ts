@@ -2,7 +2,10 @@
  * Certificates: the authority's word that a session's key belongs to a person. Given for a proof of possession, travels with the
  * commits of its session.
  *
- *     body = [format, network, public key (65 bytes), owner, display name, issued, expires, serial, authority key id]
+ *     body = [format, network, public key (65 bytes), owner, display name, issued, expires, number, authority key id]
+ *
+ * The certificates of an account are numbered from 1 on, and no number is given twice: two that bear one number are evidence against whoever
+ * holds the authority's key (`evidence.ts`).
  */
 import { fromHex, toHex, utf8Length } from '../bytes/bytes.ts'
 import { encode, type Plain } from '../bytes/cbor.ts'
@@ -20,8 +23,8 @@ export interface CertificateBody {
   /** ms since 1970 */
   readonly issued: number
   readonly expires: number
-  /** 16 random bytes, hex. */
-  readonly serial: string
+  /** Counts the certificates of the account, from 1 on. */
+  readonly number: number
   /** Hash of the authority key that signed, hex. */
   readonly signer: string
 }
@@ -39,11 +42,11 @@ export const encodeCertificate = (body: CertificateBody): Uint8Array =>
     body.name,
     body.issued,
     body.expires,
-    fromHex(body.serial),
+    body.number,
     fromHex(body.signer),
   ])
 
-const isTime = (value: Plain | undefined): value is number =>
+const isCount = (value: Plain | undefined): value is number =>
   typeof value === 'number' && Number.isSafeInteger(value) && value >= 0
 
 /** Reads a certificate; its signature is checked elsewhere. */
@@ -52,15 +55,15 @@ export const readCertificate = (bytes: Uint8Array, hash: Hash): Certificate | Re
   if (isRefusal(read)) return read
   const malformed = refusal('Malformed', 'certificate')
   if (read.body.length !== 9) return malformed
-  const [version, network, publicKey, owner, name, issued, expires, serial, signer] = read.body
-  if (version !== format) return isTime(version) ? refusal('UnknownFormat', 'certificate') : malformed
+  const [version, network, publicKey, owner, name, issued, expires, number, signer] = read.body
+  if (version !== format) return isCount(version) ? refusal('UnknownFormat', 'certificate') : malformed
   if (!(network instanceof Uint8Array) || network.length !== 32) return malformed
   if (!(publicKey instanceof Uint8Array) || publicKey.length !== 65 || publicKey[0] !== 4) return malformed
   if (typeof owner !== 'string' || owner === '' || utf8Length(owner) > limits.nameBytes) return malformed
   if (typeof name !== 'string' || name === '' || utf8Length(name) > limits.displayName) return malformed
-  if (!isTime(issued) || !isTime(expires) || expires <= issued || expires - issued > limits.certificateLife)
+  if (!isCount(issued) || !isCount(expires) || expires <= issued || expires - issued > limits.certificateLife)
     return malformed
-  if (!(serial instanceof Uint8Array) || serial.length !== 16) return malformed
+  if (!isCount(number) || number === 0) return malformed
   if (!(signer instanceof Uint8Array) || signer.length !== 32) return malformed
   return {
     ...read.signed,
@@ -71,7 +74,7 @@ export const readCertificate = (bytes: Uint8Array, hash: Hash): Certificate | Re
     name,
     issued,
     expires,
-    serial: toHex(serial),
+    number,
     signer: toHex(signer),
   }
 }

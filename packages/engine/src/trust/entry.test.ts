@@ -21,7 +21,7 @@ const certificate: CertificateBody = {
   name: 'Ada',
   issued: 1_700_000_000_000,
   expires: 1_700_000_000_000 + limits.certificateLife,
-  serial: hex('2', 16),
+  number: 2,
   signer: hex('3'),
 }
 

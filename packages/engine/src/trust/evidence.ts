@@ -6,6 +6,7 @@
  *     kind 0: two entries of one log at one position of one epoch; the authority signed both
  *     kind 1: two commits of one repository's chain with one number; the certificate says whose key signed both. A commit inside a run is
  *             a list, of it and those after it up to the one that is signed
+ *     kind 2: two certificates of one account with one number; the authority signed both
  *
  * The entries of the root log begin with genesis, whose hash is the network, and lead to the authority's key. Of the two, the one with
  * the lower id comes first, so that whoever met the fork from either side names the same.
@@ -20,7 +21,10 @@ import { type Certificate, readCertificate } from './certificate.ts'
 import { type Entry, readEntry } from './entry.ts'
 import { messageOf, type Signed } from './signed.ts'
 
-export type Fork = { readonly kind: 'log'; readonly first: Entry; readonly second: Entry } | ChainFork
+export type Fork =
+  | { readonly kind: 'log'; readonly first: Entry; readonly second: Entry }
+  | { readonly kind: 'certificate'; readonly first: Certificate; readonly second: Certificate }
+  | ChainFork
 
 export interface ChainFork {
   readonly kind: 'chain'
@@ -45,7 +49,7 @@ export interface Claim {
   readonly signature: Uint8Array
 }
 
-const kinds = { log: 0, chain: 1 } as const
+const kinds = { log: 0, chain: 1, certificate: 2 } as const
 const bounds = { bytes: limits.evidenceBytes, depth: 2, nodes: limits.nodes }
 
 /** Why the two are no fork: they must claim one place and differ. */
@@ -57,6 +61,10 @@ const differs = (fork: Fork): Refusal | undefined => {
   if (fork.kind === 'log') {
     const { first: a, second: b } = fork
     return a.log === b.log && a.epoch === b.epoch && a.n === b.n ? undefined : wrong('two places in the logs')
+  }
+  if (fork.kind === 'certificate') {
+    const { first: a, second: b } = fork
+    return a.owner === b.owner && a.number === b.number ? undefined : wrong('two numbers, or two accounts')
   }
   const { first: a, second: b, certificate } = fork
   // A chain belongs to its repository: in another one the same name is another chain.
@@ -122,6 +130,11 @@ const readFork = (
     if (isRefusal(first)) return first
     return isRefusal(second) ? second : { kind: 'log', first, second }
   }
+  if (kind === kinds.certificate && certificate === null && a instanceof Uint8Array && b instanceof Uint8Array) {
+    const [first, second] = [readCertificate(a, hash), readCertificate(b, hash)]
+    if (isRefusal(first)) return first
+    return isRefusal(second) ? second : { kind: 'certificate', first, second }
+  }
   if (kind !== kinds.chain || !(certificate instanceof Uint8Array)) return refusal('Malformed', 'evidence')
   const [one, other] = [readRun(a, hash), readRun(b, hash)]
   const whose = readCertificate(certificate, hash)
@@ -153,12 +166,14 @@ const readRun = (plain: Plain | undefined, hash: Hash): Commit[] | Refusal => {
 
 /** Every signature that has to hold, those of the root log apart. */
 export const claimsOf = ({ fork }: Evidence, hash: Hash): Claim[] => {
-  if (fork.kind === 'log')
+  if (fork.kind !== 'chain') {
+    const kind = fork.kind === 'log' ? 'entry' : 'certificate'
     return [fork.first, fork.second].map(({ signer, body, signature }) => ({
       signer,
-      message: messageOf('entry', body, hash),
+      message: messageOf(kind, body, hash),
       signature,
     }))
+  }
   const { certificate } = fork
   return [
     {

@@ -73,6 +73,8 @@ class Audit {
     for (const file of logs ?? []) await this.#auditRepository(file, root, isAuthority)
     // What is erased of evidence the logs say.
     for (const file of others ?? []) await this.#auditOther(file, root)
+    for (const { owner, number, session } of this.#people.twice.values())
+      this.#tell(null)('NumberTwice', null, `number ${number} of ${owner}, session ${session}`)
     const report: Omit<AuditReport, 'ok' | 'problems' | 'notes'> = {
       network: root.log.network ?? null,
       keys: root.keys,
@@ -98,7 +100,7 @@ class Audit {
     else if (network !== undefined && network !== root.log.network) tell('WrongNetwork', null, root.log.network)
     const [first] = root.keys
     if (key !== undefined && first !== undefined && first.id !== key) tell('WrongKey', null, first.id)
-    for (const certificate of root.own) this.#people.certified(certificate)
+    for (const certificate of [...root.own, ...root.met]) this.#people.certified(certificate)
     return root
   }
 

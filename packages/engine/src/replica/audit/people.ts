@@ -9,6 +9,8 @@ interface Person {
   /** When the certificate that names it so was issued. */
   issued: number
   readonly sessions: Set<string>
+  /** Numbers of certificates, and what bears each. */
+  readonly numbers: Map<number, Certificate>
   readonly dead: Set<string>
   readonly repositories: Map<string, { commits: number; changes: number }>
   first: number
@@ -17,9 +19,15 @@ interface Person {
 
 export class People {
   readonly #people = new Map<string, Person>()
+  /** Certificates of which another one of the account bears the number. */
+  readonly twice = new Map<string, Certificate>()
 
-  certified({ owner, name, issued, session }: Certificate): void {
+  certified(certificate: Certificate): void {
+    const { owner, name, issued, session, number, id } = certificate
     const person = this.#of(owner)
+    const twin = person.numbers.get(number) ?? certificate
+    person.numbers.set(number, twin)
+    if (twin.id !== id) this.twice.set(id, certificate)
     person.sessions.add(session)
     if (issued >= person.issued) Object.assign(person, { name, issued })
   }
@@ -50,6 +58,7 @@ export class People {
       name: '',
       issued: Number.NEGATIVE_INFINITY,
       sessions: new Set<string>(),
+      numbers: new Map<number, Certificate>(),
       dead: new Set<string>(),
       repositories: new Map(),
       first: Number.POSITIVE_INFINITY,

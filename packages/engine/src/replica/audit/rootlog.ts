@@ -1,4 +1,4 @@
-/** The root log from genesis on: whose network it is, which keys were in force when, and the certificates of the store's own session. */
+/** The root log from genesis on: whose network it is, which keys were in force when, and the certificates of the store's own account. */
 import { toHex } from '../../bytes/bytes.ts'
 import { isRefusal } from '../../bytes/refusal.ts'
 import { frameKinds } from '../../log/frame.ts'
@@ -14,6 +14,8 @@ export interface AuditedRoot {
   readonly keys: AuditReport['keys']
   /** Of the session whose store this is; none in an authority's. */
   readonly own: readonly Certificate[]
+  /** Of the account's other sessions; in an authority's all that it gave. */
+  readonly met: readonly Certificate[]
 }
 
 /** What is wrong with a certificate, if anything is. */
@@ -41,11 +43,11 @@ export const judgeCertificate = async (
 export const auditRoot = async (file: LogFile | undefined, runtime: Runtime, tell: Tell): Promise<AuditedRoot> => {
   const log = new RootLog(runtime)
   const keys: { id: string; publicKey: string; from: number; retired: number | null }[] = []
-  const own: Certificate[] = []
+  const [own, met]: [Certificate[], Certificate[]] = [[], []]
   for (const { kind, payload, offset } of file?.frames ?? []) {
-    if (kind === frameKinds.certificate) {
+    if (kind === frameKinds.certificate || kind === frameKinds.met) {
       const certificate = await judgeCertificate(payload, log, runtime, (code, about) => tell(code, offset, about))
-      if (certificate !== undefined) own.push(certificate)
+      if (certificate !== undefined) (kind === frameKinds.met ? met : own).push(certificate)
       continue
     }
     if (kind !== frameKinds.entry) {
@@ -71,5 +73,5 @@ export const auditRoot = async (file: LogFile | undefined, runtime: Runtime, tel
       else key.retired = n
     }
   }
-  return { log, keys, own }
+  return { log, keys, own, met }
 }
