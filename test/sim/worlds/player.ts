@@ -104,10 +104,7 @@ export class Player {
     const board = database.repository(boardPath)
     try {
       await database.opened
-      if (!this.isAuthority && database.session === undefined) {
-        // Ends with the process, or with the certificate.
-        database.login(account(this.owner)).catch(() => undefined)
-      }
+      if (!this.isAuthority && database.session === undefined) this.#logIn(process, database)
       await board.ready
     } catch (error) {
       this.#events.failed(this, error)
@@ -116,6 +113,14 @@ export class Player {
         this.boot()
       })
     }
+  }
+
+  /** Ends with the process, or with the certificate. A person whom a full server turns away tries again. */
+  #logIn(process: Process, database: Database): void {
+    database.login(account(this.owner)).catch((error: unknown) => {
+      if (this.database !== database || !String(error).includes('the server cannot store it')) return
+      process.life.at(tryAgain, `${this.name} logs in again`, () => this.#logIn(process, database))
+    })
   }
 
   #transports({ life }: Process): Transport[] {
