@@ -29,6 +29,8 @@ export type Packed = Pick<Commit, 'id' | 'bytes'>
 export interface Unpacked extends Packed {
   /** The id, where all hashes in the record were computed from its parts; undefined for a record that came as it is. */
   readonly hashed: string | undefined
+  /** What `readCommit` makes of the record, where that was known from its parts. */
+  readonly commit: Commit | undefined
 }
 
 /** What packs of a stream need not say: the network, hex, and the path of the repository. */

@@ -1,13 +1,17 @@
 /**
- * Reads the changes of a pack's commits: puts each together as it stands in a record, and hashes it.
+ * Reads the changes of a pack's commits: puts each together as it stands in a record, hashes it, and says how it reads.
  */
-import { unitsIn } from '../bytes/cursor.ts'
+import { hexAt, utf8Length } from '../bytes/bytes.ts'
+import { Cursor, unitsIn } from '../bytes/cursor.ts'
 import { limits } from '../bytes/limits.ts'
 import { headLength, Sink } from '../bytes/sink.ts'
 import type { Hash } from './commit.ts'
+import type { SchemaName } from './names.ts'
+import type { Operation } from './operation.ts'
 import { code, shape } from './pack.ts'
 import type { PackSource } from './packsource.ts'
-import type { Entry, ItemEntry, PatternEntry } from './packtable.ts'
+import type { Entry, IdEntry, ItemEntry, PatternEntry, SchemaEntry } from './packtable.ts'
+import { type PlainChange, plainOperations, plainPattern, plainSchema, plainText, writePattern } from './plain.ts'
 
 /** Of a content before its values: the head and the salt with its own. */
 const contentStart = 14
@@ -18,13 +22,18 @@ export class ChangeReader {
   /** The changes as they stand in the record, and their hashes as they stand in its header. */
   readonly changes = new Sink(512)
   readonly hashes = new Sink(64)
+  /** How they read; undefined where that takes a closer look. */
+  read: PlainChange[] | undefined
   /** Operations and values of a change as they stand in their lists, and how many there are. */
   readonly #operations = new Sink(128)
   readonly #values = new Sink(128)
   #operationCount = 0
   #valueCount = 0
-  readonly #name = new Sink(64)
-  readonly #parents: Uint8Array[] = []
+  /** Of the change that is read; undefined where it has none. */
+  #pattern: PatternEntry | undefined
+  /** Where in the pack the values of a pattern begin. */
+  #valuesFrom = 0
+  readonly #parents: IdEntry[] = []
   readonly #threeHashes = new Uint8Array(96)
 
   constructor(source: PackSource, hash: Hash) {
@@ -35,6 +44,7 @@ export class ChangeReader {
   clear(): void {
     this.changes.clear()
     this.hashes.clear()
+    this.read = []
   }
 
   /** The item of the next change, which is put behind the others; undefined where there is none. */
@@ -54,13 +64,14 @@ export class ChangeReader {
 
     changes.byte(0x83)
     const parents = this.#parents
-    const length = 1 + item.bytes.length + headLength(parents.length) + 34 * parents.length + schema.bytes.length
+    const length = 1 + keyLength(item) + headLength(parents.length) + 34 * parents.length + schema.bytes.length
     changes.head(2, length)
     const identity = changes.length
     changes.byte(0x83)
-    changes.put(item.bytes)
+    if (item.key === undefined) changes.put(item.bytes)
+    else changes.text(item.key)
     changes.head(4, parents.length)
-    for (const parent of parents) changes.string(parent)
+    for (const parent of parents) changes.hex(parent.id)
     changes.put(schema.bytes)
     this.#threeHashes.set(this.#hash(changes.view(identity)))
 
@@ -68,6 +79,7 @@ export class ChangeReader {
     const form = flags & shape.whole
     const seal = cursor.skip(isErased ? 32 : form === shape.whole ? 0 : 12)
     if (cursor.bad) return undefined
+    const operationsFrom = changes.length
     const operationsHash = this.#putOperations(form, item, isErased)
     if (operationsHash === undefined) return undefined
     this.#threeHashes.set(operationsHash, 32)
@@ -82,7 +94,47 @@ export class ChangeReader {
     }
     if (cursor.bad || !this.#source.hasRoom(changes.length)) return undefined
     this.hashes.string(this.#hash(this.#threeHashes))
+    this.#readAs(item.key, schema.schema, isErased ? undefined : this.#operationsFrom(operationsFrom))
     return item
+  }
+
+  #readAs(key: string | undefined, schema: SchemaName | undefined, operations: readonly Operation[] | undefined): void {
+    const parents = this.#namesOfParents()
+    const isUnread = key === undefined || schema === undefined || parents === undefined || operations === undefined
+    if (isUnread) this.read = undefined
+    else {
+      const change = { key, parents, schema, operations, erased: false } as const
+      // Most commits have one, and an array that something is pushed to has room for seventeen.
+      if (this.read?.length === 0) this.read = [change]
+      else this.read?.push(change)
+    }
+  }
+
+  /** Undefined where they do not ascend. */
+  #namesOfParents(): readonly string[] | undefined {
+    if (this.#parents.length === 0) return noParents
+    const names = this.#parents.map(({ id }) => id)
+    // Hex of one length is in the order of its bytes.
+    return names.every((id, index) => (names[index - 1] ?? '') < id) ? names : undefined
+  }
+
+  /** What the operations and the content read as that stand behind the changes from there on. */
+  #operationsFrom(from: number): readonly Operation[] | undefined {
+    const pattern = this.#pattern
+    if (this.read === undefined) return undefined
+    if (pattern !== undefined) {
+      const { bytes, at } = this.#source.cursor
+      const values = new Cursor(bytes, this.#valuesFrom, at)
+      return pattern.operations && writePattern(pattern.operations, values, this.#valueCount)
+    }
+    const cursor = new Cursor(this.changes.view(), from)
+    const operations = cursor.skip(cursor.head(2))
+    const operationsEnd = cursor.at
+    const content = cursor.skip(cursor.head(2))
+    return plainOperations(
+      new Cursor(cursor.bytes, operations, operationsEnd),
+      new Cursor(cursor.bytes, content, cursor.at),
+    )
   }
 
   #item(form: number): ItemEntry | undefined {
@@ -90,30 +142,18 @@ export class ChangeReader {
     const { item, items } = this.#source.tables
     if (form === shape.sameItem) return item
     if (form === shape.item) return items.at(cursor.varint())
-    const sink = this.#name
-    sink.clear()
-    if (form === shape.textKey) this.#source.text(sink)
-    else this.#hexKey(sink)
+    const length = cursor.varint()
+    if (form === shape.hexKey ? length === 0 || 2 * length > limits.nameBytes : length > limits.nameBytes) cursor.fail()
+    const from = cursor.skip(length)
     if (cursor.bad) return undefined
-    const added = { bytes: sink.copy(), last: undefined, schema: undefined, field: undefined, caret: 0 }
+    const key = form === shape.hexKey ? hexAt(cursor.bytes, from, cursor.at) : plainText(cursor.bytes, from, cursor.at)
+    const bytes = key === undefined ? textItem(cursor.bytes, from, cursor.at) : noBytes
+    const added = { bytes, key, last: undefined, schema: undefined, field: undefined, caret: 0 }
     items.add(added)
     return added
   }
 
-  #hexKey(sink: Sink): void {
-    const length = this.#source.cursor.varint()
-    if (length === 0 || 2 * length > limits.nameBytes) this.#source.cursor.fail()
-    const from = this.#source.cursor.skip(length)
-    if (this.#source.cursor.bad) return
-    sink.head(3, 2 * length)
-    for (let at = from; at < this.#source.cursor.at; at++) {
-      const byte = this.#source.cursor.bytes[at] ?? 0
-      sink.byte(digitOf(byte >> 4))
-      sink.byte(digitOf(byte & 15))
-    }
-  }
-
-  #schema(): Entry | undefined {
+  #schema(): SchemaEntry | undefined {
     const { schemas } = this.#source.tables
     const age = this.#source.cursor.varint()
     if (age > 0) return schemas.at(age)
@@ -121,7 +161,8 @@ export class ChangeReader {
     sink.head(4, 3)
     this.#source.text(sink)
     sink.head(0, this.#source.count())
-    return this.#source.add(schemas, this.#source.endWithHash(sink))
+    const bytes = this.#source.endWithHash(sink)
+    return this.#source.add(schemas, { bytes, schema: plainSchema(bytes) })
   }
 
   #gatherParents(form: number, item: ItemEntry): void {
@@ -130,7 +171,7 @@ export class ChangeReader {
     const count = form === shape.noParents ? 0 : form === shape.parents ? this.#source.cursor.varint() : 1
     if (count > limits.parents || (form === shape.parents && count < 2)) this.#source.cursor.fail()
     for (let left = count; left > 0 && !this.#source.cursor.bad; left--) {
-      const id = form === shape.lastOfItem ? item.last?.bytes : this.#source.id()
+      const id = form === shape.lastOfItem ? item.last : this.#source.id()
       if (id === undefined) this.#source.cursor.fail()
       else parents.push(id)
     }
@@ -168,6 +209,7 @@ export class ChangeReader {
     const changes = this.changes
     this.#values.clear()
     this.#valueCount = 0
+    this.#pattern = undefined
     if (form === shape.whole) {
       const from = this.#putSized()
       return cursor.bad || !this.#source.hasRoom(changes.length) ? undefined : this.#hash(changes.view(from))
@@ -190,6 +232,8 @@ export class ChangeReader {
     if (!isErased) for (let left = this.#valueCount; left > 0; left--) cursor.item()
     if (cursor.bad) return undefined
     this.#values.put(cursor.bytes, from, cursor.at)
+    this.#pattern = pattern
+    this.#valuesFrom = from
     return pattern.hash
   }
 
@@ -201,7 +245,12 @@ export class ChangeReader {
     sink.head(4, this.#operationCount)
     sink.append(this.#operations)
     const bytes = sink.take()
-    const pattern = { bytes, values: this.#valueCount, hash: this.#hash(bytes) }
+    const pattern = {
+      bytes,
+      values: this.#valueCount,
+      hash: this.#hash(bytes),
+      operations: plainPattern(bytes),
+    }
     this.#source.tables.patterns.add(pattern)
     return pattern
   }
@@ -253,7 +302,7 @@ export class ChangeReader {
     if (age > 0) return fields.at(age)
     const sink = new Sink(32)
     this.#source.text(sink)
-    return this.#source.add(fields, sink.view().slice())
+    return this.#source.add(fields, { bytes: sink.view().slice() })
   }
 
   #tags(): void {
@@ -269,7 +318,7 @@ export class ChangeReader {
         return
       }
       operations.byte(0x82)
-      operations.string(id)
+      operations.hex(id.id)
       operations.head(0, index)
     }
   }
@@ -313,4 +362,21 @@ export class ChangeReader {
   }
 }
 
-const digitOf = (value: number): number => value + (value < 10 ? 48 : 87)
+const noParents: readonly string[] = []
+
+const noBytes = new Uint8Array(0)
+
+/** What is no text, or none that may be a key, as it would stand in an identity. */
+const textItem = (bytes: Uint8Array, from: number, to: number): Uint8Array => {
+  const sink = new Sink(to - from + 3)
+  sink.head(3, to - from)
+  sink.put(bytes, from, to)
+  return sink.copy()
+}
+
+/** Bytes of a key as it stands in an identity. */
+const keyLength = ({ key, bytes }: ItemEntry): number => {
+  if (key === undefined) return bytes.length
+  const length = utf8Length(key)
+  return headLength(length) + length
+}

@@ -4,17 +4,19 @@
  * or not: `readCommit` judges them; only the hashes of changes are right by construction. After a refusal the tables of the two sides
  * differ, so the reader refuses everything from then on: whoever owns the channel closes it.
  */
-import { toHex } from '../bytes/bytes.ts'
+import { hexAt, toHex } from '../bytes/bytes.ts'
 import { Cursor } from '../bytes/cursor.ts'
 import { limits } from '../bytes/limits.ts'
 import { isRefusal, type Refusal, refusal } from '../bytes/refusal.ts'
 import { headLength, Sink } from '../bytes/sink.ts'
 import { clockTicks, type Hash } from './commit.ts'
+import { chainName, type Policy, sharedPolicy } from './names.ts'
 import { headerStart } from './outline.ts'
 import { kind, lead, type PackContext, packVersion, type Unpacked } from './pack.ts'
 import { ChangeReader } from './packchange.ts'
 import { PackSource } from './packsource.ts'
-import { type ChainEntry, type Entry, type ItemEntry, PackTables } from './packtable.ts'
+import { type ChainEntry, PackTables, PassedId, type PositionEntry } from './packtable.ts'
+import { type PlainChange, plainPosition } from './plain.ts'
 
 /** What one pack may hold. */
 export interface PackLimits {
@@ -31,6 +33,7 @@ const leastRoom = 512
 const mostRoom = 4_096
 
 export class PackReader {
+  readonly #context: PackContext
   readonly #start: Uint8Array
   readonly #hash: Hash
   readonly #most: PackLimits
@@ -40,8 +43,12 @@ export class PackReader {
   /** Where records are put, one behind the other: bytes of its own for each would cost more than what is in them. */
   #records = new Sink(leastRoom)
   #state: 'new' | 'open' | 'broken' = 'new'
+  /** The policy that was cited last. */
+  #cited: Cited | undefined
 
-  constructor({ network, repository }: PackContext, hash: Hash, most: PackLimits) {
+  constructor(context: PackContext, hash: Hash, most: PackLimits) {
+    const { network, repository } = context
+    this.#context = { network, repository }
     this.#start = headerStart(network, repository)
     this.#hash = hash
     this.#most = most
@@ -111,7 +118,9 @@ export class PackReader {
     inner.expect(0x83)
     const headerLength = inner.head(2)
     const header = inner.skip(headerLength)
-    return inner.bad ? undefined : this.#passed(this.#hash(bytes.subarray(header, header + headerLength)), bytes, false)
+    if (inner.bad) return undefined
+    const { id } = this.#passed(this.#hash(bytes.subarray(header, header + headerLength)))
+    return { id, bytes, hashed: undefined, commit: undefined }
   }
 
   #plain(flags: number, isExtended: boolean): Unpacked | undefined {
@@ -125,11 +134,11 @@ export class PackReader {
     header.put(chain.bytes)
     const isJump = (flags & lead.jump) !== 0
     const seq = isJump ? this.#source.count() : chain.seq + 1
-    const prev = isJump ? (seq === 0 ? undefined : this.#source.id()) : chain.last?.bytes
+    const prev = isJump ? (seq === 0 ? undefined : this.#source.id()) : chain.last
     if (cursor.bad || seq > 0xffff_ffff || (prev === undefined) !== (seq === 0)) return undefined
     header.head(0, seq)
     if (prev === undefined) header.byte(0xf6)
-    else header.string(prev)
+    else header.hex(prev.id)
     const milliseconds = Math.floor(tables.clock / clockTicks) + cursor.signed()
     const ticks = (flags & lead.ticks) === 0 ? 0 : cursor.byte()
     const clock = milliseconds * clockTicks + ticks
@@ -156,8 +165,10 @@ export class PackReader {
 
     this.#changes.clear()
     const { changes } = this.#changes
-    const items: ItemEntry[] = []
-    for (let left = count; left > 0; left--) {
+    const first = this.#changes.take()
+    if (first === undefined) return undefined
+    const items = [first]
+    for (let left = count - 1; left > 0; left--) {
       const item = this.#changes.take()
       if (item === undefined) return undefined
       items.push(item)
@@ -176,14 +187,56 @@ export class PackReader {
     sink.string(cursor.bytes, signature, signature + signatureLength)
     sink.head(4, count)
     sink.append(changes)
-    const id = this.#hash(head)
-    const last = { bytes: id }
+    const last = this.#passed(this.#hash(head))
     for (const item of items) item.last = last
     chain.last = last
     chain.seq = seq
     tables.chain = chain
     tables.clock = clock
-    return this.#passed(id, sink.view(from), true)
+    const bytes = sink.view(from)
+    const { id } = last
+    const { read } = this.#changes
+    const policy = this.#policy()
+    const { session, incarnation } = chain
+    const isUnread = isExtended || length > limits.commitBytes || read === undefined || policy === undefined
+    if (
+      isUnread ||
+      session === undefined ||
+      incarnation === undefined ||
+      isTwice(read) ||
+      this.#context.repository === ''
+    )
+      return { id, bytes, hashed: id, commit: undefined }
+    const signedFrom = 1 + stringLength(head.length) + headLength(signatureLength)
+    const commit = {
+      network: this.#context.network,
+      repository: this.#context.repository,
+      session,
+      incarnation,
+      seq,
+      prev: prev === undefined ? null : prev.id,
+      clock,
+      policy,
+      atomic: (flags & lead.atomic) !== 0,
+      extended: false,
+      id,
+      chain: chainName(session, incarnation),
+      signature: signatureLength === 0 ? noSignature : bytes.subarray(signedFrom, signedFrom + signatureLength),
+      changes: read,
+      bytes,
+    }
+    return { id, bytes, hashed: id, commit }
+  }
+
+  /** What the commit cites, as it reads; undefined where no commit may. */
+  #policy(): Policy | undefined {
+    const { root, authority } = this.#source.tables
+    if (this.#cited === undefined || this.#cited.root !== root || this.#cited.authority !== authority) {
+      const isWhole = root?.position !== undefined && (authority === undefined || authority.position !== undefined)
+      const policy = isWhole ? sharedPolicy(root.position, authority?.position ?? null) : undefined
+      this.#cited = { root, authority, policy }
+    }
+    return this.#cited.policy
   }
 
   /** Somewhere to put so many bytes that nothing moves any more. */
@@ -207,7 +260,14 @@ export class PackReader {
     const sink = new Sink(41)
     sink.put(session)
     sink.string(cursor.bytes, incarnation, incarnation + 8)
-    const chain = { bytes: sink.take(), last: undefined, seq: 0 }
+    const bytes = sink.take()
+    const chain = {
+      bytes,
+      session: hexAt(bytes, 0, 32),
+      incarnation: hexAt(bytes, 33, 41),
+      last: undefined,
+      seq: 0,
+    }
     chains.add(chain)
     return chain
   }
@@ -218,23 +278,35 @@ export class PackReader {
     return bytes
   }
 
-  #position(age: number): Entry | undefined {
+  #position(age: number): PositionEntry | undefined {
     const { positions } = this.#source.tables
     if (age > 0) return positions.at(age)
     const sink = new Sink(46)
     sink.head(4, 3)
     sink.head(0, this.#source.count())
     sink.head(0, this.#source.count())
-    return this.#source.add(positions, this.#source.endWithHash(sink))
+    const bytes = this.#source.endWithHash(sink)
+    return this.#source.add(positions, { bytes, position: plainPosition(bytes) })
   }
 
-  #passed(bytesOfId: Uint8Array, bytes: Uint8Array, isBuilt: boolean): Unpacked {
-    this.#source.tables.passed({ bytes: bytesOfId })
-    const id = toHex(bytesOfId)
-    return { id, bytes, hashed: isBuilt ? id : undefined }
+  #passed(bytes: Uint8Array): PassedId {
+    const entry = new PassedId(toHex(bytes))
+    this.#source.tables.passed(entry, bytes)
+    return entry
   }
 }
 
+/** Whether two changes are of one item. */
+const isTwice = (changes: readonly PlainChange[]): boolean =>
+  changes.length > 1 && new Set(changes.map(({ key }) => key)).size < changes.length
+
+interface Cited {
+  readonly root: PositionEntry | undefined
+  readonly authority: PositionEntry | undefined
+  readonly policy: Policy | undefined
+}
+
+const noSignature = new Uint8Array(0)
 const noBytes = new Cursor(new Uint8Array(0))
 
 /** Bytes that a byte string takes with its head. */

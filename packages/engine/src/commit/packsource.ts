@@ -2,10 +2,11 @@
  * What a pack is read from: its bytes, and the tables that the packs before it left. Whatever is wrong makes the cursor bad, and what is
  * read then has no meaning and no cost.
  */
+import { hexAt } from '../bytes/bytes.ts'
 import { Cursor } from '../bytes/cursor.ts'
 import { limits } from '../bytes/limits.ts'
 import type { Sink } from '../bytes/sink.ts'
-import { type Entry, PackTables, type Ring } from './packtable.ts'
+import { type Entry, type IdEntry, PackTables, PassedId, type Ring } from './packtable.ts'
 
 export class PackSource {
   cursor = new Cursor(new Uint8Array(0))
@@ -29,15 +30,13 @@ export class PackSource {
   }
 
   /** The id of a commit. */
-  id(): Uint8Array | undefined {
+  id(): IdEntry | undefined {
     const age = this.cursor.varint()
-    return age === 0 ? this.view(32) : this.tables.ids.at(age)?.bytes
-  }
-
-  /** The next bytes; a view of the pack. */
-  view(length: number): Uint8Array | undefined {
-    const from = this.cursor.skip(length)
-    return this.cursor.bad ? undefined : this.cursor.bytes.subarray(from, from + length)
+    if (age > 0) return this.tables.ids.at(age)
+    const from = this.cursor.skip(32)
+    if (this.cursor.bad) return undefined
+    const { bytes } = this.cursor
+    return new PassedId(hexAt(bytes, from, from + 32))
   }
 
   copied(length: number): Uint8Array {
@@ -63,9 +62,8 @@ export class PackSource {
   }
 
   /** A new entry of that table. */
-  add(ring: Ring<Entry>, bytes: Uint8Array): Entry | undefined {
+  add<Kind extends Entry>(ring: Ring<Kind>, entry: Kind): Kind | undefined {
     if (this.cursor.bad) return undefined
-    const entry = { bytes }
     ring.add(entry)
     return entry
   }

@@ -3,24 +3,59 @@
  * through, so a name that went through once is a small number from then on. All tables are bounded: a new entry takes the place of the
  * oldest. Entries are bytes as they stand in commits, to be copied as they are.
  */
+import { fromHex } from '../bytes/bytes.ts'
 import { limits } from '../bytes/limits.ts'
+import type { Position, SchemaName } from './names.ts'
+import type { Operation } from './operation.ts'
 
 export interface Entry {
   readonly bytes: Uint8Array
 }
 
+// What an entry reads as is there on the side that unpacks; undefined for what no record may say.
+
+export interface IdEntry extends Entry {
+  /** Hex. */
+  readonly id: string
+}
+
+/** An id without its bytes, which take more room than all else: most are never asked for again. */
+export class PassedId implements IdEntry {
+  readonly id: string
+
+  constructor(id: string) {
+    this.id = id
+  }
+
+  get bytes(): Uint8Array {
+    return fromHex(this.id)
+  }
+}
+
+export interface PositionEntry extends Entry {
+  readonly position?: Position | undefined
+}
+
+export interface SchemaEntry extends Entry {
+  readonly schema?: SchemaName | undefined
+}
+
 /** The bytes are session and incarnation as in a header, without the first head. */
 export interface ChainEntry extends Entry {
+  readonly session?: string
+  readonly incarnation?: string
   /** The commit of the chain that went through last. */
-  last: Entry | undefined
+  last: IdEntry | undefined
   seq: number
 }
 
 /** The bytes are the item's key as in an identity. */
 export interface ItemEntry extends Entry {
+  /** Where there is one, the bytes follow from it, and are not kept. */
+  readonly key?: string | undefined
   /** The commit of the item that went through last. */
-  last: Entry | undefined
-  schema: Entry | undefined
+  last: IdEntry | undefined
+  schema: SchemaEntry | undefined
   /** The field that was spliced last, and where that splice ended. */
   field: Entry | undefined
   caret: number
@@ -31,6 +66,8 @@ export interface PatternEntry extends Entry {
   /** How many values they write, and the hash of the bytes; undefined on the side that packs. */
   readonly values: number | undefined
   readonly hash: Uint8Array | undefined
+  /** Without what they write. */
+  readonly operations?: readonly Operation[] | undefined
 }
 
 /** A table whose entries are named by age: 1 is the newest. */
@@ -89,22 +126,22 @@ export const isAt = (bytes: Uint8Array, whole: Uint8Array, from: number, to: num
 }
 
 export class PackTables {
-  readonly ids: Ring<Entry>
+  readonly ids: Ring<IdEntry>
   readonly chains: Ring<ChainEntry>
   readonly sessions: Ring<Entry>
-  readonly positions: Ring<Entry>
+  readonly positions: Ring<PositionEntry>
   readonly items: Ring<ItemEntry>
-  readonly schemas: Ring<Entry>
+  readonly schemas: Ring<SchemaEntry>
   readonly fields: Ring<Entry>
   readonly patterns: Ring<PatternEntry>
   /** Of the commit that went through last. */
   chain: ChainEntry | undefined
   clock = 0
-  root: Entry | undefined
-  authority: Entry | undefined
+  root: PositionEntry | undefined
+  authority: PositionEntry | undefined
   /** Of the change that went through last. */
   item: ItemEntry | undefined
-  schema: Entry | undefined
+  schema: SchemaEntry | undefined
   /** Tells whether both sides saw the same commits, 16 bits. */
   check = 0
 
@@ -121,9 +158,9 @@ export class PackTables {
   }
 
   /** A commit went through. */
-  passed(id: Entry): void {
+  passed(id: IdEntry, bytes = id.bytes): void {
     this.ids.add(id)
-    this.check = (this.check * checkFactor + (id.bytes[0] ?? 0) * 256 + (id.bytes[1] ?? 0)) & 0xffff
+    this.check = (this.check * checkFactor + (bytes[0] ?? 0) * 256 + (bytes[1] ?? 0)) & 0xffff
   }
 }
 

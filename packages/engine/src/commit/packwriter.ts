@@ -9,7 +9,7 @@ import { Sink } from '../bytes/sink.ts'
 import { clockTicks } from './commit.ts'
 import { type ChangeOutline, headerStart, type Outline, openContent, outlineOf, type Span } from './outline.ts'
 import { code, isHexDigit, kind, lead, type PackContext, type Packed, packVersion, shape } from './pack.ts'
-import { type ChainEntry, type Entry, type ItemEntry, isAt, PackTables, type Ring } from './packtable.ts'
+import { type ChainEntry, type Entry, type IdEntry, type ItemEntry, isAt, PackTables, type Ring } from './packtable.ts'
 
 /** Packed bytes after which a stream begins anew: what that costs is little by then, and whoever gets the pack may keep it as it is. */
 const streamBytes = 32_768
@@ -45,7 +45,7 @@ export class PackWriter {
   /** Puts one more record into the pack that `take` gives. */
   add({ id, bytes }: Packed): void {
     const sink = this.#open()
-    const entry = { bytes: fromHex(id) }
+    const entry = { bytes: fromHex(id), id }
     const outline = outlineOf(bytes, this.#start)
     if (outline === undefined) putWhole(sink, bytes)
     else new RecordWriter(sink, this.#tables, bytes).put(outline, entry)
@@ -101,7 +101,7 @@ class RecordWriter {
     this.#bytes = bytes
   }
 
-  put(outline: Outline, id: Entry): void {
+  put(outline: Outline, id: IdEntry): void {
     const tables = this.#tables
     const sink = this.#sink
     const { seq, prev, clock, root, authority, ext, signature, changes } = outline

@@ -13,7 +13,7 @@ import { isAt } from './packtable.ts'
 
 type Hash = (bytes: Uint8Array) => Uint8Array
 
-interface PlainChange {
+export interface PlainChange {
   readonly key: string
   readonly parents: readonly string[]
   readonly schema: SchemaName
@@ -170,6 +170,27 @@ const takeId = (cursor: Cursor): string => {
   return isHexOf(lastId, cursor.bytes, from) ? lastId : hexAt(cursor.bytes, from, from + 32)
 }
 
+/** A position as it stands in a header. */
+export const plainPosition = (bytes: Uint8Array): Position | undefined => {
+  const cursor = new Cursor(bytes)
+  const position = takePosition(cursor)
+  return cursor.bad || cursor.at !== cursor.end ? undefined : position
+}
+
+/** A schema as it stands in an identity. */
+export const plainSchema = (bytes: Uint8Array): SchemaName | undefined => {
+  const cursor = new Cursor(bytes)
+  const schema = takeSchema(cursor)
+  return cursor.at === cursor.end ? schema : undefined
+}
+
+/** The text of these bytes; undefined where there is none. */
+export const plainText = (bytes: Uint8Array, from: number, to: number): string | undefined => {
+  if (from === to) return undefined
+  const short = to - from > shortText ? undefined : asciiOf(bytes, from, to)
+  return short ?? decodeUtf8(bytes.subarray(from, to))
+}
+
 const takePolicy = (cursor: Cursor): Policy | undefined => {
   if (lastPolicy !== undefined && takeSame(cursor, lastPolicy.bytes)) return lastPolicy.policy
   const from = cursor.at
@@ -200,7 +221,21 @@ const takeNothing = (cursor: Cursor): '' => {
 const textOf = (cursor: Cursor, length: number): string => {
   const from = cursor.skip(length)
   if (cursor.bad || length === 0) return ''
-  return decodeUtf8(cursor.bytes.subarray(from, from + length)) ?? takeNothing(cursor)
+  return plainText(cursor.bytes, from, from + length) ?? takeNothing(cursor)
+}
+
+/** Up to here pieces are joined to one string at once, and not to a rope. */
+const shortText = 12
+
+/** Quicker than a decoder, which takes longer to call than such a text to read. Undefined where it is not ASCII. */
+const asciiOf = (bytes: Uint8Array, from: number, to: number): string | undefined => {
+  let text = ''
+  for (let at = from; at < to; at++) {
+    const code = bytes[at] ?? 0
+    if (code > 127) return undefined
+    text += String.fromCharCode(code)
+  }
+  return text
 }
 
 const float = new DataView(new ArrayBuffer(8))
@@ -239,8 +274,6 @@ const takeChange = (cursor: Cursor, hash: Hash | undefined, named: number): Plai
   const contentFrom = cursor.skip(contentLength)
   if (cursor.bad) return undefined
   const contentTo = cursor.at
-  // No more items than bytes.
-  if (operationsLength > limits.nodes || contentLength > limits.nodes) return undefined
   if (hash !== undefined) {
     const partHash = (from: number, to: number): Uint8Array => hash(bytes.subarray(from, to))
     const identity = partHash(identityFrom, identityFrom + identityLength)
@@ -256,16 +289,21 @@ const takeChange = (cursor: Cursor, hash: Hash | undefined, named: number): Plai
   const schema = takeSchema(inner)
   if (inner.bad || inner.at !== inner.end || key === '' || schema === undefined) return undefined
 
-  const content = new Cursor(bytes, contentFrom, contentTo)
+  const operations = plainOperations(
+    new Cursor(bytes, operationsFrom, operationsFrom + operationsLength),
+    new Cursor(bytes, contentFrom, contentTo),
+  )
+  return operations === undefined ? undefined : { key, parents, schema, operations, erased: false }
+}
+
+/** Operations and content of a change, as they stand in the record. */
+export const plainOperations = (operations: Cursor, content: Cursor): readonly Operation[] | undefined => {
+  // No more items than bytes.
+  if (operations.end - operations.at > limits.nodes || content.end - content.at > limits.nodes) return undefined
   content.expect(0x82)
   content.expect(0x4c)
   content.skip(12)
-  const operations = takeOperations(
-    new Cursor(bytes, operationsFrom, operationsFrom + operationsLength),
-    content,
-    content.head(4),
-  )
-  return operations === undefined ? undefined : { key, parents, schema, operations, erased: false }
+  return takeOperations(operations, content, content.head(4))
 }
 
 const takeParents = (cursor: Cursor): readonly string[] => {
@@ -339,13 +377,29 @@ const takeOperations = (cursor: Cursor, content: Cursor, values: number): readon
   return operations.slice()
 }
 
+/** Operations without positions and tags, and without what they write. */
+export const plainPattern = (bytes: Uint8Array): readonly Operation[] | undefined => {
+  const cursor = new Cursor(bytes)
+  const count = cursor.head(4)
+  if (count > limits.operations) return undefined
+  const content = new Cursor(cursor.bytes, cursor.end)
+  const operations: Operation[] = []
+  for (let more = count; more > 0 && !cursor.bad; more--) {
+    const operation = takeOperation(cursor, content)
+    if (operation === undefined) return undefined
+    operations.push(operation)
+  }
+  return cursor.bad || cursor.at !== cursor.end ? undefined : operations.map(withoutContent)
+}
+
 const withoutContent = (operation: Operation): Operation => {
   const { kind } = operation
   if (kind === 'assign' || kind === 'add') return { kind, field: operation.field, value: undefined }
   return kind === 'put' ? { kind, field: operation.field, entry: undefined } : operation
 }
 
-const writePattern = (
+/** The same with what they write: so many values are next in the content, and nothing behind them. */
+export const writePattern = (
   pattern: readonly Operation[],
   content: Cursor,
   values: number,

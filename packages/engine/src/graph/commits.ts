@@ -79,7 +79,10 @@ export class Commits {
 
   /** The first id that a commit builds on and that is not here, or undefined. */
   missing(commit: Commit): string | undefined {
-    if (commit.prev !== null && !this.#held.has(commit.prev)) return commit.prev
+    return commit.prev !== null && !this.#held.has(commit.prev) ? commit.prev : this.#missingParent(commit)
+  }
+
+  #missingParent(commit: Commit): string | undefined {
     for (const change of commit.changes) for (const parent of change.parents) if (!this.#held.has(parent)) return parent
     return undefined
   }
@@ -92,11 +95,14 @@ export class Commits {
   check(commit: Commit, isErased: (commit: string, key: string) => boolean = () => false): Refusal | undefined {
     if (this.#held.has(commit.id)) return refusal('BrokenChain', `${commit.id} is here already`)
     // Anybody can leave a content out, and who has it would never send it again: only the authority erases.
-    const erased = commit.changes.find((change) => change.erased && !isErased(commit.id, change.key))
-    if (erased !== undefined) return refusal('NotErased', `${commit.id} ${erased.key}`)
-    const missing = this.missing(commit)
+    for (const { erased, key } of commit.changes)
+      if (erased && !isErased(commit.id, key)) return refusal('NotErased', `${commit.id} ${key}`)
+    // Most commits build on the one that came last, and a look at a large map costs more than all else.
+    const newest = this.#order[this.#order.length - 1]
+    const isNext = newest !== undefined && commit.prev === newest.id
+    const missing = isNext ? this.#missingParent(commit) : this.missing(commit)
     if (missing !== undefined) return refusal('MissingParents', missing)
-    const prev = commit.prev === null ? undefined : this.get(commit.prev)
+    const prev = isNext ? newest : commit.prev === null ? undefined : this.get(commit.prev)
     if (prev !== undefined && (prev.chain !== commit.chain || prev.seq + 1 !== commit.seq))
       return refusal('BrokenChain', commit.id)
     if (prev !== undefined) {
@@ -149,7 +155,13 @@ export class Commits {
   /** Everything staged is durable. Returns it, in order. */
   settle(): Commit[] {
     const settled = this.#order.slice(this.#durable)
-    for (const commit of settled) advance(this.#tips, commit)
+    let from = 0
+    for (let index = 0; index < settled.length; index++) {
+      const [commit, next] = [settled[index], settled[index + 1]]
+      if (commit === undefined || (next?.prev === commit.id && next.chain === commit.chain)) continue
+      advance(this.#tips, commit, settled[from]?.prev ?? null)
+      from = index + 1
+    }
     this.#durable = this.#order.length
     return settled
   }
@@ -173,14 +185,15 @@ export class Commits {
   }
 }
 
-const advance = (tips: Map<string, Head[]>, commit: Commit): boolean => {
+/** `from`: what it goes on from, by itself or with those before it. */
+const advance = (tips: Map<string, Head[]>, commit: Commit, from = commit.prev): boolean => {
   const head: Head = { chain: commit.chain, seq: commit.seq, id: commit.id }
   const heads = tips.get(commit.chain)
   if (heads === undefined) {
     tips.set(commit.chain, [head])
     return false
   }
-  const extended = heads.findIndex((tip) => tip.id === commit.prev)
+  const extended = heads.findIndex((tip) => tip.id === from)
   if (extended >= 0) heads[extended] = head
   else heads.push(head)
   return extended < 0

@@ -130,8 +130,9 @@ const arrivedAt = (
   if (arrived === undefined || arrived.records.length < leastArrived) return undefined
   if (((arrived.pack[0] ?? 0) & ~deflated) !== 2 * packVersion + fresh) return undefined
   let bytes = 0
-  for (const [index, record] of arrived.records.entries()) {
-    if (records[from + index]?.bytes !== record) return undefined
+  let at = from
+  for (const record of arrived.records) {
+    if (records[at++]?.bytes !== record) return undefined
     bytes += record.length
   }
   // There is more than one pack of the same records, and whoever made this one need not have made it short.
@@ -173,7 +174,9 @@ export class PackedLogReader {
 
   /** The same, each with its id where it was put together from its parts. */
   stored(frame: Frame): readonly Omit<Unpacked, 'id'>[] | Refusal {
-    return frame.kind === frameKinds.commit ? [{ bytes: frame.payload, hashed: undefined }] : this.read(frame)
+    return frame.kind === frameKinds.commit
+      ? [{ bytes: frame.payload, hashed: undefined, commit: undefined }]
+      : this.read(frame)
   }
 
   /**

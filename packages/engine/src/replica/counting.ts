@@ -9,8 +9,9 @@ import { type Refusal, refusal } from '../bytes/refusal.ts'
 import { type Change, type Commit, clockTicks } from '../commit/commit.ts'
 import type { Operation } from '../commit/operation.ts'
 import type { NewNode } from '../graph/item.ts'
-import { type Authorize, MergedItem, type Outcome } from '../merge/item.ts'
-import type { ItemState } from '../merge/state.ts'
+import type { Authorize, MergedItem, Outcome } from '../merge/item.ts'
+import { firstItem, MergedItems } from '../merge/items.ts'
+import { appliesAnywhere, emptyState, type ItemState } from '../merge/state.ts'
 import type { Schema } from '../schema/schema.ts'
 import type { Erased } from '../trust/erasure.ts'
 import type { Edit } from './judging.ts'
@@ -37,6 +38,9 @@ export interface CountingRules {
 }
 
 export interface Counted {
+  readonly key: string
+  readonly schema: Schema
+  /** Merged where nobody asked for it before. */
   readonly item: MergedItem
   readonly commit: Commit
   readonly index: number
@@ -52,11 +56,23 @@ interface Waiting {
 
 /** The fields that operations edit, each once. */
 export const fieldsOf = (operations: readonly Operation[]): readonly string[] => {
+  // Most commits edit what the one before did, and an array that something is pushed to has room for seventeen.
+  if (areOf(operations, lastFields)) return lastFields.slice()
   const fields: string[] = []
   for (const operation of operations)
     if ('field' in operation && (fields.length < fewFields ? !fields.includes(operation.field) : true))
       fields.push(operation.field)
-  return fields.length < fewFields ? fields : [...new Set(fields)]
+  lastFields = fields.length < fewFields ? fields : [...new Set(fields)]
+  return lastFields.slice()
+}
+
+let lastFields: readonly string[] = []
+
+/** Whether each edits one of the fields, in their order. */
+const areOf = (operations: readonly Operation[], fields: readonly string[]): boolean => {
+  let next = 0
+  for (const operation of operations) if ('field' in operation && operation.field !== fields[next++]) return false
+  return next === fields.length
 }
 
 /** Looked through faster than a set of them is made. */
@@ -85,6 +101,55 @@ class CountedEdit implements Edit {
   }
 }
 
+/** The same of the first change of an item, which can be applied to anything. */
+class FirstEdit implements Edit {
+  readonly key: string
+  readonly schema: Schema
+  readonly before = emptyState
+  readonly #commit: Commit
+  readonly #change: Change
+  #after: ItemState | undefined
+
+  constructor(commit: Commit, change: Change, schema: Schema) {
+    this.key = change.key
+    this.schema = schema
+    this.#commit = commit
+    this.#change = change
+  }
+
+  get fields(): readonly string[] {
+    return fieldsOf(this.#change.operations)
+  }
+
+  get after(): ItemState {
+    this.#after ??= firstItem(this.#commit, this.#change, this.schema).value()
+    return this.#after
+  }
+}
+
+class FirstCounted implements Counted {
+  readonly key: string
+  readonly commit: Commit
+  readonly index = 0
+  readonly refusal: Refusal | undefined
+  readonly #items: MergedItems
+
+  constructor(key: string, commit: Commit, why: Refusal | undefined, items: MergedItems) {
+    this.key = key
+    this.commit = commit
+    this.refusal = why
+    this.#items = items
+  }
+
+  get schema(): Schema {
+    return this.#items.schema
+  }
+
+  get item(): MergedItem {
+    return this.#items.open(this.key)
+  }
+}
+
 const noParents: readonly number[] = []
 
 const parentsIn = ({ graph }: MergedItem, { parents }: Change): readonly number[] =>
@@ -97,7 +162,7 @@ const unlike: Authorize = () => refusal('NotAllowed', 'it did not count when con
 export class Counting {
   readonly #rules: CountingRules
   /** By the hash of the schema's definition, then by key. */
-  readonly items = new Map<string, Map<string, MergedItem>>()
+  readonly items = new Map<string, MergedItems>()
   readonly #waiting = new Map<string, Waiting>()
   /** Everything it was told of, in that order, which is causal. */
   readonly #told: Commit[] = []
@@ -130,12 +195,15 @@ export class Counting {
 
   /** The item, made when absent: without changes it has no value. */
   open(key: string, schemaHash: string, schema: Schema): MergedItem {
-    const ofSchema = this.items.get(schemaHash) ?? new Map<string, MergedItem>()
-    const held = ofSchema.get(key)
+    return this.#ofSchema(schemaHash, schema).open(key)
+  }
+
+  #ofSchema(hash: string, schema: Schema): MergedItems {
+    const held = this.items.get(hash)
     if (held !== undefined) return held
-    const item = new MergedItem(key, schema)
-    this.items.set(schemaHash, ofSchema.set(key, item))
-    return item
+    const items = new MergedItems(schema)
+    this.items.set(hash, items)
+    return items
   }
 
   /** Counts the commit's changes as far as they can be, and what waited for them; the rest waits. */
@@ -152,7 +220,7 @@ export class Counting {
 
   /** Counts everything again: what was known later than it should have been is known now. */
   recount(): void {
-    for (const ofSchema of this.items.values()) for (const item of ofSchema.values()) item.clear()
+    for (const ofSchema of this.items.values()) ofSchema.clear()
     this.#waiting.clear()
     this.#children.clear()
     this.#ahead.clear()
@@ -232,6 +300,7 @@ export class Counting {
     if (this.#rules.schema(change.schema.hash) === undefined) {
       return refusal('UnknownSchema', `${change.schema.name} ${change.schema.version}`)
     }
+    if (change.parents.length === 0) return undefined
     const item = this.item(change.key, change.schema.hash)
     for (const parent of change.parents)
       if (item?.graph.indexOf(parent) === undefined) return refusal('MissingParents', parent)
@@ -240,6 +309,13 @@ export class Counting {
 
   #apply(commit: Commit, changes: readonly Change[]): void {
     this.#fresh.push(commit.id)
+    // Of an atomic commit all changes are looked at before any of them counts.
+    const isAlone = changes.length === 1 || !commit.atomic
+    const others = isAlone ? changes.filter((change) => !this.#begins(commit, change)) : changes
+    if (others.length > 0) this.#merge(commit, others)
+  }
+
+  #merge(commit: Commit, changes: readonly Change[]): void {
     const seen = commit.policy.authority?.n ?? -1
     const prepared: { readonly item: MergedItem; readonly node: NewNode; readonly authorize: Authorize }[] = []
     for (const change of changes) {
@@ -263,8 +339,22 @@ export class Counting {
         node,
         broken === undefined || node.settled ? authorize : () => broken,
       )
-      this.#onCounted({ item, commit, index: counted.index, refusal })
+      this.#onCounted({ key: item.key, schema: item.schema, item, commit, index: counted.index, refusal })
     }
+  }
+
+  /** Counts the first change of an item, if that takes no merging. Says whether it did. */
+  #begins(commit: Commit, change: Change): boolean {
+    const schema = this.#rules.schema(change.schema.hash)
+    if (schema === undefined || change.parents.length > 0) return false
+    const items = this.#ofSchema(change.schema.hash, schema)
+    if (items.has(change.key)) return false
+    const { erased, counts } = this.#rules.erasure?.(commit, change.key) ?? notErased
+    if (erased !== undefined || counts !== undefined || !appliesAnywhere(change.operations, items.schema)) return false
+    const why = this.#rules.authorize(commit, new FirstEdit(commit, change, items.schema))
+    items.begin(commit, change, why)
+    this.#onCounted(new FirstCounted(change.key, commit, why, items))
+    return true
   }
 
   #authorize(commit: Commit, item: MergedItem, { operations }: NewNode): Authorize {

@@ -209,8 +209,8 @@ export class Pipeline {
           this.#certified.add(certificate.session)
         }
       } else if (frame.kind === frameKinds.known) this.known.read(frame.payload, this.commits.size)
-      for (const { bytes, hashed } of isRefusal(records) ? [] : records) {
-        const read = readCommit(bytes, hash, hashed)
+      for (const { bytes, hashed, commit: unpacked } of isRefusal(records) ? [] : records) {
+        const read = unpacked ?? readCommit(bytes, hash, hashed)
         const commit = isRefusal(read) ? read : cleaning.strip(read)
         if (commit !== read) cleaning.due()
         if (isRefusal(commit)) {
@@ -494,8 +494,9 @@ export class Pipeline {
     const queue = [work]
     for (let next = queue.shift(); next !== undefined; next = queue.shift()) {
       const run: Commit[] = []
+      // What is here stands behind all it builds on.
       for (const commit of next.run)
-        if (this.commits.get(commit.id) === undefined) run.push(this.cleaning.strip(commit))
+        if (run.length > 0 || this.commits.get(commit.id) === undefined) run.push(this.cleaning.strip(commit))
       const brought = { run, origin: next.origin }
       if (run.length === 0 || !this.#stageRun(brought)) continue
       ready.push(brought)
@@ -514,10 +515,12 @@ export class Pipeline {
   #stageRun(brought: Brought): boolean {
     const { run, origin } = brought
     const forks: Commit[] = []
-    for (const [staged, commit] of run.entries()) {
+    let staged = 0
+    for (const commit of run) {
       const why = this.#check(commit)
       if (why === undefined) {
         if (this.commits.stage(commit)) forks.push(commit)
+        staged++
         continue
       }
       this.commits.rollback(staged)

@@ -31,13 +31,13 @@ export interface UnpackedFrom {
   readonly records: readonly Unpacked[]
 }
 
-/** Ids of those records whose hashes were computed where they were unpacked. They are asked for in the order in which they came. */
-const hashedIn = (unpacked: UnpackedFrom | undefined): ((bytes: Uint8Array) => string | undefined) => {
+/** The records that were unpacked, by their bytes. They are asked for in the order in which they came. */
+const recordsIn = (unpacked: UnpackedFrom | undefined): ((bytes: Uint8Array) => Unpacked | undefined) => {
   const records = unpacked?.records ?? []
   let next = 0
   return (bytes) => {
     for (let record = records[next++]; record !== undefined; record = records[next++])
-      if (record.bytes === bytes) return record.hashed
+      if (record.bytes === bytes) return record
     return undefined
   }
 }
@@ -128,7 +128,7 @@ export class Reception {
     const through = of.through()
     onRoad?.()
     await through
-    return { ids, waiting: ids.some((id) => of.pending.has(id)) }
+    return { ids, waiting: of.pending.runs > 0 && ids.some((id) => of.pending.has(id)) }
   }
 
   /** The runs that are new here, as far as everything but their signatures can tell. `ids` gets those of all that could be read. */
@@ -136,10 +136,11 @@ export class Reception {
     const of = this.#of
     const refuse = (id: string, why: Refusal): void => of.refused(origin, id, why)
     const hash = (bytes: Uint8Array): Uint8Array => of.runtime.hash(bytes)
-    const hashed = hashedIn(unpacked)
+    const recordOf = recordsIn(unpacked)
     const read = function* (): Generator<Commit, void, undefined> {
       for (const bytes of commits) {
-        const commit = readCommit(bytes, hash, hashed(bytes))
+        const record = recordOf(bytes)
+        const commit = record?.commit ?? readCommit(bytes, hash, record?.hashed)
         if (isRefusal(commit)) {
           refuse('', commit)
           continue
@@ -156,7 +157,8 @@ export class Reception {
       const run: Commit[] = []
       let barred: Refusal | undefined
       for (const commit of whole) {
-        if (of.commits.get(commit.id) !== undefined) continue
+        // What is here stands behind all it builds on.
+        if (run.length === 0 && of.commits.get(commit.id) !== undefined) continue
         run.push(commit)
         barred ??= this.#mayStand(commit)
       }

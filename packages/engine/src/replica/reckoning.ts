@@ -101,16 +101,17 @@ export class Reckoning {
   }
 
   /** A change was counted. */
-  counted({ item, commit, index, refusal: why }: Counted): void {
+  counted(counted: Counted): void {
+    const { key, commit, refusal: why } = counted
     if (why !== undefined && !this.#recounting) this.#of.incident(why)
     // Of an atomic commit all changes count or none.
-    const keys = commit.atomic ? commit.changes.map(({ key }) => key) : [item.key]
+    const keys = commit.atomic ? commit.changes.map((change) => change.key) : [key]
     const death = this.#deaths.of(commit, keys)
-    if (death !== undefined && item.void(index, death.from)) this.#foreseen = true
+    if (death !== undefined && counted.item.void(counted.index, death.from)) this.#foreseen = true
     if (commit.clock <= (this.#of.clock.now() + limits.clockAhead) * clockTicks) this.#of.clock.see(commit.clock)
     const ended = why ?? death?.why
-    if (ended !== undefined) this.#reject(commit, item, index, ended)
-    this.#of.moved(item.key, this.#of.schemaHash(item.schema), why !== undefined)
+    if (ended !== undefined) this.#reject(commit, counted.item, counted.index, ended)
+    this.#of.moved(key, this.#of.schemaHash(counted.schema), why !== undefined)
   }
 
   /** Own work that does not count is named to the person who did it. */
