@@ -36,6 +36,7 @@ const end = async (): Promise<Methods | undefined> => {
   const runtime = nodeRuntime()
   const transport = await webrtcTransport({ load: async () => wrtc })
   let line: Line | undefined
+  let keeper: Line | undefined
   let bare: BareEnd | undefined
   let weft: Channel | undefined
   let takeSignal: ((signal: Uint8Array) => void) | undefined
@@ -190,10 +191,21 @@ const end = async (): Promise<Methods | undefined> => {
       for (let number = first; number < first + count; number++) {
         began.push(sharedTime())
         const written = key && ledger?.write(key, numbered(number, bytes))
-        void written?.then((message) => send(signed, message))
+        void written?.then((message) => {
+          send(signed, message)
+          keeper?.send(message)
+        })
         await pause(interval)
       }
       return began
+    },
+    /** What is signed goes to that server as well, behind the channel: it verifies and stores. */
+    keepAt: async (port: number) => {
+      keeper = await dialSocketIo(port, () => undefined)
+    },
+    keepNoMore: () => {
+      keeper?.close()
+      keeper = undefined
     },
     seen: async (first: number, count: number) => {
       const number = first + count - 1
@@ -241,6 +253,7 @@ const end = async (): Promise<Methods | undefined> => {
       await transport.stop()
       await bare?.close()
       line?.close()
+      keeper?.close()
       await ledger?.close()
       if (folder !== '') rmSync(folder, { recursive: true, force: true })
     },

@@ -122,12 +122,25 @@ const interval = 20
 const whileWarming = 5
 const inBlock = 20
 
+/**
+ * With the server that is told of everything as well, on both sides: it works on the same processors and the same disk. And without it,
+ * so that nothing is left but the two ends.
+ */
 const latency = (warming: number, blocks: number): Promise<Figure[]> =>
   within(
-    ['server/weft', 'mesh/member', 'mesh/member', 'server/socket.io', 'mesh/end', 'mesh/end'],
+    [
+      'server/weft',
+      'mesh/member',
+      'mesh/member',
+      'server/socket.io',
+      'mesh/end',
+      'mesh/end',
+      'server/socket.io, signed and stored',
+    ],
     async (children) => {
-      const [server, writer, reader, relay, sender, receiver] = children
-      if (!server || !writer || !reader || !relay || !sender || !receiver) throw new RangeError('too few processes')
+      const [server, writer, reader, relay, sender, receiver, keeper] = children
+      if (!server || !writer || !reader || !relay || !sender || !receiver || !keeper)
+        throw new RangeError('too few processes')
       const bytes = await messageBytes(await runtime.generateKey())
       const port = await server.ask<number>('port')
       for (const [name, member] of Object.entries({ writer, reader })) {
@@ -143,6 +156,7 @@ const latency = (warming: number, blocks: number): Promise<Figure[]> =>
       await sender.ask('layBare', true)
       await both(sender, receiver, 'bareOpened')
       await both(sender, receiver, 'ledger')
+      await sender.ask('keepAt', await keeper.ask<number>('port'))
       let number = 0
       const block = async (from: Child, to: Child, count: number, pause: number): Promise<number[]> => {
         const first = number
@@ -157,14 +171,18 @@ const latency = (warming: number, blocks: number): Promise<Figure[]> =>
           [stored, () => block(sender, receiver, count, pause)],
           [half, () => sender.ask<number[]>('ping', 0, count, pause, bytes)],
         ])
+      const measured = async (name: string, limit: number): Promise<Figure[]> => {
+        const times = await interleaved(blocks, engines(inBlock, interval))
+        const flat = [...times].map(([engine, samples]): [string, number[]] => [engine, samples.flat()])
+        return quantiles(name, new Map(flat), limit)
+      }
       // Code that has run often enough is compiled for good: what is measured is not how long that takes.
       await interleaved(2, engines(warming, whileWarming))
-      const times = await interleaved(blocks, engines(inBlock, interval))
-      return quantiles(
-        'commit to remote callback over a direct channel',
-        new Map([...times].map(([engine, samples]) => [engine, samples.flat()])),
-        1.5,
-      )
+      const kept = await measured('commit to remote callback over a direct channel', 1.5)
+      await sender.ask('keepNoMore')
+      await Promise.all([server.end(), keeper.end()])
+      await interleaved(1, engines(inBlock, interval))
+      return [...kept, ...(await measured('commit to remote callback over a direct channel, no server', 1.5))]
     },
   )
 

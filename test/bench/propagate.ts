@@ -167,40 +167,51 @@ const burst = (rounds: number, count: number, bytes: number): Promise<Figure[]> 
 const members = 50
 
 /**
- * One message of each engine in turn: what the others do meanwhile has emptied the caches of every server alike. In a run of its own the
- * relay, whose clients do next to nothing, would always find them warm, and a server whose clients verify and store never.
+ * Rounds of messages of one engine after the other, as everywhere; and, beside it, one message of each engine in turn, so that what the
+ * others do meanwhile has emptied the caches of every server alike: in rounds a relay whose clients do next to nothing finds them warm,
+ * and a server whose clients verify beside it on the same processors does not.
  */
 const serverTime = (warming: number, rounds: number, messages: number, bytes: number): Promise<Figure[]> =>
-  within([weft, socketIo, ws, yjs], members, false, bytes, async (meetings) => {
+  within([weft, socketIo, vouching, ws, yjs], members, false, bytes, async (meetings) => {
     let number = 0
-    const run = async (messages: number): Promise<void> => {
-      for (let index = 0; index < messages; index++) {
-        const turn = index % 2 === 0 ? meetings : meetings.toReversed()
-        for (const { engine, crowd } of turn) await inTime(`a message of ${engine.name}`, crowd.send(number++))
-      }
+    const send = ({ engine, crowd }: Meeting): Promise<void> =>
+      inTime(`a message of ${engine.name}`, crowd.send(number++))
+    const inTurn = async (messages: number): Promise<void> => {
+      for (let index = 0; index < messages; index++)
+        for (const meeting of index % 2 === 0 ? meetings : meetings.toReversed()) await send(meeting)
       // What they still do about them is part of it.
       await pause(100)
     }
-    const spent = meetings.map(({ engine, child }) => ({ engine, child, began: 0, times: [] as number[] }))
-    await run(warming)
-    for (let round = 0; round < rounds; round++) {
-      for (const one of spent) one.began = await one.child.cpuTime()
-      await run(messages)
-      for (const { child, began, times } of spent) times.push(((await child.cpuTime()) - began) / messages)
+    const round = async (meeting: Meeting): Promise<number> => {
+      const began = await meeting.child.cpuTime()
+      for (let index = 0; index < messages; index++) await send(meeting)
+      await pause(100)
+      return ((await meeting.child.cpuTime()) - began) / messages
     }
-    return spent.map(({ engine, times }): Figure => {
-      const role: Role = engine === weft ? 'weft' : engine === socketIo ? 'baseline' : 'note'
-      return {
-        area,
-        case: `a message with ${members} clients`,
-        engine: engine.name,
-        role,
-        metric: 'server CPU',
-        value: median(times),
-        unit: 'µs CPU',
-        ...(engine === weft && { timesBaseline: 1.2 }),
-      }
-    })
+    await inTurn(warming)
+    const alone = await interleaved(rounds, turns(meetings, round))
+    const amid = new Map(meetings.map(({ engine }) => [engine.name, [] as number[]]))
+    for (let index = 0; index < rounds; index++) {
+      const began = await Promise.all(meetings.map(({ child }) => child.cpuTime()))
+      await inTurn(messages)
+      for (const [at, { engine, child }] of meetings.entries())
+        amid.get(engine.name)?.push(((await child.cpuTime()) - (began[at] ?? 0)) / messages)
+    }
+    const figures = (metric: string, times: ReadonlyMap<string, readonly number[]>): Figure[] =>
+      [...times].map(([engine, times]): Figure => {
+        const role: Role = engine === weft.name ? 'weft' : engine === socketIo.name ? 'baseline' : 'note'
+        return {
+          area,
+          case: `a message with ${members} clients`,
+          engine,
+          role,
+          metric,
+          value: median(times),
+          unit: 'µs CPU',
+          ...(engine === weft.name && { timesBaseline: 1.2 }),
+        }
+      })
+    return [...figures('server CPU', alone), ...figures('server CPU, engines in turn', amid)]
   })
 
 export const propagate: Area = async ({ quick }) => {

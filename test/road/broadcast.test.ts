@@ -89,6 +89,19 @@ test('[S8] what is written once is packed once for all who read, and never for w
   expect(writer?.packs).toEqual([])
 })
 
+test('[S8] where few read each of them is sent it once as well, as soon as it is stored', async () => {
+  const lab = new Lab('few')
+  await lab.authority()
+  const members = await gather(lab, 3)
+  const [writer, ...readers] = members
+  for (let at = 1; at <= 5; at++) {
+    writer?.repository.create(Card, { title: `card ${at}` })
+    await lab.until(() => isEven(members))
+    for (const { packs } of readers) expect(packs.length).toBe(at)
+  }
+  expect(writer?.packs).toEqual([])
+})
+
 test('[S8] whoever came late, or was sent something else, shares again after a while', async () => {
   const lab = new Lab('shares again')
   await lab.authority()

@@ -12,7 +12,6 @@ import { PackWriter } from '../commit/packwriter.ts'
 import { withoutNeedless } from '../commit/run.ts'
 import type { Commits } from '../graph/commits.ts'
 import { inFrames } from '../sync/answer.ts'
-import type { Held } from '../sync/held.ts'
 import { encodeMessage } from '../sync/message.ts'
 import type { HeldCommits } from './heldcommits.ts'
 
@@ -70,7 +69,11 @@ export class Broadcast {
   }
 
   /** Commits that are about to be pushed to many, in order. */
-  offer(ids: readonly string[], held: Held & Pick<HeldCommits, 'linearChainOf'>, commits: Commits): void {
+  offer(
+    ids: readonly string[],
+    held: Pick<HeldCommits, 'vouchers' | 'size' | 'linearChainOf'>,
+    commits: Pick<Commits, 'get'>,
+  ): void {
     if (this.#offered?.ids === ids) return
     // What was offered and not pushed was not stored, and nobody may be sent it.
     if (!this.#isPushed || (this.#messages.length > 0 && this.#missed > 2 * this.#sharing)) this.#beginAnew()

@@ -176,12 +176,21 @@ export class Gossiping implements Gossips {
     })
     // The server last: a neighbour is one hop away, and writing to a socket may take longer than all the rest.
     const later: GossipEffect[] = []
+    const told: GossipEffect[] = []
     for (const effect of effects) {
       const link = effect.kind === 'wake' ? undefined : round.links.get(effect.link)
-      if (link?.connection.peer?.isAuthority === true) later.push(effect)
-      else this.#carryOut(repository, round, effect, origin)
+      if (link?.connection.peer?.isAuthority !== true) this.#carryOut(repository, round, effect, origin)
+      else (effect.kind === 'have' ? told : later).push(effect)
     }
     for (const effect of later) this.#carryOut(repository, round, effect, origin)
+    if (told.length > 0) void this.#tellAfterwards(repository, round, told)
+  }
+
+  /** What the server is told of it has already: first those here who wait for what came hear of it, which they do within a microtask. */
+  async #tellAfterwards(repository: Repository, round: Round, effects: readonly GossipEffect[]): Promise<void> {
+    await undefined
+    await undefined
+    for (const effect of effects) this.#carryOut(repository, round, effect, 'other')
   }
 
   #carryOut(repository: Repository, round: Round, effect: GossipEffect, origin: 'local' | 'other'): void {

@@ -230,7 +230,23 @@ export class Reconciler {
         return
       }
     }
+    if (origin !== 'peer') this.#sendAhead(ids)
     this.#take({ kind: 'admitted', ids, origin })
+    if (this.#outbox.length === 0) this.#ahead = undefined
+  }
+
+  /** Sent before the session was told of it: its push is not to be sent again. */
+  #ahead: readonly string[] | undefined
+
+  /** What was packed for this peer goes out before the session is told of it, where all that comes of telling is that it goes out. */
+  #sendAhead(ids: readonly string[]): void {
+    const { speaks, busy, early } = this.#session
+    if (this.#closed || !speaks || busy || this.#outbox.length > 0 || !this.#link.ready()) return
+    const prepared = this.#prepared
+    if (prepared === undefined || !areSame(prepared.ids, ids) || ids.some((id) => isRecent(early, id))) return
+    this.#prepared = undefined
+    this.#ahead = ids
+    this.#link.sendEncoded(prepared.encoded)
   }
 
   /** The peer is told of commits otherwise, or need not be. */
@@ -438,8 +454,12 @@ export class Reconciler {
    * where a signature is held.
    */
   #push({ round, ids, last, unknown }: Extract<Effect, { kind: 'push' }>): void {
+    if (round === 0 && this.#ahead !== undefined && areSame(this.#ahead, ids)) {
+      this.#ahead = undefined
+      return
+    }
     const prepared = this.#prepared
-    if (round === 0 && prepared?.ids.length === ids.length && prepared.ids.every((id, index) => id === ids[index])) {
+    if (round === 0 && prepared !== undefined && areSame(prepared.ids, ids)) {
       this.#prepared = undefined
       return this.#link.sendEncoded(prepared.encoded)
     }
@@ -483,6 +503,9 @@ export class Reconciler {
     send({ last, unknown })
   }
 }
+
+const areSame = (some: readonly string[], others: readonly string[]): boolean =>
+  some.length === others.length && some.every((id, index) => id === others[index])
 
 /** Repositories of a channel whose packs build on those before them, since that takes memory; packs of others stand alone. */
 const tabledTags = 64

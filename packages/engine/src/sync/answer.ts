@@ -160,7 +160,7 @@ export const inArrivalOrder = (ids: Iterable<string>, held: Held): string[] =>
   [...new Set(ids)].sort((a, b) => held.arrivalIndex(a) - held.arrivalIndex(b))
 
 /** Cuts ids into messages that fit a frame, each commit with what vouches for it. */
-export const inFrames = (ids: readonly string[], held: Held): string[][] => {
+export const inFrames = (ids: readonly string[], held: Pick<Held, 'vouchers' | 'size'>): string[][] => {
   const taken = new Set<string>()
   const runs: string[][] = []
   for (const id of ids) {

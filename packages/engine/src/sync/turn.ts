@@ -39,21 +39,29 @@ export const noRound = {
   postponed: undefined,
 } satisfies Partial<Session>
 
-/** One step under way: a session that is replaced, never changed, and the effects so far. */
+/** One step under way: the session it began from, which is never changed, or its copy, which is; and the effects so far. */
 export class Turn {
-  session: Session
+  #session: Session
+  #isCopy = false
   readonly effects: Effect[] = []
   readonly held: Held
   readonly around: Surroundings
 
   constructor(session: Session, held: Held, around: Surroundings) {
-    this.session = session
+    this.#session = session
     this.held = held
     this.around = around
   }
 
+  get session(): Session {
+    return this.#session
+  }
+
+  /** Copied once: a session has many fields, and a push that came alone sets some of them six times. */
   set(changes: Partial<Session>): void {
-    this.session = { ...this.session, ...changes }
+    if (!this.#isCopy) this.#session = { ...this.#session }
+    this.#isCopy = true
+    Object.assign(this.#session, changes)
   }
 
   send(message: Message): void {
