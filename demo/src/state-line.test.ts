@@ -7,6 +7,7 @@ const status = (change: Partial<Status>): Status => ({
   storageReason: undefined,
   unsaved: 0,
   unacknowledged: 0,
+  authStale: undefined,
   problem: undefined,
   ...change,
 })
@@ -33,6 +34,12 @@ describe('the state line', () => {
     expect(needsToSettle(saved, kept)).toBe(false)
     expect(needsToSettle(saved, saved)).toBe(false)
     expect(needsToSettle(connecting, saved)).toBe(false)
+  })
+
+  it('says that nobody brings news of the server, where others are here without it', () => {
+    const away = { connection: 'offline', authStale: { heard: 1, from: undefined } } as const
+    expect(stateLineOf(status(away), 0, false, 2).text).toBe('No news from the server')
+    expect(stateLineOf(status({ ...away, authStale: undefined }), 0, false, 2).text).toContain('Without the server')
   })
 
   it('says that a refused value is not being saved', () => {

@@ -22,6 +22,7 @@ export const stateLineOf = (status: Status, refused = 0, blank = false, direct =
   const inMemory = status.storage === 'memory'
   const waiting = status.unacknowledged
   if (status.connection === 'offline') {
+    if (status.authStale !== undefined) return { tone: 'offline', text: 'No news from the server', waiting }
     if (direct > 0) return { tone: 'offline', text: `Without the server: ${countOf(direct)}`, waiting }
     const where = inMemory ? 'in this tab only' : 'on this device'
     return { tone: 'offline', text: `Offline: changes are kept ${where}`, waiting }

@@ -27,6 +27,7 @@ export type {
 export { Database, type DatabaseOptions, type Storage } from './replica/database.ts'
 export { type Diagnosis, diagnose, type Trouble } from './replica/diagnose.ts'
 export { proveFork } from './replica/evidence.ts'
+export type { AuthStale } from './replica/freshness.ts'
 export { keyOf, liveOf } from './replica/item.ts'
 export type { LastChange, LiveItem, SavedState } from './replica/live.ts'
 export {

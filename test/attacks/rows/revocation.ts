@@ -1,11 +1,24 @@
 /** Rows B6, B8 and B9: work of somebody whose access ended, chains that go on in two ways, and logs that somebody keeps back. */
 
 import type { Files } from '@weft-db/engine'
-import { create, type Database, grant, type Item, keyOf, read, type SigningKey, write } from '@weft-db/engine'
+import {
+  create,
+  type Database,
+  diagnose,
+  grant,
+  type Item,
+  keyOf,
+  limits,
+  read,
+  type SigningKey,
+  write,
+} from '@weft-db/engine'
 import { memoryKeys } from '@weft-db/runtime/node'
 import { memoryFiles } from '@weft-db/storage/memory'
 import type { Commit } from '../../../packages/engine/src/commit/commit.ts'
+import { Accounts } from '../../road/accounts.ts'
 import { board, Card, Lab, type Replica } from '../../road/lab.ts'
+import { memoryPair } from '../../sim/memory-transport.ts'
 import { stream } from '../../sim/random.ts'
 import { Chronicle } from '../chronicle.ts'
 import { mustHold, type Row } from '../row.ts'
@@ -248,8 +261,53 @@ export const equivocation: Row = async ({ trials, seed }) => {
 }
 
 /**
+ * Somebody without the server, whose one neighbour keeps the entries back that come after some moment: they have to see it within twice the
+ * limit, and no more once an honest neighbour is there, who may come at once. Gives how often that went wrong.
+ */
+const outOfDate = async (seed: string): Promise<number> => {
+  let wrong = 0
+  const draws = stream(seed, 'out of date')
+  const town = await Accounts.open(`${seed} out of date`)
+  const { lab, lines } = town
+  const [toHostile, toHonest] = [memoryPair(), memoryPair()]
+  const ada = await town.enter('ada', 'ada', [toHostile.a, toHonest.a])
+  const hostile = await town.enter('hostile', 'eve', [toHostile.b])
+  const honest = await town.enter('honest', 'bob', [toHonest.b])
+  const worker = await town.enter('worker', 'carol')
+  for (const { database } of [ada, hostile, honest, worker]) boardOf(database)
+  /** Somebody works at the server all the time, so that there is news in every minute. */
+  const work = async (ms: number, until = (): boolean => false): Promise<number> => {
+    let past = 0
+    for (; past < ms && !until(); past += 30_000) {
+      boardOf(worker.database).create(Card, { title: `${past}` })
+      await lab.run(30_000)
+    }
+    return past
+  }
+  const isStale = (): boolean => ada.database.status.authStale !== undefined
+  await work(60_000)
+  toHostile.connect()
+  lines.get('ada')?.disconnect()
+  // For a while it hands on what comes; who hands on is heard, however long.
+  await work(draws.int(4) * limits.authorityStale)
+  if (isStale()) wrong++
+  const hasFriend = draws.chance(0.3)
+  if (hasFriend) toHonest.connect()
+  lines.get('hostile')?.disconnect()
+  const took = await work(2 * limits.authorityStale, isStale)
+  if (isStale() === hasFriend) wrong++
+  if (!hasFriend && took < limits.authorityStale / 2) wrong++
+  if (!hasFriend) toHonest.connect()
+  await lab.run(5_000)
+  if (isStale() || diagnose(ada.database.status) !== undefined) wrong++
+  for (const replica of [ada, hostile, honest, worker, town.authority]) await town.close(replica)
+  return wrong
+}
+
+/**
  * B9: `trials` histories whose last entries somebody keeps back: what cites them waits, and when they come everything is as with those who
- * had them at once. Nothing is lost by a certificate that is kept back either.
+ * had them at once. Nothing is lost by a certificate that is kept back either. Beside every fifth a replica among others finds out
+ * that no news comes: `outOfDate`.
  */
 export const withheld: Row = async ({ trials, seed }) => {
   let [violations, waited] = [0, 0]
@@ -301,5 +359,6 @@ export const withheld: Row = async ({ trials, seed }) => {
   }
   await founder.close()
   mustHold(waited > 0, 'nothing waited', violations)
+  for (let trial = 0; trial < Math.ceil(trials / 5); trial++) violations += await outOfDate(`${seed} ${trial}`)
   return { trials, violations, waited }
 }

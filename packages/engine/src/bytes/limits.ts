@@ -32,6 +32,8 @@ export const limits = {
   pendingBytes: 4_194_304,
   /** Changes held because something is not known yet, per repository. */
   heldChanges: 10_000,
+  /** A replica among peers alone that heard nothing newer of the authority for so long says so, within twice that, ms. */
+  authorityStale: 300_000,
   /** A clock this far ahead of authority-corrected time holds a change, ms. */
   clockAhead: 300_000,
   /** Bits of a Bloom filter, and hashes per element. */

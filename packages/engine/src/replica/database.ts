@@ -157,6 +157,8 @@ export class Database {
       (met) => this.forked(met),
     )
     this.#standing = new Standing({
+      host: this,
+      connections: this.#connections,
       repositories: this.#repositories,
       storage: () => this.#storage,
       hasExpired: () => this.#account.hasExpired,
@@ -275,8 +277,7 @@ export class Database {
   /** Who is logged in on this device. */
   get session(): { readonly id: string; readonly name: string } | undefined {
     this.#standing.reportRead()
-    const { identity } = this
-    return identity === undefined ? undefined : { id: identity.session, name: identity.name }
+    return this.identity && { id: this.identity.session, name: this.identity.name }
   }
 
   /**
@@ -392,13 +393,12 @@ export class Database {
     await this.opened.catch(() => undefined)
     await this.#logout.close()
     this.#cancelConnecting?.()
-    const attempt = this.#attempt
-    for (const repository of this.#repositories) await attempt(repository.close())
+    for (const repository of this.#repositories) await this.#attempt(repository.close())
     await this.#repositories.letGo()
-    await attempt(this.mesh.stop())
+    await this.#attempt(this.mesh.stop())
     await this.#connections.stop()
-    await attempt(this.#rootStore.close())
-    await attempt(this.#evidence.close())
+    await this.#attempt(this.#rootStore.close())
+    await this.#attempt(this.#evidence.close())
     await this.#release?.()
   }
 
@@ -445,17 +445,16 @@ export class Database {
 
   /** Ends and forgets what is in memory of the person who logs out. */
   async #part(): Promise<void> {
-    const attempt = this.#attempt
     this.#account.part()
     this.#standing.settled()
-    await attempt(this.mesh.stop())
+    await this.#attempt(this.mesh.stop())
     await this.#connections.stop()
     const repositories = this.#repositories.clear()
     this.#logoutListeners.tell()
-    for (const repository of repositories) await attempt(repository.forget())
-    await attempt(this.#evidence.close())
+    for (const repository of repositories) await this.#attempt(repository.forget())
+    await this.#attempt(this.#evidence.close())
     this.#evidence.forget()
-    await attempt(this.#rootStore.letGo())
+    await this.#attempt(this.#rootStore.letGo())
     this.certificates.forget()
     await this.#account.settled()
     this.#standing.tell()
@@ -550,6 +549,7 @@ export class Database {
 
   entered(repository: Repository, entries: readonly Entry[], origin: Origin): void {
     this.#forwarding.entered(repository, entries)
+    this.#standing.freshness.heard(repository.path, origin)
     if (entries.some(({ statement }) => statement.kind === 'grant')) this.#subscribing.everywhere(repository)
     if (origin === 'local') this.#office?.authority.written(repository)
   }
@@ -584,8 +584,8 @@ export class Database {
   }
 
   #proved(connection: Connection): void {
-    const { peer } = connection
-    if (peer?.isAuthority === true) {
+    const isAuthority = connection.peer?.isAuthority === true
+    if (isAuthority) {
       this.#cancelConnecting?.()
       this.#standing.connect('online')
       // The authority's time is known now, by which clocks are judged.
@@ -595,6 +595,6 @@ export class Database {
     if (!this.mesh.proved(connection)) return
     this.#account.sessions.tell(connection)
     this.#subscribing.all(connection)
-    if (peer?.isAuthority === true) this.mesh.join()
+    if (isAuthority) this.mesh.join()
   }
 }

@@ -42,6 +42,11 @@ describe('what is wrong with a path', () => {
     for (const kind of ['connecting', 'none'] as const) expect(diagnose({ kind, failure: undefined })).toBeUndefined()
   })
 
+  it('is, of a status, whether the word of the server is old', () => {
+    expect(diagnose({ authStale: undefined })).toBeUndefined()
+    expect(diagnose({ authStale: { heard: 1, from: undefined } })).toMatchObject({ kind: 'stale' })
+  })
+
   it('reads a cause out of the words of the platform only where the channel broke', () => {
     expect(diagnose({ kind: 'none', failure: broken('blocked', 'silent') })?.kind).toBe('blocked')
   })

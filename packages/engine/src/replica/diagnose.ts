@@ -6,9 +6,11 @@
 import type { Decline } from '../mesh/signal.ts'
 import type { Path } from './mesh.ts'
 import type { PathFailure } from './ports.ts'
+import type { Status } from './status.ts'
 
-/** `superseded`: another attempt took the place of this one. `silent`: the other end is there no more, or its tab is frozen. */
-export type Trouble = PathFailure['kind'] | Decline | 'superseded' | 'silent'
+/** `superseded`: another attempt took the place of this one. `silent`: the other end is there no more, or its tab is frozen.
+ * `stale`: of the view of the server's logs (`Status.authStale`), not of a path. */
+export type Trouble = PathFailure['kind'] | Decline | 'superseded' | 'silent' | 'stale'
 
 export interface Diagnosis {
   readonly kind: Trouble
@@ -66,6 +68,10 @@ const told: Readonly<Record<Trouble, readonly [sentence: string, advice: string]
     'The other device has as many direct connections as it wants.',
     'Nothing needs to be done: its neighbours pass on what you write.',
   ],
+  stale: [
+    'The server is away, and none of those who are here has brought any news of it for some minutes.',
+    'What was taken away, or ended, since then is not known here: reach the server, or somebody who does.',
+  ],
   'gave up': [
     'The other device stopped trying, because it found no way to this one.',
     'It is tried again later; that device may say more about the cause.',
@@ -85,10 +91,18 @@ const troubleOf = (failure: Decline | PathFailure): Trouble => {
   return closings.find(([reason]) => reason.test(detail))?.[1] ?? kind
 }
 
-/** What became of the last attempt at a path; undefined while there is a channel, or while nothing went wrong yet. */
-export const diagnose = ({ kind, failure }: Pick<Path, 'kind' | 'failure'>): Diagnosis | undefined => {
+const diagnosisOf = (kind: Trouble): Diagnosis => {
+  const [sentence, advice] = told[kind]
+  return { kind, sentence, advice }
+}
+
+/**
+ * What became of the last attempt at a path; undefined while there is a channel, or while nothing went wrong yet. Of a status: whether what
+ * is known of the server's logs is too old.
+ */
+export const diagnose = (of: Pick<Path, 'kind' | 'failure'> | Pick<Status, 'authStale'>): Diagnosis | undefined => {
+  if ('authStale' in of) return of.authStale === undefined ? undefined : diagnosisOf('stale')
+  const { kind, failure } = of
   if (failure === undefined || kind === 'direct' || kind === 'relayed') return undefined
-  const trouble = troubleOf(failure)
-  const [sentence, advice] = told[trouble]
-  return { kind: trouble, sentence, advice }
+  return diagnosisOf(troubleOf(failure))
 }

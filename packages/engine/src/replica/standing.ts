@@ -1,5 +1,6 @@
 /** How a replica stands, put together from its parts when somebody looks, and told once a microtask. */
 import { describeRefusal, type Refusal, refusal } from '../bytes/refusal.ts'
+import { Freshness, type FreshnessParts } from './freshness.ts'
 import { Listeners } from './listeners.ts'
 import type { Storage } from './options.ts'
 import { type Readable, reportRead } from './reads.ts'
@@ -7,6 +8,8 @@ import type { Repository } from './repository.ts'
 import type { Status } from './status.ts'
 
 export interface StandingOptions {
+  readonly host: Pick<FreshnessParts, 'runtime' | 'clock' | 'authority'>
+  readonly connections: FreshnessParts['connections']
   readonly repositories: Iterable<Repository>
   storage(): Storage | undefined
   /** Whether the session has a certificate that is not in force any more. */
@@ -15,6 +18,8 @@ export interface StandingOptions {
 }
 
 export class Standing {
+  /** Of the view that this replica has of the authority's logs. */
+  readonly freshness: Freshness
   readonly #of: StandingOptions
   readonly #listeners: Listeners<[Status]>
   readonly #changes: Readable = { subscribe: (listener) => this.onStatus(listener) }
@@ -28,6 +33,16 @@ export class Standing {
   constructor(of: StandingOptions) {
     this.#of = of
     this.#listeners = new Listeners((error) => of.threw(error))
+    const { runtime, clock, authority } = of.host
+    const { connections, repositories } = of
+    this.freshness = new Freshness({
+      runtime,
+      clock,
+      authority,
+      connections,
+      repositories,
+      changed: () => this.tell(),
+    })
   }
 
   get status(): Status {
@@ -100,6 +115,7 @@ export class Standing {
       storageReason: storage?.reason,
       unsaved,
       unacknowledged,
+      authStale: this.freshness.stale,
       problem: problem === undefined ? undefined : { code: problem.code, message: describeRefusal(problem) },
     }
   }

@@ -40,7 +40,10 @@ export const switchboardOf = (parts: SwitchboardParts): Switchboard => {
     proof: { key, certificate: certificate?.bytes ?? null },
     sync,
     takeRoot: (entries, publicKey) => parts.takeRoot(entries, publicKey),
-    proved: (connection) => parts.proved(connection),
+    proved: (connection) => {
+      standing.freshness.look()
+      parts.proved(connection)
+    },
     quota: office?.quota,
     login: async (method, credentials, peer, channel) =>
       office?.certifying.judge(method, credentials, peer, channel) ?? refusal('NotAuthority', method),
@@ -79,6 +82,7 @@ export const switchboardOf = (parts: SwitchboardParts): Switchboard => {
       channels.closed(connection)
       account.closed(connection)
       meeting.closed(connection)
+      standing.freshness.look()
       if (!parts.isClosing() && !channels.isOnline) standing.connect('offline')
     },
   }
