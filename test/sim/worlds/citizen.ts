@@ -140,7 +140,7 @@ export class Citizen {
     const board = database.repository(boardPath)
     try {
       await database.opened
-      if (!this.isAuthority && database.session === undefined) database.login(byName(this.owner)).catch(() => undefined)
+      if (!this.isAuthority && database.session === undefined) this.#logIn(process, database)
       await board.ready
     } catch (error) {
       this.#events.failed(this, error)
@@ -149,5 +149,13 @@ export class Citizen {
         this.boot()
       })
     }
+  }
+
+  /** A person whom a server turns away that cannot store the certificate tries again; whose access was ended does not. */
+  #logIn(process: Process, database: Database): void {
+    database.login(byName(this.owner)).catch((error: unknown) => {
+      if (this.database !== database || !String(error).includes('the server cannot store it')) return
+      process.life.at(tryAgain, `${this.name} logs in again`, () => this.#logIn(process, database))
+    })
   }
 }
