@@ -266,7 +266,7 @@ export class Scene {
 
   #heldTags(key: string, kind: 'elements' | 'entries'): Tag[] {
     const tags: Tag[] = []
-    for (const held of this.#item(key)?.value().fields.values() ?? []) {
+    for (const [, held] of this.#item(key)?.value().fields ?? []) {
       if (held.kind === 'elements' && kind === 'elements') tags.push(...held.byTag.keys())
       if (held.kind === 'entries' && kind === 'entries')
         for (const puts of held.byKey.values()) tags.push(...puts.map(({ tag }) => tag))

@@ -83,6 +83,9 @@ interface Version {
 }
 
 const none: readonly number[] = []
+const onlyFirst: readonly number[] = [0]
+/** A head alone. Most items have one change. */
+const only = (index: number): readonly number[] => (index === 0 ? onlyFirst : [index])
 const nothing: Version = { heads: none, nodes: 0, state: emptyState }
 
 const textFields = new WeakMap<Schema, readonly string[]>()
@@ -134,7 +137,7 @@ export class MergedItem {
     if (isNever(node)) this.#dead++
     if (node.erased !== undefined) this.#erased = [...this.#erased, node.index]
     const after = node.refused ? before : judgement.after
-    if (isCurrent) this.#current = { heads: [node.index], nodes: this.graph.nodes.length, state: after }
+    if (isCurrent) this.#current = { heads: only(node.index), nodes: this.graph.nodes.length, state: after }
     else if (node.erased === undefined || node.erased > view) this.#remember([node.index], view, after)
     return { node, refusal: judgement.refusal ?? refused }
   }
@@ -148,7 +151,7 @@ export class MergedItem {
     const node = this.graph.add(change)
     node.refused = refusal !== undefined
     if (node.refused) this.#dead++
-    if (state !== undefined) this.#current = { heads: [node.index], nodes: this.graph.nodes.length, state }
+    if (state !== undefined) this.#current = { heads: only(node.index), nodes: this.graph.nodes.length, state }
     return { node, refusal }
   }
 
@@ -257,6 +260,12 @@ export class MergedItem {
     return this.graph.heads
   }
 
+  /** The same, to keep: they do not move with the graph. */
+  get headsNow(): readonly number[] {
+    const [head, ...others] = this.heads
+    return head === undefined ? none : others.length === 0 ? only(head) : [head, ...others]
+  }
+
   /** Changes that count and have no children that do: what the next change builds on. Dead ones would bind it to their clock for nothing. */
   get liveHeads(): readonly number[] {
     const { heads } = this.graph
@@ -308,7 +317,7 @@ export class MergedItem {
       this.#current = from
       return from
     }
-    const heads = [...this.graph.heads]
+    const heads = this.headsNow
     const state = this.#merge(from.state, from.heads, heads, now, nodes.slice(from.nodes))
     this.#current = { heads, nodes: nodes.length, state }
     return this.#current
@@ -323,7 +332,7 @@ export class MergedItem {
         break
       if (splicedFields(node).size > 0) break
       state = applyAlone(state, node, node.ignored, this.graph)
-      heads = [node.index]
+      heads = only(node.index)
     }
     return next === version.nodes ? version : { heads, nodes: next, state }
   }

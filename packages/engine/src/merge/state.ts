@@ -10,58 +10,18 @@ import { type Operation, type Tag, tagOf } from '../commit/operation.ts'
 import type { ItemGraph, Node } from '../graph/item.ts'
 import { type Field, isScalar, type Scalar, type ScalarField } from '../schema/field.ts'
 import { fieldNamed, type Schema } from '../schema/schema.ts'
+import { type Entries, type Entry, type FieldState, Fields, type FieldsChange, type Stamp } from './fields.ts'
 import { Rope } from './rope.ts'
 import { applySplices, type Splice } from './splice.ts'
 import { Changing, VersionedMap } from './versioned.ts'
 
-/** When a value was assigned, and by which commit: of two, the later one counts. */
-export interface Stamp {
-  readonly clock: number
-  readonly id: string
-}
-
-export interface Register {
-  readonly kind: 'register'
-  /** One object for all assignments of a change. */
-  readonly stamp: Stamp
-  readonly value: Scalar
-}
-
-export interface Elements {
-  readonly kind: 'elements'
-  readonly byTag: VersionedMap<Scalar>
-  readonly size: number
-}
-
-export interface Entry {
-  readonly node: number
-  readonly tag: Tag
-  readonly clock: number
-  readonly id: string
-  readonly value: Scalar
-}
-
-export interface Entries {
-  readonly kind: 'entries'
-  /** Per key the puts that no later one replaced; the one with the latest stamp is the value. */
-  readonly byKey: VersionedMap<readonly Entry[]>
-  readonly size: number
-}
-
-export interface TextState {
-  readonly kind: 'text'
-  readonly rope: Rope
-}
-
-export type FieldState = Register | Elements | Entries | TextState
-
 export interface ItemState {
   /** Edits that no deletion covers, as node numbers: the item is there while there is one. */
   readonly presence: readonly number[]
-  readonly fields: ReadonlyMap<string, FieldState>
+  readonly fields: Fields
 }
 
-export const emptyState: ItemState = { presence: [], fields: new Map() }
+export const emptyState: ItemState = { presence: [], fields: Fields.empty }
 
 export const isPresent = (state: ItemState): boolean => state.presence.length > 0
 
@@ -76,8 +36,8 @@ export const winner = (entries: readonly Entry[]): Entry | undefined =>
 
 /** The value of a scalar field. */
 export const scalarOf = (state: ItemState, name: string, field: ScalarField): Scalar => {
-  const held = state.fields.get(name)
-  return held?.kind === 'register' ? held.value : field.initial
+  const held = state.fields.scalar(name)
+  return held === undefined ? field.initial : held
 }
 
 export const ropeOf = (state: ItemState, field: string): Rope => {
@@ -213,7 +173,7 @@ export const judge = (before: ItemState, node: Node, graph: ItemGraph, schema: S
   for (const field of splicedFields(node)) {
     const rope = applySplices(ropeOf(before, field), splicesOf(node, field), true)
     if (rope === undefined) return no(refusal('Inapplicable', field))
-    after = { presence: after.presence, fields: new Map(after.fields).set(field, { kind: 'text', rope }) }
+    after = { presence: after.presence, fields: after.fields.with(field, { kind: 'text', rope }) }
   }
   if (node.settled !== true && isTooLarge(before, after)) return no(refusal('Inapplicable', 'more than a field holds'))
   return { refusal: undefined, ignored, after }
@@ -229,21 +189,19 @@ export const splicedFields = (node: Node): ReadonlySet<string> =>
 
 /** A state that is being made: fields are copied when first written. */
 class Making {
-  readonly fields: Map<string, FieldState>
-  #stamp: Stamp | undefined
+  readonly fields: FieldsChange
   #elements: Map<string, { readonly byTag: Changing<Scalar>; size: number }> | undefined
   #entries: Map<string, { readonly byKey: Changing<readonly Entry[]>; size: number }> | undefined
 
   constructor(state: ItemState) {
-    this.fields = new Map(state.fields)
+    this.fields = state.fields.change()
   }
 
-  assign(field: string, { clock, id }: Node, value: Scalar): void {
-    if (this.#stamp?.id !== id) this.#stamp = { clock, id }
+  assign(field: string, stamp: Stamp, value: Scalar): void {
     const held = this.fields.get(field)
     // Of one change the last assignment counts.
-    if (held?.kind === 'register' && held.stamp.id !== id && !isLater(this.#stamp, held.stamp)) return
-    this.fields.set(field, { kind: 'register', stamp: this.#stamp, value })
+    if (held?.kind === 'register' && held.stamp.id !== stamp.id && !isLater(stamp, held.stamp)) return
+    this.fields.set(field, { kind: 'register', stamp, value })
   }
 
   add(field: string, tag: Tag, value: Scalar): void {
@@ -287,7 +245,7 @@ class Making {
       this.fields.set(field, { kind: 'elements', byTag: byTag.finish(), size })
     for (const [field, { byKey, size }] of this.#entries ?? [])
       this.fields.set(field, { kind: 'entries', byKey: byKey.finish(), size })
-    return { presence, fields: this.fields }
+    return { presence, fields: this.fields.finish() }
   }
 
   #elementsOf(field: string) {
@@ -318,6 +276,10 @@ class Making {
 }
 
 const entrySize = (key: string, entry: Entry): number => overhead + key.length + unitsOf(entry.value)
+
+const none: readonly number[] = []
+/** Most items have one change. */
+const onlyFirst: readonly number[] = [0]
 
 const deletes = (node: Node): boolean => node.operations.some((operation) => operation.kind === 'delete')
 
@@ -373,7 +335,7 @@ export const applyAlone = (
   if (node.operations.length === 0) return state
   const making = new Making(state)
   applyTo(making, node, ignored, graph, (field, key, entry) => making.put(field, key, entry, () => false))
-  return making.finish(deletes(node) ? [] : [node.index])
+  return making.finish(deletes(node) ? none : node.index === 0 ? onlyFirst : [node.index])
 }
 
 /**
@@ -434,5 +396,5 @@ export const withText = (state: ItemState, field: string, splices: readonly Spli
   const rope = applySplices(ropeOf(state, field), splices, true)
   // The walker's splices fit by construction; a text that would not fit keeps its last value rather than losing the item.
   if (rope === undefined) return state
-  return { presence: state.presence, fields: new Map(state.fields).set(field, { kind: 'text', rope }) }
+  return { presence: state.presence, fields: state.fields.with(field, { kind: 'text', rope }) }
 }

@@ -1,7 +1,8 @@
 /** An item's value as rules and exports see it: plain, immutable, and the same wherever the state is. */
 import type { Scalar } from '../schema/field.ts'
 import type { Schema } from '../schema/schema.ts'
-import { type FieldState, type ItemState, isPresent, ropeOf, scalarOf, winner, withoutErased } from './state.ts'
+import type { FieldState } from './fields.ts'
+import { type ItemState, isPresent, ropeOf, scalarOf, winner, withoutErased } from './state.ts'
 
 /** A set as its distinct elements, sorted; a map as an object without prototype; a text as a string; a date as ms since 1970. */
 export type FieldValue = Scalar | readonly Scalar[] | Readonly<Record<string, Scalar>>

@@ -59,7 +59,7 @@ export class LiveItem {
     this.named = named
     this.owner = owner
     this.#state = merged.value()
-    this.#heads = [...merged.heads]
+    this.#heads = merged.headsNow
   }
 
   get key(): string {
@@ -103,7 +103,7 @@ export class LiveItem {
   /** Takes the merged value in. `quiet`: it only moved by this item's own edits, so nothing that is shown changes. */
   refresh(quiet = false): void {
     const { state, texts } = this.merged.since(this.#heads, this.#state)
-    this.#heads = [...this.merged.heads]
+    this.#heads = this.merged.headsNow
     if (state === this.#state) return
     this.#state = state
     if (quiet) return
