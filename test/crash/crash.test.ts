@@ -1,6 +1,7 @@
 /** A sample of what `npm run crash -- --full` does to a store. */
 import { randomBytes } from 'node:crypto'
 import { expect, test } from 'vitest'
+import { backUpUnderLoad } from './backups.ts'
 import { failEverywhere } from './calls.ts'
 import { cutEverywhere } from './cuts.ts'
 import { flipEverywhere } from './flips.ts'
@@ -34,4 +35,11 @@ test('a server whose n-th call to the file system fails loses nothing it acknowl
   const { first, cases } = await failEverywhere(seed, 12)
   expect(first, replay).toBeUndefined()
   expect(cases).toBeGreaterThan(5)
+})
+
+test('a backup of a server under load holds all that was acknowledged before it began, whoever is killed meanwhile', async () => {
+  const backups = 8
+  const outcome = await backUpUnderLoad(backups, seed)
+  expect(outcome, replay).toMatchObject({ backups, ackedLost: 0, oddities: [] })
+  expect(outcome.acked, replay).toBeGreaterThan(backups)
 })

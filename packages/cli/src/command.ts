@@ -1,23 +1,32 @@
 /** The `weft` command: finds the command that is named and runs it. */
-import { auditCommand } from './audit.ts'
+import { WeftError } from '@weft-db/engine'
+import { backupCommand } from './backup.ts'
 import { evidenceCommand } from './evidence.ts'
 import { type Output, Usage } from './output.ts'
-import { printable } from './words.ts'
+import { restoreCommand } from './restore.ts'
+import { verifyCommand } from './verify.ts'
+import { inJson, printable } from './words.ts'
 
 export const help = `weft COMMAND
 
-  audit DIR        verifies everything a server, or an app on Node, has stored
-  evidence FILE    checks what a replica kept as the proof of a fork
+  verify DIR          checks every byte that a server, or an app on Node, has stored; --repair mends it
+  backup DIR TARGET   copies a store while it is in use
+  restore BACKUP DIR  makes a store of a backup
+  evidence FILE       checks what a replica kept as the proof of a fork
 
 weft COMMAND --help tells more about one of them.
 `
 
 const commands = new Map([
-  ['audit', auditCommand],
+  ['verify', verifyCommand],
+  // What it was called before it could repair.
+  ['audit', verifyCommand],
+  ['backup', backupCommand],
+  ['restore', restoreCommand],
   ['evidence', evidenceCommand],
 ])
 
-/** Runs a command and gives its exit code: 0 fine, 1 problems were found, 2 it was called wrongly. */
+/** Runs a command and gives its exit code: 0 fine, 1 problems were found or it was refused, 2 it was called wrongly. */
 export const run = async (args: readonly string[], output: Output): Promise<number> => {
   const [name, ...rest] = args
   if (name === '--help' || name === '-h' || name === 'help') {
@@ -32,6 +41,12 @@ export const run = async (args: readonly string[], output: Output): Promise<numb
   try {
     return await command(rest, output)
   } catch (error) {
+    if (error instanceof WeftError) {
+      const { code, about, message } = error
+      if (rest.includes('--json')) output.out(inJson({ ok: false, code, about, message }))
+      else output.error(`weft ${name}: ${printable(message)} [${code}]\n`)
+      return 1
+    }
     if (!(error instanceof Usage || isSystemError(error))) throw error
     output.error(`weft ${name}: ${printable(error.message)}\nweft ${name} --help tells how it is used.\n`)
     return 2

@@ -1,10 +1,9 @@
 /** `weft evidence`: checks a file that a replica kept when it met a fork, and says what it proves. */
 import { readFile } from 'node:fs/promises'
-import { parseArgs } from 'node:util'
 import { describeRefusal, type Evidence, isRefusal, proveFork, type Refusal } from '@weft-db/engine'
 import { nodeRuntime } from '@weft-db/runtime/node'
-import { type Output, Usage } from './output.ts'
-import { printable } from './words.ts'
+import { type Output, parseFlags, Usage } from './output.ts'
+import { inJson as asJson, inLines } from './words.ts'
 
 export const evidenceHelp = `weft evidence FILE [--json]
 
@@ -15,7 +14,7 @@ Exit code: 0 it proves a fork, 1 it proves nothing, 2 the command could not be c
 `
 
 export const evidenceCommand = async (args: readonly string[], output: Output): Promise<number> => {
-  const { values, positionals } = parse(args)
+  const { values, positionals } = parseFlags(args, {})
   if (values.help === true) {
     output.out(evidenceHelp)
     return 0
@@ -27,21 +26,9 @@ export const evidenceCommand = async (args: readonly string[], output: Output): 
   })
   const evidence = await proveFork(new Uint8Array(bytes), nodeRuntime())
   const proved = isRefusal(evidence) ? undefined : evidence
-  if (values.json === true) output.out(`${JSON.stringify(inJson(evidence), undefined, 2)}\n`)
-  else output.out(`${(proved === undefined ? notProved(evidence) : inWords(proved)).map(printable).join('\n')}\n`)
+  if (values.json === true) output.out(asJson(inJson(evidence)))
+  else output.out(inLines(proved === undefined ? notProved(evidence) : inWords(proved)))
   return proved === undefined ? 1 : 0
-}
-
-const parse = (args: readonly string[]) => {
-  try {
-    return parseArgs({
-      args: [...args],
-      allowPositionals: true,
-      options: { json: { type: 'boolean' }, help: { type: 'boolean', short: 'h' } },
-    })
-  } catch (error) {
-    throw new Usage(error instanceof Error ? error.message : String(error))
-  }
 }
 
 const notProved = (why: Evidence | Refusal): string[] =>

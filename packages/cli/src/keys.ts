@@ -2,6 +2,7 @@
 import { createHash, createPublicKey } from 'node:crypto'
 import { readFile, stat } from 'node:fs/promises'
 import type { AuditReport } from '@weft-db/engine'
+import { Usage } from './output.ts'
 
 /** The id of a public key: SHA-256 of its 65 bytes, hex. */
 export const keyId = (publicKey: Uint8Array): string => createHash('sha256').update(publicKey).digest('hex')
@@ -19,12 +20,24 @@ const publicKeyIn = (pem: string): Uint8Array | undefined => {
 }
 
 /** The id of the key that is named: its id, its 65 bytes in hex, or a PEM file. Undefined for what names none. */
-export const namedKey = async (text: string): Promise<string | undefined> => {
+const namedKey = async (text: string): Promise<string | undefined> => {
   if (/^[0-9a-f]{64}$/i.test(text)) return text.toLowerCase()
   if (/^04[0-9a-f]{128}$/i.test(text)) return keyId(Buffer.from(text, 'hex'))
   const pem = await readFile(text, 'utf8').catch(() => undefined)
   const publicKey = pem === undefined ? undefined : publicKeyIn(pem)
   return publicKey && keyId(publicKey)
+}
+
+/** What an operator names to compare a store with: `--key` and `--network`. Throws `Usage` for what is neither. */
+export const trusted = async (given: {
+  readonly key?: string | undefined
+  readonly network?: string | undefined
+}): Promise<{ readonly key?: string; readonly network?: string }> => {
+  const key = given.key === undefined ? undefined : await namedKey(given.key)
+  if (given.key !== undefined && key === undefined) throw new Usage(`--key ${given.key} is no P-256 key`)
+  const network = given.network?.toLowerCase()
+  if (network !== undefined && !/^[0-9a-f]{64}$/.test(network)) throw new Usage('--network takes 64 hex digits')
+  return { ...(key !== undefined && { key }), ...(network !== undefined && { network }) }
 }
 
 /** What the key file beside a store's folder is, in words; undefined when there is none. */

@@ -62,10 +62,17 @@ export const inWords = (folder: string, report: AuditReport, judged: boolean): s
   const waiting = repositories.flatMap((one) => one.waiting)
   if (waiting.length > 0) lines.push('', 'Waiting', ...firstOf(waiting.map(deadLine)))
   if (notes.length > 0) lines.push('', 'Good to know', ...notes.map((note) => `  ${note}`))
-  if (problems.length > 0) {
-    const wrong = problems.map((one) => `  ${place(one)}: ${one.message} [${one.code}]`)
-    lines.push('', 'Problems', ...firstOf(wrong))
-  }
-  lines.push('', problems.length === 0 ? 'Clean.' : `${count(problems.length, 'problem')}.`)
-  return lines.map(printable).join('\n')
+  lines.push(...problemsInWords(problems), '')
+  lines.push(problems.length === 0 ? 'Clean.' : `${count(problems.length, 'problem')}.`)
+  return inLines(lines)
 }
+
+/** Nothing where there are none. */
+export const problemsInWords = (problems: readonly Problem[]): string[] =>
+  problems.length === 0
+    ? []
+    : ['', 'Problems', ...firstOf(problems.map((one) => `  ${place(one)}: ${one.message} [${one.code}]`))]
+
+export const inLines = (lines: readonly string[]): string => `${lines.map(printable).join('\n')}\n`
+
+export const inJson = (value: object): string => `${JSON.stringify(value, undefined, 2)}\n`

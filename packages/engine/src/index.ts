@@ -12,9 +12,11 @@ export {
 } from './bytes/refusal.ts'
 export { type Commit, readCommit } from './commit/commit.ts'
 export { placeBetween } from './edit/place.ts'
+export { Scanner } from './log/frame.ts'
 export { type Activity, type ActivityChange, type ActivityOptions, activity } from './replica/activity.ts'
 export type { LoginOutcome } from './replica/asking.ts'
 export { type AuditOptions, audit } from './replica/audit/audit.ts'
+export { isSameStore, lostSince, networkIn } from './replica/audit/kept.ts'
 export type {
   AuditedFile,
   AuditedPerson,
@@ -43,6 +45,7 @@ export {
 } from './replica/login.ts'
 export { logName } from './replica/logname.ts'
 export type { Member } from './replica/members.ts'
+export { mendLog } from './replica/mend.ts'
 export type { MeshOptions, Path } from './replica/mesh.ts'
 export type {
   Attempt,

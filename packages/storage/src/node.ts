@@ -107,8 +107,8 @@ const makeDirectory = async (path: string): Promise<void> => {
   }
 }
 
-/** Windows makes names durable by itself and opens no directories. */
-const syncDirectory = async (path: string): Promise<void> => {
+/** Makes the names in a directory durable. Windows does so by itself and opens no directories. */
+export const syncDirectory = async (path: string): Promise<void> => {
   if (process.platform === 'win32') return
   const handle = await open(path, constants.O_RDONLY)
   try {

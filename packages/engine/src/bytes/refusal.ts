@@ -191,6 +191,17 @@ export const catalogue = {
     'Start the replica once: it finishes the erasure. Remove copies of the folder that are older.',
   ],
   HistoryLost: ['What an earlier report saw is not there any more.', 'Bring the folder back from a copy.'],
+  BackupAhead: [
+    'The backup holds what the store does not have any more.',
+    'Repair or restore the store from it, or back up to another folder.',
+  ],
+  BackupCorrupt: [
+    'The backup is not what was written.',
+    'Back up to another folder, or restore what is left of this one with --damaged.',
+  ],
+  LoggingOut: ['Somebody logs out of this store.', 'Start the app once, which ends that, and back up then.'],
+  NoBackup: ['There is no backup there.', 'Name a folder that weft backup wrote to the end.'],
+  NotEmpty: ['There is something else in the folder.', 'Move it away, or name another folder.'],
   StrayFile: ['Nothing of this store has such a name, so it was not checked.', 'Move the file elsewhere.'],
   EvidenceKept: [
     'Two things were signed for one place; a file keeps the proof.',

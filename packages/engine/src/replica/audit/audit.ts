@@ -171,6 +171,8 @@ class Audit {
     else if (kind === 'copy') this.#notes.push(`${name}: a copy that was not finished. The next start replaces it.`)
     else if (kind === 'logout')
       this.#notes.push(`${name}: a logout that was under way. The next start ends it, and removes what is here.`)
+    else if (kind === 'mark')
+      this.#notes.push(`${name}: this store was restored from a backup, of the time in the file.`)
     else if (kind === 'stray') tell('StrayFile', null, name)
   }
 
@@ -198,6 +200,7 @@ const kindOf = (name: string): AuditedFile['kind'] => {
   if (/^=(lock|draft)\./.test(name)) return 'lock'
   if (logPattern.test(name.replace(/\.torn$/, '')) && name.endsWith('.torn')) return 'torn'
   if (name === 'logout') return 'logout'
+  if (name === 'restored') return 'mark'
   if (name === 'evidence.new' || name === 'logout.new' || (name.endsWith('.new') && logPattern.test(name.slice(0, -4))))
     return 'copy'
   return 'stray'
