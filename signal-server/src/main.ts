@@ -2,7 +2,8 @@
  * The ready-made authority of the demo, with its page, on one port. PORT is the port (8080 when unset, 0 for any free one), HOST where it
  * listens (this machine alone when unset), WEFT_DATA the folder of the logs (.weft when unset), WEFT_KEY the key's file (beside that
  * folder when unset). WEFT_STUN and WEFT_TURN are addresses of STUN and TURN servers for channels between browsers, apart by blanks, and
- * WEFT_TURN_SECRET is what the TURN servers share with this one. SIGINT, SIGTERM and SIGHUP end it once all that is under way is stored; a second one ends it at once.
+ * WEFT_TURN_SECRET is what the TURN servers share with this one. With WEFT_ACCEPT_LOSS=1 a server that lost its disk goes on without what
+ * nobody brings back. SIGINT, SIGTERM and SIGHUP end it once all that is under way is stored; a second one ends it at once.
  */
 import { fileURLToPath } from 'node:url'
 import { rules, schemas } from '@weft-db/demo/shared'
@@ -10,7 +11,7 @@ import { type Server, serve } from '@weft-db/server'
 
 /** How long closing may take, ms. */
 const patience = 5_000
-const { PORT = '8080', HOST = '127.0.0.1', WEFT_DATA = '.weft', WEFT_KEY } = process.env
+const { PORT = '8080', HOST = '127.0.0.1', WEFT_DATA = '.weft', WEFT_KEY, WEFT_ACCEPT_LOSS } = process.env
 const { WEFT_STUN = '', WEFT_TURN = '', WEFT_TURN_SECRET = '' } = process.env
 
 let server: Server | undefined
@@ -55,6 +56,7 @@ try {
     rules,
     data: WEFT_DATA,
     ...(WEFT_KEY !== undefined && { keyFile: WEFT_KEY }),
+    acceptLoss: WEFT_ACCEPT_LOSS === '1',
     port,
     host: HOST,
     ice: {

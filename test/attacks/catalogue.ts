@@ -46,6 +46,7 @@ const sdp = from('sdp', () => import('./rows/sdp.ts'))
 const middlemen = from('middlemen', () => import('./rows/middlemen.ts'))
 const pipes = from('pipes', () => import('./rows/pipes.ts'))
 const phantoms = from('phantoms', () => import('./rows/phantoms.ts'))
+const recovery = from('recovery', () => import('./rows/recovery.ts'))
 const eclipse = from('eclipse', () => import('./rows/eclipse.ts'))
 
 export const catalogue: Readonly<Record<string, Entry>> = {
@@ -105,6 +106,7 @@ export const catalogue: Readonly<Record<string, Entry>> = {
   F4: edge((rows) => rows.F4, 400, 1_000_000),
   F5: demo((rows) => rows.hostileBoard, 16, 64),
   F6: edge((rows) => rows.F6, 1, 20),
+  F7: recovery((rows) => rows.restorers, 8, 1_000),
   erasure: erasure((rows) => rows.erasures, 20, 1_000),
   fences: orders((rows) => rows.fences, 100, 10_000),
   forks: orders((rows) => rows.forks, 100, 10_000),

@@ -190,6 +190,10 @@ export class Store implements Held {
     return undefined
   }
 
+  epochAfter(): undefined {
+    return undefined
+  }
+
   logHash(): undefined {
     return undefined
   }

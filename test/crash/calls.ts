@@ -153,7 +153,12 @@ const serveThrough = async (plan: Plan, seed: string): Promise<string | undefine
         else why = `it did not start: ${String(error)}`
         return start()
       })
-      await client.open('Ada')
+      await client.open('Ada').catch((error: unknown) => {
+        // The certificate could not be stored: the person is told, and logs in again.
+        if (!(error instanceof WeftError) || error.code !== 'LoginRefused') throw error
+        isTold = true
+        return client.open('Ada')
+      })
       const acknowledged = tally.after('acknowledged', enough)
       client.start(random.branch('writer'), 2)
       await acknowledged

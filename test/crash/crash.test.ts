@@ -7,6 +7,7 @@ import { cutEverywhere } from './cuts.ts'
 import { flipEverywhere } from './flips.ts'
 import { imageOf } from './image.ts'
 import { killServer } from './kill.ts'
+import { wipeServer } from './wiped.ts'
 
 const seed = process.env.SEED ?? randomBytes(4).toString('hex')
 const replay = `SEED=${seed} replays it`
@@ -17,6 +18,11 @@ test('[H1] a server that is killed under load loses nothing it acknowledged', as
   expect(outcome, replay).toMatchObject({ kills, ackedLost: 0, converged: true, oddities: [] })
   expect(outcome.acked, replay).toBeGreaterThan(kills)
 })
+
+test('[R2] [R5] a server whose disk is wiped has everything back from its clients', async () => {
+  for (const clients of [1, 2])
+    expect(await wipeServer(clients, 200, seed), replay).toMatchObject({ commits: 200, lost: 0, oddities: [] })
+}, 120_000)
 
 test('a log that ends at any byte, with anything behind it, is read up to there and goes on', async () => {
   const { first, cuts } = await cutEverywhere(await imageOf(seed, 20_000), seed, 83)

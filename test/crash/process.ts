@@ -15,8 +15,9 @@ export class ServerProcess {
   #errors = ''
   #killed = false
 
-  constructor(folder: string, port: number) {
-    const options = ['--import', 'tsx', '--conditions=weft-source', script, folder, String(port)]
+  /** `unlimited`: it charges nobody for what they bring. */
+  constructor(folder: string, port: number, rates: 'unlimited' | '' = '') {
+    const options = ['--import', 'tsx', '--conditions=weft-source', script, folder, String(port), rates]
     this.#child = spawn(process.execPath, options, { cwd: top, stdio: ['pipe', 'pipe', 'pipe'] })
     this.#exited = new Promise((resolve) => void this.#child.once('exit', () => resolve()))
     this.#child.stderr?.setEncoding('utf8').on('data', (text: string) => {

@@ -86,6 +86,7 @@ class Reader {
       forked: (met) => {
         if (met.kind === 'chain') for (const { chain } of met.other) this.forked.add(chain)
       },
+      opening: () => undefined,
       progress: () => undefined,
       sharing: () => ({ storing: () => undefined, stored: () => undefined }),
       committed: () => undefined,

@@ -80,6 +80,7 @@ export class Store implements Held {
   chainOf = (id: string) => universe.get(id)?.chain
   prefixHash = (place: number) =>
     place > this.order.length ? undefined : hash(encodeUtf8(this.order.slice(0, place).join())).slice(0, 4)
+  epochAfter = (epoch: number) => (this.epoch > epoch ? 0 : undefined)
   logHash = (n: number) => (this.log[n] ? toHex(hash(this.log[n])) : undefined)
   logPosition = () => {
     const n = this.log.length - 1

@@ -67,6 +67,7 @@ export type { Presence, PresenceFields, PresenceValues, Present } from './replic
 export { Query } from './replica/query.ts'
 export { defaultRates, type Rate, type Rates } from './replica/rates.ts'
 export { onRead, type Readable } from './replica/reads.ts'
+export type { Recovering } from './replica/recovery.ts'
 export type { Rejection } from './replica/rejections.ts'
 export type { Repository } from './replica/repository.ts'
 export { lastChange, problemsOf, saved, savedState, subscribe } from './replica/saved.ts'

@@ -84,6 +84,17 @@ test('a restart keeps the network', async () => {
   expect((await started()).network).toBe(network)
 })
 
+test('[R1] a folder that is lost costs no network, and one without the key is not served', async () => {
+  const { network } = await started()
+  await servers.pop()?.close()
+  await rm(join(folder, 'store'), { recursive: true })
+  expect((await started()).network).toBe(network)
+  await servers.pop()?.close()
+  await rm(join(folder, 'store'), { recursive: true })
+  await rename(join(folder, 'store.key'), join(folder, 'away'))
+  await expect(started()).rejects.toMatchObject({ code: 'KeyMissing' })
+})
+
 test('what keeps a server from starting is said with a remedy, and lets go of everything', async () => {
   const server = await started()
   await expect(started()).rejects.toMatchObject({ code: 'AlreadyOpen' })

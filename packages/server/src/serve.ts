@@ -21,7 +21,7 @@ import { answer } from './answer.ts'
 import { type IceOptions, iceServers } from './ice.ts'
 import { IncidentLog } from './incidents.ts'
 import { listen, urlOf } from './listen.ts'
-import { foundingKey, storeRefusal } from './store.ts'
+import { foundingKey, landmarksFolder, storeRefusal } from './store.ts'
 
 export interface ServeOptions {
   readonly schemas: readonly Schema[]
@@ -37,6 +37,13 @@ export interface ServeOptions {
   readonly keyFile?: string
   /** The key's file before this one, to change the key: it signs the new one in with this start, and signs nothing afterwards. */
   readonly previousKeyFile?: string
+  /**
+   * The folder of what the server must know after it lost `data`: the root log, and how far every other log went. Beside the key, with the
+   * name of `data` and `.landmarks`, unless told. Never put an older copy of it in its place.
+   */
+  readonly landmarks?: string
+  /** After a loss, goes on with what clients bring though it is known that there was more. What is lost is written into the logs. */
+  readonly acceptLoss?: boolean
   /** 8080 unless told; 0 takes any free one. */
   readonly port?: number
   /** Where to listen; `127.0.0.1` unless told, which only this machine reaches. */
@@ -103,7 +110,8 @@ export const serve = async (options: ServeOptions): Promise<Server> => {
   http.maxConnections = (options.maxConnections ?? 10_000) + spareSockets
   const page = answer({ folder: options.static, health: () => health() })
   const files = nodeFiles(data)
-  const { key: authority, previous } = await foundingKey(files, data, keyFile, options.previousKeyFile)
+  const landmarks = nodeFiles(options.landmarks ?? landmarksFolder(data, keyFile))
+  const { key: authority, previous } = await foundingKey([files, landmarks], data, keyFile, options.previousKeyFile)
   const database = new Database({
     schemas,
     runtime: nodeRuntime(),
@@ -120,7 +128,9 @@ export const serve = async (options: ServeOptions): Promise<Server> => {
     ],
     authority,
     ...(previous !== undefined && { previousAuthority: previous }),
+    landmarks,
     logins: login,
+    ...(options.acceptLoss !== undefined && { acceptsLoss: options.acceptLoss }),
     iceServers: iceServers(options.ice ?? {}, Date.now),
     ...(rules !== undefined && { rules }),
     ...(options.rates !== undefined && { rates: options.rates }),
@@ -139,6 +149,7 @@ export const serve = async (options: ServeOptions): Promise<Server> => {
       repositories: repositories.length,
       connections: database.connections,
       problem: problem?.code ?? null,
+      recovering: database.recovering.length,
       incidents: incidents.counts,
     }
   }

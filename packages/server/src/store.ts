@@ -1,16 +1,16 @@
 /**
- * What stands on disk before the store opens: the logs in one folder, and outside it the key that founded their network. A network
- * whose key is gone cannot be served again, so a key is only made where no log exists.
+ * What stands on disk before the store opens: the logs in one folder, and outside it the key that founded their network and what the server
+ * must know after it lost the logs. A network whose key is gone cannot be served again, so a key is only made where neither exists.
  */
 import { access, mkdir } from 'node:fs/promises'
-import { dirname, relative, resolve, sep } from 'node:path'
+import { basename, dirname, join, relative, resolve, sep } from 'node:path'
 import { type Files, type SigningKey, StorageError, WeftError } from '@weft-db/engine'
 import { loadOrCreateKeyFile } from '@weft-db/runtime/node'
 import { storageError } from '@weft-db/storage/node'
 
 /** The authority's key, and the one before it when it is to be replaced. Rejects with a `WeftError` when it is lost, exposed, unreadable, or would lie among the logs. */
 export const foundingKey = async (
-  files: Files,
+  folders: readonly Files[],
   data: string,
   keyFile: string,
   previousKeyFile?: string,
@@ -21,7 +21,8 @@ export const foundingKey = async (
   if (within !== '..' && !within.startsWith(`..${sep}`))
     throw new WeftError('KeyExposed', `${path} lies in the data folder: mv it beside`)
   try {
-    const logs = (await files.list()).filter((name) => name.endsWith('.log'))
+    const names = (await Promise.all(folders.map((folder) => folder.list()))).flat()
+    const logs = names.filter((name) => name.endsWith('.log'))
     const previousPath = previousKeyFile === undefined ? undefined : resolve(previousKeyFile)
     const needed = previousPath ?? path
     if (logs.length > 0 && !(await exists(needed))) throw new WeftError('KeyMissing', needed)
@@ -32,6 +33,10 @@ export const foundingKey = async (
     throw storeRefusal(error, data)
   }
 }
+
+/** Where landmarks are unless told: not among the logs, which are lost together, and not under the key's name, which may change. */
+export const landmarksFolder = (data: string, keyFile: string): string =>
+  join(dirname(resolve(keyFile)), `${basename(resolve(data))}.landmarks`)
 
 const exists = async (path: string): Promise<boolean> => {
   try {

@@ -100,6 +100,14 @@ export const catalogue = {
   // trust
   LogForked: ['The authority signed two entries for one place.', 'Keep the evidence and tell the operator.'],
   BadEntry: ["The entry does not follow the authority's log.", 'Fetch the log again from the authority.'],
+  Recovering: [
+    'The server lost something of what it stored, and is taking it back from whoever holds it.',
+    'Go on working, and leave this open: nothing is acknowledged until the server has caught up.',
+  ],
+  EpochLost: [
+    'The last entries of the server are lost with its disk, and a new epoch began without them.',
+    'Nothing for commits: they are judged and acknowledged anew. Give again what rights were given last.',
+  ],
   BadProof: ['The peer did not prove that it holds its session key.', 'Connect again.'],
   LoginRefused: ['The server did not accept the login.', 'Check what you entered and try again.'],
   MailSent: [

@@ -15,7 +15,16 @@ import { crc32c } from '../bytes/crc32c.ts'
 import { limits } from '../bytes/limits.ts'
 
 /** What the frames of a log hold. */
-export const frameKinds = { header: 0, commit: 1, certificate: 2, entry: 3, known: 4, pack: 5, met: 6 } as const
+export const frameKinds = {
+  header: 0,
+  commit: 1,
+  certificate: 2,
+  entry: 3,
+  known: 4,
+  pack: 5,
+  met: 6,
+  landmark: 7,
+} as const
 
 /** What becomes a frame. */
 export interface Framed {

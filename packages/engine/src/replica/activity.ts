@@ -130,7 +130,7 @@ const toldOf = (repository: Repository, commit: Commit): Activity => {
     session,
     owner: certificate?.owner,
     name: certificate?.name,
-    role: rules === undefined ? undefined : judging.roleOf(log, who, policy.authority?.n ?? -1, rules),
+    role: rules === undefined ? undefined : judging.roleOf(log, who, log.cited(policy.authority), rules),
     time: Math.floor(commit.clock / clockTicks),
     changes: commit.changes.map((change) => changeOf(repository, commit, change, why(change))),
     covered: repository.covers(id),

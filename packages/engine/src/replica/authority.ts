@@ -3,7 +3,7 @@
  */
 import { toHex } from '../bytes/bytes.ts'
 import { limits } from '../bytes/limits.ts'
-import { isRefusal, type Refusal, refusal } from '../bytes/refusal.ts'
+import { isRefusal, type Refusal, refusal, StorageError } from '../bytes/refusal.ts'
 import type { Commit } from '../commit/commit.ts'
 import type { Head } from '../graph/commits.ts'
 import { type Certificate, encodeCertificate, readCertificate } from '../trust/certificate.ts'
@@ -23,6 +23,7 @@ import type { Judging } from './judging.ts'
 import type { Person } from './login.ts'
 import { Outdated } from './outdated.ts'
 import type { Runtime, SigningKey } from './ports.ts'
+import type { Recovery } from './recovery.ts'
 import type { Repository } from './repository.ts'
 import type { RootLog } from './rootlog.ts'
 
@@ -63,6 +64,7 @@ export class Authority {
   /** Repositories whose last entry voided a clock. */
   readonly #clockLast = new WeakSet<Repository>()
   readonly #outdated: Outdated
+  readonly #recovery: Recovery | undefined
   readonly #onIncident: (why: Refusal, repository: string) => void
   #stopped = false
 
@@ -73,7 +75,9 @@ export class Authority {
     clock: Clock,
     judging: Judging,
     onIncident: (why: Refusal, repository: string) => void,
+    recovery?: Recovery,
   ) {
+    this.#recovery = recovery
     this.#onIncident = onIncident
     this.#judging = judging
     this.#outdated = new Outdated(judging)
@@ -144,7 +148,9 @@ export class Authority {
   /** One entry at a time: the next is signed when the one before is durable, so that no place in the log is signed twice. */
   #write(repository: Repository): void {
     if (this.#stopped || this.#writing.has(repository) || !repository.pipeline.isOpen) return
+    if (this.#recovery?.holds(repository)) return
     const statement =
+      this.#recovery?.due(repository) ??
       this.#founding(repository) ??
       this.#outdated.verdict(repository, this.#moved(repository)) ??
       this.#due(repository) ??
@@ -154,10 +160,18 @@ export class Authority {
     else this.#clockLast.delete(repository)
     this.#writing.add(repository)
     this.#last.set(repository, this.#runtime.elapsed())
-    this.#next(repository, statement).then(
+    const signed = this.#next(repository, statement)
+    const recovery = this.#recovery
+    const kept =
+      recovery === undefined
+        ? signed
+        : signed.then(async (entry) => recovery.signed(repository, entry).then(() => entry))
+    kept.then(
       (entry) => repository.pipeline.submitEntry(entry),
       (error: unknown) => {
-        this.#onIncident(refusal('SigningFailed', String(error)), repository.path)
+        const isDisk = error instanceof StorageError
+        const why = isDisk ? refusal(error.code, error.about) : refusal('SigningFailed', String(error))
+        this.#onIncident(why, repository.path)
         const current = this.#current.get(repository)
         const [first] = this.#queued.get(repository) ?? []
         if (current !== undefined) this.#queued.get(repository)?.unshift(current)
@@ -323,7 +337,7 @@ export class Authority {
     return this.#sign({
       network,
       log: repository.path,
-      epoch: last?.epoch ?? 0,
+      epoch: this.#recovery?.epoch(repository, statement.kind === 'epoch') ?? last?.epoch ?? 0,
       n: log.next,
       prev: last?.hash ?? null,
       root: position,

@@ -52,6 +52,7 @@ const certifying = (logins: readonly Login[] = [byName]) => {
       ofAccount: (owner) => kept.filter((one) => one.owner === owner),
       hash: (bytes) => bytes.slice(0, 32),
     },
+    numbersFrom: () => 0,
     store: () => state.store(),
     clock: { now: () => state.now },
     quota: undefined,

@@ -23,8 +23,10 @@ export interface CertifyingOptions {
   /** How long a certificate lasts, ms; as long as it may unless told. */
   readonly life: number | undefined
   isRevoked(person: { readonly session: string; readonly owner: string }): boolean
+  /** No number up to this one is given: they may be another server's that was lost. */
+  numbersFrom(): number
   /** Stores what is given out, so that no number is given twice. */
-  store(certificate: Uint8Array): Promise<Refusal | undefined>
+  store(certificate: Uint8Array, number: number): Promise<Refusal | undefined>
 }
 
 export class Certifying {
@@ -70,7 +72,7 @@ export class Certifying {
     if (tooFast !== undefined) return tooFast
     const number = this.#take(owner)
     const certificate = await authority.certify(peer.publicKey, { owner, name }, number, life)
-    const why = await this.#of.store(certificate.bytes)
+    const why = await this.#of.store(certificate.bytes, number)
     if (why !== undefined) return refusal('LoginRefused', `the server cannot store it: ${why.code}`)
     certificates.keep(certificate)
     if (this.#taken.get(owner) === number) this.#taken.delete(owner)
@@ -79,7 +81,7 @@ export class Certifying {
 
   /** A number that none of the account bears or may yet bear. One whose certificate failed on its way is not used again. */
   #take(owner: string): number {
-    let last = this.#taken.get(owner) ?? 0
+    let last = Math.max(this.#taken.get(owner) ?? 0, this.#of.numbersFrom())
     for (const { number } of this.#of.certificates.ofAccount(owner)) last = Math.max(last, number)
     this.#taken.set(owner, last + 1)
     return last + 1

@@ -6,7 +6,10 @@ import { concatBytes, toHex } from '../bytes/bytes.ts'
 import type { Plain } from '../bytes/cbor.ts'
 import { limits } from '../bytes/limits.ts'
 import { isRefusal, type Refusal, refusal } from '../bytes/refusal.ts'
+import type { Position } from '../commit/commit.ts'
 import type { Certificate } from '../trust/certificate.ts'
+import { Backlog } from './backlog.ts'
+import { Early } from './early.ts'
 import { Handshake, type HandshakeParts, inFrames } from './handshake.ts'
 import type { HeldCommits } from './heldcommits.ts'
 import { Inquiries } from './inquiries.ts'
@@ -36,6 +39,8 @@ export interface Switchboard extends HandshakeParts {
   readonly sessions: Sessions
   /** The repository a peer asks for, opened if need be; undefined when it is none that this replica shows to anybody. */
   candidate(path: string, peer: Peer): Repository | undefined
+  /** The peer says how far it holds the repository's log. */
+  shown(repository: Repository, position: Position | undefined): void
   /** Why the peer may not read an open repository. */
   mayRead(repository: Repository, peer: Peer): Refusal | undefined
   /** The entries after the `held` first ones that tell a former reader why they are none any more; none for everybody else. */
@@ -79,12 +84,13 @@ export class Connection {
   /** Repositories this side denied the peer before it could say why, and the entries that the peer holds of them. */
   readonly #unparted = new Map<string, number>()
   readonly #inquiries: Inquiries
+  readonly #early: Early
+  readonly #backlog: Backlog
   #sent = 0
   #received = 0
   #peer: Peer | undefined
   #handling: Promise<void> = Promise.resolve()
   #behind = 0
-  #queued = 0
   #nextTag = 0
   #offences: number[] = []
   #closed = false
@@ -116,6 +122,8 @@ export class Connection {
       },
       isClosed: () => this.#closed,
     })
+    this.#backlog = new Backlog(board.quota, channel.address, () => this.#peer === undefined)
+    this.#early = new Early(this.#backlog)
     this.#inquiries = new Inquiries({
       send: (frame) => void this.#send(frame),
       tooFast: () => board.quota?.asks(this.payer),
@@ -255,7 +263,7 @@ export class Connection {
     this.#closed = true
     this.end = reason
     this.#cancelBeat?.()
-    this.#board.quota?.releases(this.channel.address, this.#queued)
+    this.#backlog.close()
     for (const reconciler of this.#reconcilers.values()) reconciler.close()
     for (const path of [...this.#theirPaths.keys()]) this.#leave(path)
     this.#inquiries.close()
@@ -323,7 +331,7 @@ export class Connection {
     // Messages about repositories are taken at once, unless something before them is still being handled.
     if (frame.kind === 'sync' && this.#peer !== undefined && this.#behind === 0 && isItsTurn)
       return this.#sync(frame.tag, frame.message, bytes.length)
-    if (this.#behind >= framesBehind || !this.#queue(bytes.length))
+    if (this.#behind >= framesBehind || !this.#backlog.queue(bytes.length))
       return this.#hangUp(refusal('TooMany', 'frames waiting'))
     this.#behind++
     this.#handling = this.#handling
@@ -333,23 +341,8 @@ export class Connection {
       .catch((error: unknown) => this.#hangUp(refusal('Fault', String(error))))
       .finally(() => {
         this.#behind--
-        this.#dequeue(bytes.length)
+        this.#backlog.dequeue(bytes.length)
       })
-  }
-
-  /** Takes room for what waits. */
-  #queue(bytes: number): boolean {
-    if (this.#queued + bytes > (this.#peer === undefined ? limits.strangerQueue : limits.channelQueue)) return false
-    if (this.#board.quota?.holds(this.channel.address, bytes) === false) return false
-    this.#queued += bytes
-    return true
-  }
-
-  #dequeue(bytes: number): void {
-    // What waited on a closed channel was let go with it.
-    if (this.#closed) return
-    this.#queued -= bytes
-    this.#board.quota?.releases(this.channel.address, bytes)
   }
 
   /** Resolves when the user behind this channel may send another frame, or has gone. */
@@ -395,6 +388,8 @@ export class Connection {
         const path = this.#theirTags.get(frame.tag)
         if (path === undefined) return
         this.#theirTags.delete(frame.tag)
+        // With a welcome this side asks again.
+        if (this.#myTags.has(path)) this.#declined.add(path)
         this.#leave(path)
         return this.#drop(path)
       }
@@ -471,6 +466,7 @@ export class Connection {
       return this.#object(refusal('TooMany', 'subscriptions'))
     const repository = this.#board.candidate(path, peer)
     if (repository === undefined) return this.#refuse(refusal('UnknownRepository', path))
+    this.#board.shown(repository, log)
     this.#theirTags.set(tag, path)
     this.#theirPaths.set(path, repository)
     this.#theirWords.set(path, frame)
@@ -481,6 +477,7 @@ export class Connection {
           if (this.#closed || this.#theirTags.get(tag) !== path) return
           if (this.#board.mayRead(repository, peer) !== undefined)
             return this.#deny(repository, peer, (log?.n ?? -1) + 1)
+          if (repository.recovering) this.#send({ kind: 'refused', code: 'Recovering', about: path })
           if (this.#myTags.has(path) && !this.#declined.has(path)) this.#reconcile(repository)
           else this.subscribe(repository)
         },
@@ -489,9 +486,14 @@ export class Connection {
       .catch((error: unknown) => this.#hangUp(refusal('Fault', String(error))))
   }
 
-  /** Like a repository that does not exist; only whoever could read it before is told why not any more. */
-  #deny(repository: Repository, peer: Peer, held: number): void {
-    const { path } = repository
+  /** What was kept back, or stands in another epoch, is compared from the start. */
+  renew({ path }: Repository): void {
+    if (!this.#theirPaths.has(path)) return
+    this.#forget(path)
+    this.#send({ kind: 'welcome', path })
+  }
+
+  #forget(path: string): void {
     const mine = this.#myTags.get(path)
     if (mine !== undefined) {
       this.#myTags.delete(path)
@@ -500,6 +502,12 @@ export class Connection {
     for (const [tag, named] of this.#theirTags) if (named === path) this.#theirTags.delete(tag)
     this.#leave(path)
     this.#drop(path)
+  }
+
+  /** Like a repository that does not exist; only whoever could read it before is told why not any more. */
+  #deny(repository: Repository, peer: Peer, held: number): void {
+    const { path } = repository
+    this.#forget(path)
     this.#part(repository, peer, held)
     this.#refuse(refusal('UnknownRepository', path))
   }
@@ -518,7 +526,7 @@ export class Connection {
   #drop(path: string): void {
     this.#reconcilers.get(path)?.close()
     this.#reconcilers.delete(path)
-    this.#forgetEarly(path)
+    this.#early.take(path)
   }
 
   #reconcile(repository: Repository): void {
@@ -545,8 +553,7 @@ export class Connection {
           this.#board.incident(why)
           this.offend(why)
         },
-        queue: (bytes) => this.#queue(bytes),
-        dequeue: (bytes) => this.#dequeue(bytes),
+        backlog: this.#backlog,
         gate: this.#board.quota?.gate(() => this.payer),
         hangUp: (why) => this.#hangUp(why),
         refused: (why) => this.#board.refused(this, why, path),
@@ -563,17 +570,7 @@ export class Connection {
       known: repository.pipeline.known.of(toHex(words.store)),
       session: this.#peer?.certificate?.session,
     })
-    for (const { message } of this.#forgetEarly(path)) reconciler.message(message)
-  }
-
-  /** Messages about a repository that is not open here yet, and their bytes. */
-  readonly #early = new Map<string, readonly Early[]>()
-
-  #forgetEarly(path: string): readonly Early[] {
-    const early = this.#early.get(path) ?? []
-    this.#early.delete(path)
-    for (const { bytes } of early) this.#dequeue(bytes)
-    return early
+    for (const message of this.#early.take(path)) reconciler.message(message)
   }
 
   #sync(tag: number, message: Plain, bytes: number): void {
@@ -581,16 +578,11 @@ export class Connection {
     if (path === undefined) return this.#refuse(refusal('UnknownRepository', String(tag)))
     const reconciler = this.#reconcilers.get(path)
     if (reconciler !== undefined) return reconciler.message(message)
-    const early = this.#early.get(path) ?? []
-    if (early.length >= earlyMessages || !this.#queue(bytes))
-      return this.#hangUp(refusal('TooMany', 'messages before the answer'))
-    this.#early.set(path, [...early, { message, bytes }])
+    if (!this.#early.keep(path, message, bytes)) this.#hangUp(refusal('TooMany', 'messages before the answer'))
   }
 }
 
-type Early = { readonly message: Plain; readonly bytes: number }
 type Subscribe = Extract<Frame, { kind: 'subscribe' }>
-const earlyMessages = 16
 /** Entries that a peer whose subscription ends is sent once more, in case they were still on their way. */
 const repeatedEntries = 256
 /** What reconciliation leaves unsent at most, and some room. */

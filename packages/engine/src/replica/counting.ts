@@ -31,6 +31,8 @@ export interface CountingRules {
   full(): void
   /** Why nobody here can judge the commit yet, though its positions are known. */
   undecided(commit: Commit): Refusal | undefined
+  /** The place in the authority's log that the commit cites, -1 for none; what it says itself unless told. */
+  cited?(commit: Commit): number
   /** What erasures make of the commit's change of that item. */
   erasure?(commit: Commit, key: string): Erased | undefined
   /** Why the rules refuse the change, if they do: a pure function of the commit, its past and the logs it cites. */
@@ -316,7 +318,7 @@ export class Counting {
   }
 
   #merge(commit: Commit, changes: readonly Change[]): void {
-    const seen = commit.policy.authority?.n ?? -1
+    const seen = this.#cited(commit)
     const prepared: { readonly item: MergedItem; readonly node: NewNode; readonly authorize: Authorize }[] = []
     for (const change of changes) {
       const schema = this.#rules.schema(change.schema.hash)
@@ -343,10 +345,15 @@ export class Counting {
     }
   }
 
+  #cited(commit: Commit): number {
+    return this.#rules.cited?.(commit) ?? commit.policy.authority?.n ?? -1
+  }
+
   /** Counts the first change of an item, if that takes no merging. Says whether it did. */
   #begins(commit: Commit, change: Change): boolean {
     const schema = this.#rules.schema(change.schema.hash)
     if (schema === undefined || change.parents.length > 0) return false
+    if (this.#cited(commit) !== (commit.policy.authority?.n ?? -1)) return false
     const items = this.#ofSchema(change.schema.hash, schema)
     if (items.has(change.key)) return false
     const { erased, counts } = this.#rules.erasure?.(commit, change.key) ?? notErased

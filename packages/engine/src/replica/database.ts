@@ -30,6 +30,7 @@ import type { Files, Runtime } from './ports.ts'
 import type { Room } from './presence.ts'
 import { Readers } from './readers.ts'
 import { type Readable, reportRead } from './reads.ts'
+import type { Recovering } from './recovery.ts'
 import type { Rejection } from './rejections.ts'
 import { Repositories } from './repositories.ts'
 import { Repository } from './repository.ts'
@@ -97,6 +98,7 @@ export class Database {
       met: (certificate) => this.#account.sessions.met(certificate),
       twice: (held, other) => this.forked({ kind: 'certificate', held, other }),
     })
+    const shared = { runtime: options.runtime, clock: this.clock, root: this.root, certificates: this.certificates }
     const versions = versionsOf(options.rules ?? certifiedOnly)
     this.judging = new Judging((version) => versions.get(version), this.root, this.certificates, {
       report: (why) => this.incident(why),
@@ -107,10 +109,7 @@ export class Database {
       transports: options.transports ?? [],
       switchboard: () =>
         switchboardOf({
-          runtime: options.runtime,
-          clock: this.clock,
-          root: this.root,
-          certificates: this.certificates,
+          ...shared,
           account: this.#account,
           sync: options.sync,
           office: this.#office,
@@ -140,7 +139,7 @@ export class Database {
         // The last run may have ended between a commit and its checkpoint.
         this.#office?.authority.cover(repository)
       },
-      closing: (repository) => this.#office?.authority.forget(repository),
+      closing: (repository) => this.#office?.forget(repository),
       incident: (why, path) => this.incident(why, path),
       fault: (why, path) => {
         this.#standing.fault = why
@@ -165,10 +164,7 @@ export class Database {
       threw: this.#threw,
     })
     this.#account = new Account({
-      runtime: options.runtime,
-      clock: this.clock,
-      root: this.root,
-      certificates: this.certificates,
+      ...shared,
       connections: this.#connections,
       authority: options.authority,
       keyName: sessionKey,
@@ -202,10 +198,7 @@ export class Database {
     this.mesh = new Meeting({
       options: options.mesh,
       servers: options.authority && (options.iceServers ?? (() => [])),
-      runtime: options.runtime,
-      clock: this.clock,
-      certificates: this.certificates,
-      root: this.root,
+      ...shared,
       account: this.#account,
       repositories: this.#repositories,
       readers: this.#readers,
@@ -232,19 +225,15 @@ export class Database {
     if (options.authority !== undefined) {
       this.#office = new Office({
         key: options.authority,
-        previousKey: options.previousAuthority,
-        runtime: options.runtime,
-        clock: this.clock,
-        root: this.root,
-        certificates: this.certificates,
+        options,
+        ...shared,
         judging: this.judging,
-        logins: options.logins ?? [],
-        certificateLife: options.certificateLife,
-        rates: options.rates ?? {},
+        connections: this.#connections,
         newestRules: Math.max(0, ...versions.keys()),
         withRepository: (path, use) => this.#repositories.with(path, use),
         takeRoot: (entries, publicKey) => this.#takeRoot(entries, publicKey),
         storeCertificate: (bytes) => this.#rootStore.keepMet(bytes),
+        name: (path) => logName(path, this.runtime),
         incident: (why, path) => this.incident(why, path),
       })
     }
@@ -361,6 +350,16 @@ export class Database {
     return this.#repositories
   }
 
+  /** What the authority lost and is taking back: of repositories that somebody asked for since it started. */
+  get recovering(): readonly Recovering[] {
+    return this.#office?.recovery.all ?? []
+  }
+
+  /** Goes on with what clients brought so far, of one repository or of all that are being taken back. What is lost is written into the log. */
+  acceptLoss(path?: string): void {
+    this.#office?.recovery.accept(path)
+  }
+
   /** How many channels are open. */
   get connections(): number {
     return this.#connections.size
@@ -387,7 +386,7 @@ export class Database {
   }
 
   async #close(): Promise<void> {
-    this.#office?.authority.stop()
+    this.#office?.stop()
     this.#account.stop()
     this.#repositories.stop()
     await this.opened.catch(() => undefined)
@@ -399,6 +398,7 @@ export class Database {
     await this.#connections.stop()
     await this.#attempt(this.#rootStore.close())
     await this.#attempt(this.#evidence.close())
+    await this.#attempt(this.#office?.close())
     await this.#release?.()
   }
 
@@ -470,7 +470,8 @@ export class Database {
   async #openRoot(files: Files): Promise<void> {
     const authority = this.#office?.authority
     this.#evidence.open(files)
-    await this.#rootStore.open(files, logName(rootPath, this.runtime), authority && (() => authority.genesis()))
+    const [name, landmarks] = [logName(rootPath, this.runtime), await this.#office?.openLandmarks()]
+    await this.#rootStore.open(files, name, authority && (() => authority.genesis()), landmarks)
     const { network } = this.root
     if (network === undefined) return
     if (network !== (this.#options.network ?? network)) throw new WeftError('WrongNetwork', network)
@@ -533,9 +534,9 @@ export class Database {
     this.#evidence.erase(path, pipeline.log.erasures)
   }
 
-  forked(met: Met): void {
-    this.#evidence.keep(met)
-  }
+  readonly forked = (met: Met): void => this.#evidence.keep(met)
+
+  readonly opening = (repository: Repository): void => this.#office?.recovery.opened(repository)
 
   progress(): void {
     this.#standing.tell()
@@ -551,12 +552,10 @@ export class Database {
     this.#forwarding.entered(repository, entries)
     this.#standing.freshness.heard(repository.path, origin)
     if (entries.some(({ statement }) => statement.kind === 'grant')) this.#subscribing.everywhere(repository)
-    if (origin === 'local') this.#office?.authority.written(repository)
+    this.#office?.entered(repository, entries, origin)
   }
 
-  misplaced(repository: Repository, why: Refusal): void {
-    this.#office?.authority.written(repository, why)
-  }
+  readonly misplaced = (repository: Repository, why: Refusal): void => this.#office?.authority.written(repository, why)
 
   refused(repository: Repository, origin: object, id: string, why: Refusal): void {
     this.incident(why, repository.path)

@@ -38,6 +38,11 @@ export class Deaths {
     this.#judging = judging
   }
 
+  /** The log is another one. */
+  forget(): void {
+    this.#lines.clear()
+  }
+
   /** The first death of the commit's changes of these items, as far as the durable log tells. */
   of(commit: Commit, keys: readonly string[]): Death | undefined {
     const { log, durableEntries } = this.#pipeline

@@ -152,7 +152,7 @@ export class Forwarding {
     for (const connection of this.#connections) {
       // Whoever may not read any more gets what ended that as a farewell, and nothing else.
       if (mayEnd) connection.reconsider(repository)
-      connection.reconciler(repository.path)?.entries()
+      connection.reconciler(repository.path)?.entries(entries.find(({ statement }) => statement.kind === 'epoch')?.n)
       const owner = connection.peer?.certificate?.owner
       const isWelcome = moved.some((one) => one.owner === owner && one.role !== null)
       if (isWelcome && this.#welcomes) connection.welcome(repository.path)

@@ -141,6 +141,11 @@ export class HeldCommits implements Held {
     return last === undefined ? undefined : { epoch: last.epoch, n: last.n, hash: last.id }
   }
 
+  epochAfter(epoch: number) {
+    const start = this.#repository.pipeline.log.startAfter(epoch)
+    return start !== undefined && start < this.#durable.durableEntries ? start : undefined
+  }
+
   logHash(n: number): string | undefined {
     const { entries, durableEntries } = this.#durable
     const entry = n < durableEntries ? entries[n] : undefined

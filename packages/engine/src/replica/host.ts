@@ -40,6 +40,8 @@ export interface Host {
   forked(met: Met): void
   /** The repository's log erases content that may be kept beside it. */
   erased(repository: Hosted): void
+  /** Its log was read, and nobody knows it yet. */
+  opening(repository: Hosted): void
   /** Something about saving or opening changed. */
   progress(repository: Hosted): void
   sharing(repository: Hosted): Sharing

@@ -169,7 +169,7 @@ export class Judging {
     return this.writing(
       { session: commit.session, owner },
       commit.policy.root.n,
-      commit.policy.authority?.n ?? -1,
+      log.cited(commit.policy.authority),
       log,
       edit,
       about,
@@ -191,7 +191,7 @@ export class Judging {
     const owner = this.#certificates.get(session)?.owner
     if (owner === undefined) return undefined
     const about = `write ${log.path} ${edit.schema.name} ${edit.key}`
-    return this.#byRules(this.#root.size - 1, { session, owner }, policy.authority?.n ?? -1, log, edit, about)
+    return this.#byRules(this.#root.size - 1, { session, owner }, log.cited(policy.authority), log, edit, about)
   }
 
   /** The same for a change that is not in a commit yet. */

@@ -1,35 +1,39 @@
 /**
- * What a replica does as the authority: it certifies, judges requests, writes the root log, and lets a new key sign for the one before.
+ * What a replica does as the authority: it certifies, judges requests, writes the root log, lets a new key sign for the one before, and
+ * takes back what it lost.
  */
 import { equalBytes } from '../bytes/bytes.ts'
 import { type Refusal, WeftError } from '../bytes/refusal.ts'
 import { keyId } from '../commit/commit.ts'
-import type { Statement, Subject } from '../trust/entry.ts'
+import type { Entry, Statement, Subject } from '../trust/entry.ts'
 import { Authority } from './authority.ts'
 import type { Certificates } from './certificates.ts'
 import { Certifying } from './certifying.ts'
 import type { Clock } from './clock.ts'
+import type { Connection } from './connection.ts'
 import type { Judging } from './judging.ts'
-import type { Login } from './login.ts'
+import { Landmarks } from './landmarks.ts'
+import type { DatabaseOptions } from './options.ts'
+import type { Origin } from './pending.ts'
 import type { Runtime, SigningKey } from './ports.ts'
 import { Quota } from './quota.ts'
-import type { Rates } from './rates.ts'
+import { Recovery } from './recovery.ts'
 import { Registrar } from './registrar.ts'
 import type { Repository } from './repository.ts'
 import type { RootLog } from './rootlog.ts'
 
 export interface OfficeOptions {
   readonly key: SigningKey
-  /** The key before this one, which signs it in. */
-  readonly previousKey: SigningKey | undefined
+  readonly options: Pick<
+    DatabaseOptions,
+    'previousAuthority' | 'logins' | 'certificateLife' | 'rates' | 'landmarks' | 'acceptsLoss'
+  >
   readonly runtime: Runtime
   readonly clock: Clock
   readonly root: RootLog
   readonly certificates: Certificates
   readonly judging: Judging
-  readonly logins: readonly Login[]
-  readonly certificateLife: number | undefined
-  readonly rates: Partial<Rates>
+  readonly connections: Iterable<Connection>
   /** The newest version there are rules for. */
   readonly newestRules: number
   withRepository<Result>(path: string, use: (repository: Repository) => Promise<Result>): Promise<Result>
@@ -37,6 +41,8 @@ export interface OfficeOptions {
   takeRoot(entries: readonly Uint8Array[], publicKey: Uint8Array): Promise<Refusal | undefined>
   /** Stores a certificate before it is given out. */
   storeCertificate(certificate: Uint8Array): Promise<Refusal | undefined>
+  /** A log's file. */
+  name(path: string): string
   incident(why: Refusal, path?: string): void
 }
 
@@ -45,6 +51,8 @@ export class Office {
   readonly certifying: Certifying
   readonly registrar: Registrar
   readonly quota: Quota
+  readonly recovery: Recovery
+  #landmarks: Landmarks | undefined
   readonly #of: OfficeOptions
   /** Entries of the root log are signed one after the other. */
   #writing: Promise<unknown> = Promise.resolve()
@@ -52,17 +60,39 @@ export class Office {
   constructor(of: OfficeOptions) {
     this.#of = of
     const { runtime, clock, root, certificates, judging } = of
-    this.quota = new Quota(of.rates, () => runtime.elapsed())
-    this.authority = new Authority(of.key, runtime, root, clock, judging, (why, path) => of.incident(why, path))
+    const { logins, certificateLife, rates, landmarks, acceptsLoss } = of.options
+    this.quota = new Quota(rates ?? {}, () => runtime.elapsed())
+    this.recovery = new Recovery({
+      runtime,
+      connections: of.connections,
+      acceptsLoss: acceptsLoss ?? false,
+      name: (path) => of.name(path),
+      write: (repository) => this.authority.cover(repository),
+      incident: (why, path) => of.incident(why, path),
+    })
+    this.authority = new Authority(
+      of.key,
+      runtime,
+      root,
+      clock,
+      judging,
+      (why, path) => of.incident(why, path),
+      landmarks && this.recovery,
+    )
     this.certifying = new Certifying({
       authority: this.authority,
       certificates,
       clock,
       quota: this.quota,
-      logins: of.logins,
-      life: of.certificateLife,
+      logins: logins ?? [],
+      life: certificateLife,
       isRevoked: (person) => root.revokedAt(person) !== undefined,
-      store: (certificate) => of.storeCertificate(certificate),
+      numbersFrom: () => this.#landmarks?.numbersFrom ?? 0,
+      store: async (certificate, number) => {
+        const why = await of.storeCertificate(certificate)
+        if (why === undefined) this.#landmarks?.gave(number)
+        return why
+      },
     })
     this.registrar = new Registrar({
       runtime,
@@ -73,6 +103,36 @@ export class Office {
       withRepository: (path, use) => of.withRepository(path, use),
       revoke: (subject, reason) => this.revoke(subject, reason),
     })
+  }
+
+  /** What is kept beside the key; undefined where nothing is. Rejects with a `StorageError`. */
+  async openLandmarks(): Promise<Landmarks | undefined> {
+    const { options, runtime } = this.#of
+    if (options.landmarks !== undefined)
+      this.#landmarks = await Landmarks.open(options.landmarks, runtime, (why) => this.#of.incident(why))
+    this.recovery.landmarks = this.#landmarks
+    return this.#landmarks
+  }
+
+  /** Entries of a repository's log became durable. */
+  entered(repository: Repository, entries: readonly Entry[], origin: Origin): void {
+    this.recovery.entered(repository, entries, origin)
+    if (origin === 'local') this.authority.written(repository)
+  }
+
+  /** The repository is being closed. */
+  forget(repository: Repository): void {
+    this.authority.forget(repository)
+    this.recovery.forget(repository)
+  }
+
+  stop(): void {
+    this.authority.stop()
+    this.recovery.stop()
+  }
+
+  async close(): Promise<void> {
+    await this.#landmarks?.close()
   }
 
   /** Brings the root log up to this authority's key and rules. Rejects with `WrongKey` or `UnknownRules`. */
@@ -87,7 +147,8 @@ export class Office {
 
   /** Lets the key that this authority has now sign for the one it had before, and for good: there is no day on which all must know. */
   async #rotate(network: string): Promise<void> {
-    const { key, previousKey, root, runtime } = this.#of
+    const { key, root, runtime, options } = this.#of
+    const previousKey = options.previousAuthority
     const mayAdmit = previousKey !== undefined && root.isAuthority(previousKey.publicKey)
     if (!root.isAuthority(key.publicKey)) {
       if (!mayAdmit) throw new WeftError('WrongKey', network)

@@ -36,6 +36,13 @@ export interface DatabaseOptions {
   readonly network?: string
   /** Makes this replica the authority. */
   readonly authority?: SigningKey
+  /**
+   * Where the authority keeps what it must know after it lost its logs: away from them, beside its key. Without it nothing that is lost is
+   * missed, and an older copy of the logs forks them.
+   */
+  readonly landmarks?: Files
+  /** Goes on with what clients bring after a loss, though it is known that more there was: what is lost is written into the logs. */
+  readonly acceptsLoss?: boolean
   /** The authority's key before this one: it signs the new one in, once, and signs nothing afterwards. */
   readonly previousAuthority?: SigningKey
   /** Ways to log in, as the authority: one for each method. */

@@ -48,6 +48,8 @@ export interface PipelineEvents {
   refuseFounding(commit: Commit): Refusal | undefined
   /** What a channel brought was refused. */
   refused(origin: Origin, id: string, why: Refusal): void
+  /** Whether this is the authority, which takes back what it lost. */
+  recovering(): boolean
   /** Something the app or an operator should know. */
   incident(why: Refusal): void
   /** Two things signed for one place: what proves it is kept. */
@@ -134,7 +136,9 @@ export class Pipeline {
       commits: this.commits,
       pending: this.pending,
       now: options.authorityNow,
-      isBlank: () => this.isBlank,
+      isBlank: () => this.isBlank && !this.#events.recovering(),
+      isReceipted: ({ chain, seq }) => this.#events.recovering() && seq <= (this.log.covered.get(chain)?.seq ?? -1),
+      isRecovering: () => this.#events.recovering(),
       refuseFounding: (commit) => this.#events.refuseFounding(commit),
       refused: (origin, id, why) => this.#events.refused(origin, id, why),
       take: (brought) => this.#work.push({ kind: 'run', ...brought }),
@@ -161,7 +165,7 @@ export class Pipeline {
 
   /** Whether a durable entry stands at the position. */
   knows(position: Position | null): boolean {
-    return position === null || (position.n < this.#durableEntries && this.log.knows(position))
+    return position === null || (this.log.placeOf(position) ?? this.#durableEntries) < this.#durableEntries
   }
 
   get isOpen(): boolean {
@@ -359,6 +363,10 @@ export class Pipeline {
     const entries: { entry: Entry; origin: Origin }[] = []
     const certified: string[] = []
     const known: Work[] = []
+    /** What an entry of a new epoch leaves out comes back when it cannot be stored. */
+    const standing = taken.some((work) => work.kind === 'entry' && this.log.leavesOut(work.entry))
+      ? [...this.log.entries]
+      : undefined
     const marks: (() => void)[] = []
     const certify = (certificate: Certificate | undefined): void => {
       if (certificate === undefined || this.#certified.has(certificate.session)) return
@@ -405,7 +413,8 @@ export class Pipeline {
       const why = error instanceof StorageError ? refusal(error.code, error.about) : refusal('DiskError', String(error))
       packing.reset()
       this.commits.rollback()
-      this.log.truncate(this.#durableEntries)
+      this.log.truncate(standing === undefined ? this.#durableEntries : 0)
+      for (const entry of standing ?? []) this.log.append(entry)
       for (const session of certified) this.#certified.delete(session)
       this.#storingFailed(why, brought, entries, known)
       for (const through of marks) through()
@@ -483,6 +492,13 @@ export class Pipeline {
       if (origin === 'local') this.#events.rejected({ entry }, why)
       else this.#events.refused(origin, '', why)
       return false
+    }
+    const [first, ...others] = this.log.entries.slice(entry.n)
+    if (first !== undefined) {
+      const last = others.at(-1) ?? first
+      this.#events.incident(
+        refusal('EpochLost', `${this.path} from ${first.epoch}/${first.n} to ${last.epoch}/${last.n}`),
+      )
     }
     this.log.append(entry)
     return true

@@ -35,11 +35,14 @@ export class Readers {
   }
 
   /** Why the peer may not read an open repository. */
-  mayRead({ pipeline }: Repository, { certificate, isAuthority }: Peer): Refusal | undefined {
+  mayRead({ pipeline, recovering }: Repository, { certificate, isAuthority }: Peer): Refusal | undefined {
     // The authority may show anything this replica asked it for.
     if (isAuthority) return undefined
     if (certificate === undefined) return refusal('UnknownSession', pipeline.path)
     if (certificate.expires < this.#clock.now()) return refusal('CertificateExpired', certificate.session)
+    // What says who reads it may be lost: whoever holds something of it may bring it, and is shown nothing.
+    if (this.#isAuthority && recovering)
+      return this.#judging.hasEnded(certificate) ? refusal('Revoked', pipeline.path) : undefined
     // Before the first entry many may become its founder; who asks for the path is not to see what one of them writes.
     const first = pipeline.durableEntries === 0 ? pipeline.commits.at(0) : undefined
     const founder = first && this.#judging.founderOf(first, pipeline.log)

@@ -54,6 +54,9 @@ export interface Receiver {
   readonly now: (() => number) | undefined
   /** Whether nothing was ever written here. */
   isBlank(): boolean
+  /** Whether the authority acknowledged it, and lost it: then nobody is charged for it, and it does not matter what has run out since. */
+  isReceipted(commit: Commit): boolean
+  isRecovering(): boolean
   refuseFounding(commit: Commit): Refusal | undefined
   refused(origin: object, id: string, why: Refusal): void
   /** Puts it on the road. */
@@ -94,6 +97,8 @@ export class Reception {
       if (isRefusal(entry)) of.refused(origin, '', entry)
       else of.takeEntry(entry, origin)
     }
+    // They say which commits were acknowledged before.
+    if (received.entries.length > 0 && of.isRecovering()) await of.through()
     const ids: string[] = []
     const runs = this.#admissible(origin, received, ids, gate)
     let mustFound = gate !== undefined && of.isBlank()
@@ -117,7 +122,7 @@ export class Reception {
         }
         // What builds on others waits for them, and founds nothing.
         if (isFirst(first)) mustFound = false
-        gate?.signed(this.#ownerOf(first), weightOf(run))
+        if (!of.isReceipted(first)) gate?.signed(this.#ownerOf(first), weightOf(run))
         good.push({ run, origin })
       }
       // The channel is closed by now: nobody makes this replica verify a thousand signatures more.
@@ -166,7 +171,7 @@ export class Reception {
         for (const { id } of run) refuse(id, barred)
         continue
       }
-      const over = gate?.bring(this.#ownerOf(last), weightOf(run), founds)
+      const over = of.isReceipted(last) ? undefined : gate?.bring(this.#ownerOf(last), weightOf(run), founds)
       if (over !== undefined) {
         refuse('', over)
         return runs
@@ -183,7 +188,7 @@ export class Reception {
     if (foreign !== undefined) return foreign
     const certificate = certificates.get(commit.session)
     if (certificate === undefined) return refusal('UnknownSession', commit.session)
-    if (this.#of.now === undefined) return undefined
+    if (this.#of.now === undefined || this.#of.isReceipted(commit)) return undefined
     if (certificates.isTooLate(certificate)) return refusal('CertificateExpired', commit.session)
     const now = this.#of.now()
     if (certificate.expires < now) return refusal('CertificateExpired', commit.session)

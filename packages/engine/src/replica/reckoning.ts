@@ -267,6 +267,13 @@ export class Reckoning {
     this.#of.allMoved()
   }
 
+  /** A new epoch left entries out: everything is judged again by what is left. */
+  renew(): void {
+    this.#deaths.forget()
+    this.#foreseen = true
+    this.settle()
+  }
+
   /** Content is gone, for whoever asks from now on: what was judged on it is judged anew, unless that was settled. */
   erased(entries: readonly Entry[]): void {
     const erased = entries.flatMap(({ statement }) => (statement.kind === 'erasure' ? statement.changes : []))

@@ -22,6 +22,7 @@ import type { Effect, Event, Known, Meeting, Session } from '../sync/session.ts'
 import { livePush, start, step } from '../sync/step.ts'
 import type { Surroundings } from '../sync/turn.ts'
 import type { Certificate } from '../trust/certificate.ts'
+import type { Backlog } from './backlog.ts'
 import type { Broadcast } from './broadcast.ts'
 import type { Certificates } from './certificates.ts'
 import type { HeldCommits } from './heldcommits.ts'
@@ -48,9 +49,7 @@ export interface ReconcilerLink {
   offence(why: Refusal): void
   /** What the peer's commits pass before they are verified; undefined where nobody counts. */
   readonly gate: Gate | undefined
-  /** Takes room for bytes that wait; false when there is none. */
-  queue(bytes: number): boolean
-  dequeue(bytes: number): void
+  readonly backlog: Pick<Backlog, 'queue' | 'dequeue'>
   /** There is no going on with this channel. */
   hangUp(why: Refusal): void
   /** The peer could not keep what this replica sent. */
@@ -192,6 +191,7 @@ export class Reconciler {
   /** Packs commits that are being stored, so that they go out as soon as they are. */
   prepare(ids: readonly string[]): void {
     this.#dropPrepared()
+    if (this.repository.recovering) return
     const { speaks, busy, early } = this.#session
     if (this.#closed || !speaks || busy || !this.#packs.sends || this.#outbox.length > 0) return
     const commits: Commit[] = []
@@ -221,6 +221,7 @@ export class Reconciler {
 
   /** `broadcast`: where many are told. */
   admitted(ids: readonly string[], origin: 'local' | 'peer' | 'other', broadcast: Broadcast | undefined): void {
+    if (this.repository.recovering && origin !== 'peer') return
     this.#broadcast = broadcast
     if (origin !== 'peer' && broadcast !== undefined && this.#outbox.length === 0 && this.#link.ready()) {
       const fresh = livePush(this.#session, ids)
@@ -256,12 +257,13 @@ export class Reconciler {
 
   /** Gossip for the peer, which it understands when it took part itself. */
   announce(announcement: Announcement): void {
+    if (this.repository.recovering) return
     if (!this.#closed && this.#link.ready()) this.#link.send(encodeAnnouncement(announcement))
   }
 
   /** Who is here, for a peer that understands it, with the certificate that it may lack. Said again soon, so it may get lost. */
   present(word: Present | Gone): void {
-    if (this.#closed || !this.#session.speaks || !this.#link.ready()) return
+    if (this.#closed || !this.#session.speaks || !this.#link.ready() || this.repository.recovering) return
     const certificate = word.kind === 'present' ? this.#certificates.get(word.session) : undefined
     if (certificate !== undefined) this.#introduce([certificate])
     this.#link.send(encodePresence(word))
@@ -278,8 +280,9 @@ export class Reconciler {
     if (this.#pushed.length > 0) this.#session = this.#step({ kind: 'pushed', ids: this.#pushed.splice(0) }).session
   }
 
-  entries(): void {
-    this.#take({ kind: 'entries' })
+  /** The log grew; `from` its newest epoch began there, and left out what the peer may have been sent. */
+  entries(from?: number): void {
+    this.#take(from === undefined ? { kind: 'entries' } : { kind: 'entries', from })
   }
 
   refused(why: Refusal, ids: readonly string[]): void {
@@ -362,7 +365,7 @@ export class Reconciler {
   #receive(commits: readonly Uint8Array[], certificates: readonly Uint8Array[], entries: readonly Uint8Array[]): void {
     const isLive = this.#isLive
     const bytes = [...commits, ...certificates, ...entries].reduce((sum, one) => sum + one.length, 0)
-    const fits = this.#link.queue(bytes)
+    const fits = this.#link.backlog.queue(bytes)
     const unpacked = commits.length > 0 ? this.#unpacked : undefined
     // Certificates are sent once, and few: they are taken all the same.
     const kept = fits ? commits : []
@@ -377,7 +380,7 @@ export class Reconciler {
           this.#link.gate,
         )
         const told = stored.then((outcome) => {
-          if (fits) this.#link.dequeue(bytes)
+          if (fits) this.#link.backlog.dequeue(bytes)
           else this.#take({ kind: 'refused', code: 'TooMany', ids: [] })
           if (commits.length > 0 || certificates.length > 0) this.#take({ kind: 'settled', ...outcome })
           if (isLive && !this.#closed) this.#link.gossips.received(this, outcome.ids)
@@ -402,6 +405,7 @@ export class Reconciler {
 
   /** Who was given a role has a name to the others before writing anything: the certificates go ahead of the entries. */
   #sendEntries(message: Entries): void {
+    if (this.repository.recovering) return
     const { log } = this.repository.pipeline
     this.#introduce(
       log.entries
@@ -453,7 +457,10 @@ export class Reconciler {
    * The commits of one effect, with the certificates this peer lacks: one message, or more where certificates make it too long, each cut
    * where a signature is held.
    */
-  #push({ round, ids, last, unknown }: Extract<Effect, { kind: 'push' }>): void {
+  #push({ round, ids: due, last, unknown }: Extract<Effect, { kind: 'push' }>): void {
+    // Who may read what is being taken back is not known yet.
+    const ids = this.repository.recovering ? [] : due
+    if (round === 0 && ids.length < due.length) return
     if (round === 0 && this.#ahead !== undefined && areSame(this.#ahead, ids)) {
       this.#ahead = undefined
       return

@@ -45,6 +45,7 @@ export class Registrar {
     if (isRefusal(request)) return request
     if (request.method === 'revoke') return this.#revoke(request.session, request.reason, certificate)
     return this.#of.withRepository(request.path, async (repository) => {
+      if (repository.recovering) return refusal('Recovering', request.path)
       // A wrong code says no more than that it is wrong.
       const none = request.method === 'join' ? 'InvitationOver' : 'UnknownRepository'
       if (repository.pipeline.durableEntries === 0) return refusal(none, request.path)

@@ -57,6 +57,8 @@ export class Repository {
   readonly #due: Due
   /** True once this replica was level with the authority in this run. */
   synced = false
+  /** At the authority: what it lost of the repository is being taken back, and nothing of it is shown. */
+  recovering = false
 
   constructor(path: string, host: Host) {
     this.path = path
@@ -67,6 +69,7 @@ export class Repository {
       now: () => host.clock.now(),
       isOwn: (commit) => commit.session === host.identity?.session,
       isDecided: (commit) => this.covers(commit.id) || this.pipeline.log.isVoid(commit.id),
+      cited: (commit) => this.pipeline.log.cited(commit.policy.authority),
       full: () => host.incident(refusal('TooMany', `${limits.heldChanges} commits that do not count yet`), path),
       undecided: (commit) => host.judging.waits(commit, this.pipeline.log, this.pipeline.durableEntries, host.person),
       erasure: (commit, key) => this.pipeline.log.erasureOf(commit, key, this.pipeline.durableEntries),
@@ -93,6 +96,7 @@ export class Repository {
           this.#saving.check()
           host.progress(this)
         },
+        recovering: () => this.recovering,
         incident: (why) => host.incident(why, path),
         forked: (met) => host.forked(met),
         storage: (why) => {
@@ -179,6 +183,7 @@ export class Repository {
     }
     this.#storing = undefined
     this.#items.allMoved()
+    this.#hadEntries = this.pipeline.log.next > 0
     for (const entry of this.pipeline.log.entries) this.#applyEntry(entry)
     if (!this.pipeline.log.erasures.isEmpty) this.#host.erased(this)
     this.#saving.setSession(this.#host.identity?.session)
@@ -187,6 +192,7 @@ export class Repository {
     this.#refresh()
     this.#due.by(this.counting.nextDue())
     this.#changes.tellAll(this.counting.items.keys())
+    this.#host.opening(this)
     this.#markReady()
     this.#capture.schedule()
     this.#host.progress(this)
@@ -524,6 +530,9 @@ export class Repository {
 
   #entered(entries: readonly Entry[], origin: Origin): void {
     try {
+      const begun = entries.find(({ statement, n }) => statement.kind === 'epoch' || (n === 0 && this.#hadEntries))
+      if (begun !== undefined) this.#renew(begun.n)
+      this.#hadEntries = true
       for (const entry of entries) this.#applyEntry(entry)
       this.#reckoning.erased(entries)
       this.counting.retry()
@@ -535,6 +544,14 @@ export class Repository {
     this.#saving.check()
     this.#capture.schedule()
     this.#host.progress(this)
+  }
+
+  #hadEntries = false
+
+  /** A new epoch left out what stood from `n` on: what that said is forgotten. */
+  #renew(n: number): void {
+    this.#saving.renew(this.pipeline.log.entries.slice(0, n))
+    this.#reckoning.renew()
   }
 
   #applyEntry(entry: Entry): void {

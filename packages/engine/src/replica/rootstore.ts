@@ -12,6 +12,7 @@ import { type Entry, readEntry, rootPath } from '../trust/entry.ts'
 import type { Certificates } from './certificates.ts'
 import type { Met } from './evidence.ts'
 import { Journal } from './journal.ts'
+import type { Landmarks } from './landmarks.ts'
 import type { Files, Runtime } from './ports.ts'
 import { RootLog } from './rootlog.ts'
 
@@ -22,6 +23,8 @@ export class RootStore {
   readonly #onIncident: (why: Refusal) => void
   readonly #onFork: (met: Met) => void
   #journal: Journal | undefined
+  /** The authority's. */
+  #landmarks: Landmarks | undefined
   /** Entries are taken one after the other. */
   #taking: Promise<unknown> = Promise.resolve()
 
@@ -40,10 +43,17 @@ export class RootStore {
   }
 
   /**
-   * Reads what is stored. `found` makes the network's first entry when there is none. Rejects with `LogCorrupt` rather than found another
-   * network over what may be left of one.
+   * Reads what is stored, and what is kept beside the key. `found` makes the network's first entry when there is none. Rejects with
+   * `LogCorrupt` rather than found another network over what may be left of one, and with `WrongNetwork` when the two are of different ones.
    */
-  async open(files: Files, name: string, found: (() => Promise<Entry>) | undefined): Promise<void> {
+  async open(
+    files: Files,
+    name: string,
+    found: (() => Promise<Entry>) | undefined,
+    landmarks?: Landmarks,
+  ): Promise<void> {
+    this.#landmarks = landmarks
+    let certificates = 0
     const header = this.#header()
     const { journal, frames, damage } = await Journal.open(files, name, { header, onIncident: this.#onIncident })
     this.#journal = journal
@@ -57,15 +67,36 @@ export class RootStore {
       } else if (frame.kind === frameKinds.certificate || frame.kind === frameKinds.met) {
         const certificate = readCertificate(frame.payload, hash)
         if (isRefusal(certificate)) this.#onIncident(certificate)
-        else this.#certificates.keep(certificate)
+        else {
+          this.#certificates.keep(certificate)
+          certificates++
+        }
       }
     }
+    if (landmarks !== undefined) await this.#level(journal, landmarks, certificates)
     if (found === undefined || this.#root.network !== undefined) return
     if (damage.length > 0 || frames.length > 0) throw new WeftError('LogCorrupt', rootPath)
     const genesis = await found()
     if (await this.#hadNetwork(files, name, genesis.bytes.length)) throw new WeftError('LogCorrupt', rootPath)
+    await landmarks?.keepRoot(genesis)
     await journal.append([{ kind: frameKinds.entry, payload: genesis.bytes }])
     this.#root.append(genesis)
+  }
+
+  /** Takes from beside the key what is lost here, and keeps there what it lacks. */
+  async #level(journal: Journal, landmarks: Landmarks, certificates: number): Promise<void> {
+    await landmarks.stored(this.#root.size, certificates)
+    for (const entry of landmarks.root) {
+      const why = this.#root.place(entry)
+      if (why === 'held') continue
+      if (why !== undefined) throw new WeftError(entry.n === 0 ? 'WrongNetwork' : why.code, entry.id)
+      await journal.append([{ kind: frameKinds.entry, payload: entry.bytes }])
+      this.#root.append(entry)
+    }
+    for (const bytes of this.#root.after(landmarks.root.length)) {
+      const entry = readEntry(bytes, this.#runtime.hash)
+      if (!isRefusal(entry)) await landmarks.keepRoot(entry)
+    }
   }
 
   /** Whether a network was founded here whose first entry cannot be read: there are logs of it, or that entry was whole once. */
@@ -119,7 +150,8 @@ export class RootStore {
     if (isRefusal(entry) && entry.code === 'LogForked') this.#forked(bytes)
     if (entry === 'held' || isRefusal(entry)) return entry
     // What could not be stored comes again with the next channel.
-    const why = await this.#append(frameKinds.entry, bytes)
+    const kept = await stored(this.#landmarks?.keepRoot(entry))
+    const why = kept ?? (await this.#append(frameKinds.entry, bytes))
     if (why === undefined) this.#root.append(entry)
     return why
   }
@@ -160,17 +192,22 @@ export class RootStore {
   }
 
   async #append(kind: number, payload: Uint8Array): Promise<Refusal | undefined> {
-    try {
-      if (this.#journal === undefined) return refusal('Closed', rootPath)
-      await this.#journal.append([{ kind, payload }])
-      return undefined
-    } catch (error) {
-      return error instanceof WeftError ? refusal(error.code, error.about) : refusal('DiskError', String(error))
-    }
+    if (this.#journal === undefined) return refusal('Closed', rootPath)
+    return stored(this.#journal.append([{ kind, payload }]))
   }
 
   async close(): Promise<void> {
     await this.#taking
     await this.#journal?.close()
+  }
+}
+
+/** Why it could not be stored. */
+const stored = async (storing: Promise<void> | undefined): Promise<Refusal | undefined> => {
+  try {
+    await storing
+    return undefined
+  } catch (error) {
+    return error instanceof WeftError ? refusal(error.code, error.about) : refusal('DiskError', String(error))
   }
 }

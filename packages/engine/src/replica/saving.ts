@@ -5,6 +5,7 @@
 import { type Refusal, WeftError } from '../bytes/refusal.ts'
 import type { Commit } from '../commit/commit.ts'
 import type { Commits, Head } from '../graph/commits.ts'
+import type { Entry } from '../trust/entry.ts'
 import type { LiveItem, SavedState } from './live.ts'
 import { reportRead } from './reads.ts'
 
@@ -97,6 +98,13 @@ export class Saving {
       }
     }
     return fresh
+  }
+
+  /** Entries were left out: these are what is left. */
+  renew(entries: readonly Entry[]): void {
+    this.#covered.clear()
+    this.setSession(this.#session)
+    for (const { statement } of entries) if (statement.kind === 'checkpoint') this.checkpoint(statement.moved)
   }
 
   /** Whether a checkpoint of the authority covers the commit, and it is durable here as well. */

@@ -81,9 +81,10 @@ export class Standing {
     this.#peerProblem = { why, path }
   }
 
-  /** What a peer refused is settled: all of it, or what was about that repository. */
-  settled(path?: string): void {
-    if (path === undefined || this.#peerProblem?.path === path) this.#peerProblem = undefined
+  /** What a peer refused is settled: all of it, or what was about that repository. A server that recovers says so itself when it has (`whole`). */
+  settled(path?: string, whole = false): void {
+    if (path !== undefined && this.#peerProblem?.path !== path) return
+    if (path === undefined || whole || this.#peerProblem?.why.code !== 'Recovering') this.#peerProblem = undefined
   }
 
   /** Something of it changed. */

@@ -59,7 +59,7 @@ export class Subscribing {
     if (why.code === 'LoginRefused' && peer !== undefined && account.notCertified(why) === 'renewal') return
     if (why.code === 'UnknownRepository' && peer !== undefined) repositories.get(why.about)?.bar(why)
     // What others cannot keep or may not do is no problem of the authority's own.
-    if (!isAuthority) standing.refusedBy(why, about)
+    if (!isAuthority) standing.refusedBy(why, about ?? (why.code === 'Recovering' ? why.about : undefined))
     standing.tell()
   }
 }

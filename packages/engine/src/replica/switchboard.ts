@@ -50,13 +50,16 @@ export const switchboardOf = (parts: SwitchboardParts): Switchboard => {
     certified: (bytes) => account.certified(bytes),
     sessions: account.sessions,
     candidate: (path, peer) => readers.candidate(path, peer),
+    shown: (repository, position) => office?.recovery.shown(repository, position),
     mayRead: (repository, peer) => readers.mayRead(repository, peer),
     isRevoked: (peer) => peer.certificate !== undefined && root.revokedAt(peer.certificate) !== undefined,
     farewell: (repository, peer, held) => readers.farewell(repository, peer, held),
     parted: async (path, entries) => repositories.get(path)?.parted(entries),
     welcomed: (connection, path) => {
       const repository = repositories.get(path)
-      if (repository !== undefined) subscribing.to(repository, connection)
+      if (repository === undefined) return
+      standing.settled(path, true)
+      subscribing.to(repository, connection)
     },
     request: async (method, args, peer) =>
       office?.registrar.request(method, args, peer.certificate) ?? refusal('NotAuthority', method),

@@ -50,6 +50,7 @@ const verdicts = (
       pipeline.log.isVoid(id) || pipeline.log.coveredAt(chain, seq) !== Number.POSITIVE_INFINITY,
     full: () => undefined,
     undecided: (commit) => judging.waits(commit, pipeline.log, pipeline.durableEntries, of.reader),
+    cited: (commit) => pipeline.log.cited(commit.policy.authority),
     erasure: (commit, key) => pipeline.log.erasureOf(commit, key, pipeline.durableEntries),
     authorize: (commit, edit) => judging.write(commit, pipeline.log, edit),
   }

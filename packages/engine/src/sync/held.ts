@@ -32,6 +32,8 @@ export interface Held {
   prefixHash(place: number): Uint8Array | undefined
   /** Position of the newest entry of the repository's authority log; undefined while it is empty. */
   logPosition(): Position | undefined
+  /** Where the first epoch after that one begins; undefined where there is none. */
+  epochAfter(epoch: number): number | undefined
   /** Hash (hex) of the entry at place n, and the bytes of all from there on. The first place is 0. */
   logHash(n: number): string | undefined
   entriesFrom(n: number): readonly Uint8Array[]

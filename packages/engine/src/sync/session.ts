@@ -42,8 +42,8 @@ export type Event =
   | { readonly kind: 'settled'; readonly ids: readonly string[]; readonly waiting: boolean }
   /** What this peer sent was not admitted or could not be stored. */
   | { readonly kind: 'refused'; readonly code: Code; readonly ids: readonly string[] }
-  /** The authority log grew. */
-  | { readonly kind: 'entries' }
+  /** The authority log grew; `from`: a new epoch began there, and left out what stood behind. */
+  | { readonly kind: 'entries'; readonly from?: number }
   | { readonly kind: 'wake' }
   | { readonly kind: 'close' }
 

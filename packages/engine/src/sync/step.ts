@@ -163,7 +163,8 @@ const take = (turn: Turn, event: Event): void => {
       refusedHere(turn, event.code, event.ids)
       break
     case 'entries':
-      sendEntries(turn, turn.session.logSent)
+      if (event.from !== undefined) turn.set({ sameEpoch: false })
+      sendEntries(turn, Math.min(turn.session.logSent, event.from ?? Number.POSITIVE_INFINITY))
       break
     case 'wake':
       turn.set({ timer: undefined })

@@ -165,3 +165,56 @@ describe('a log', () => {
     }
   })
 })
+
+describe('a new epoch', () => {
+  const epoch: Statement = { kind: 'epoch', lost: { epoch: 0, n: 4 }, reason: 'a disk' }
+  const begins = (log: AuthorityLog, n: number, change: Partial<EntryBody> = {}): Entry =>
+    entryOf(log, epoch, {
+      epoch: 1,
+      n,
+      prev: log.entries[n - 1]?.id ?? null,
+      root: { epoch: 0, n, hash: hex('2') },
+      ...change,
+    })
+  const three = (): AuthorityLog => grown([headOf('1', 0)], [headOf('1', 1)], [headOf('2', 0)])
+
+  test('[R3] stands right behind the last entry that is kept, under a number above all before it', () => {
+    const log = three()
+    expect(codeOf(log, begins(log, 3))).toBe(undefined)
+    expect(codeOf(log, begins(log, 1))).toBe(undefined)
+    expect(codeOf(log, begins(log, 1, { prev: hex('7') }))).toBe('BadEntry')
+    expect(codeOf(log, begins(log, 5, { prev: hex('7') }))).toBe('BadEntry')
+    expect(codeOf(log, begins(log, 0, { prev: null }))).toBe('BadEntry')
+    expect(codeOf(log, begins(log, 3, { epoch: 0 }))).toBe('BadEntry')
+    expect(codeOf(log, entryOf(log, verdict, { epoch: 1 }))).toBe('BadEntry')
+    expect(codeOf(log, begins(log, 1, { epoch: 0 }))).toBe('LogForked')
+    log.append(begins(log, 3))
+    expect(codeOf(log, entryOf(log, verdict, { epoch: 1 }))).toBe(undefined)
+    expect(codeOf(log, begins(log, 3, { time: 6 }))).toBe('LogForked')
+  })
+
+  test('[R4] leaves out what stood there: it is covered no more, proves no fork, and is read as the last entry kept', () => {
+    const log = three()
+    const [kept, , left] = log.entries
+    if (kept === undefined || left === undefined) throw new Error('three entries')
+    const cited = { epoch: 0, n: 2, hash: left.id }
+    expect(log.placeOf(cited)).toBe(2)
+    log.append(begins(log, 1))
+    expect([...log.covered.values()]).toEqual([headOf('1', 0)])
+    expect(codeOf(log, left)).toBe('held')
+    expect(log.knows(cited)).toBe(true)
+    expect([log.placeOf(cited), log.cited(cited), log.cited(null)]).toEqual([0, 0, -1])
+    expect(log.knows({ epoch: 0, n: 0, hash: hex('9') })).toBe(false)
+    expect(log.knows({ epoch: 1, n: 7, hash: hex('9') })).toBe(false)
+    expect(log.placeOf({ epoch: 0, n: 0, hash: kept.id })).toBe(0)
+    expect([log.startAfter(0), log.startAfter(1)]).toEqual([1, undefined])
+  })
+
+  test('[R3] may begin with any entry where nothing was kept', () => {
+    const log = three()
+    const alone = covering(new AuthorityLog(path), [headOf('3', 5)], { epoch: 1 })
+    expect(codeOf(log, alone)).toBe(undefined)
+    log.append(alone)
+    expect([...log.covered.values()]).toEqual([headOf('3', 5)])
+  })
+})

@@ -1,6 +1,9 @@
 /**
  * One log of the authority, as a replica holds it: linear, gapless, each entry naming the hash of the one before. It says which commits
  * are covered (checkpoints), who has which role, and from which position on a commit is dead to whoever knows the log that far.
+ *
+ * After a loss the authority begins a new epoch: its first entry names the last one that is kept, and takes the place of all that stood
+ * behind that. Positions of an older epoch beyond it are read as the last one kept.
  */
 import { concatBytes, fromHex, toHex } from '../bytes/bytes.ts'
 import { type Refusal, refusal } from '../bytes/refusal.ts'
@@ -65,31 +68,55 @@ export class AuthorityLog {
     return this.entries.length
   }
 
-  /** Whether this log knows the position: an entry with that hash stands there. */
+  /** Whether this log knows the position: an entry with that hash stands there, or a newer epoch left it out. */
   knows(position: Position | null): boolean {
-    if (position === null) return true
-    const entry = this.entries[position.n]
-    return entry !== undefined && entry.id === position.hash && entry.epoch === position.epoch
+    return position === null || this.placeOf(position) !== undefined
+  }
+
+  /** Where a position stands: that of an entry which a newer epoch left out is the last one kept, -1 for none. Undefined: not known. */
+  placeOf({ epoch, n, hash }: Position): number | undefined {
+    const entry = this.entries[n]
+    if (entry !== undefined && entry.id === hash && entry.epoch === epoch) return n
+    const start = this.startAfter(epoch)
+    return start !== undefined && n >= start ? start - 1 : undefined
+  }
+
+  /** The place that a commit cites, as rules and deaths count it: -1 for none. */
+  cited(position: Position | null): number {
+    return position === null ? -1 : (this.placeOf(position) ?? position.n)
+  }
+
+  /** Where the first epoch after that one begins; undefined while there is none. */
+  startAfter(epoch: number): number | undefined {
+    if ((this.entries.at(-1)?.epoch ?? 0) <= epoch) return undefined
+    return this.entries.findIndex((entry) => entry.epoch > epoch)
   }
 
   /**
-   * Whether the entry may stand next. An entry already held is `'held'`; another one at a held place is `LogForked`: both are
-   * evidence. The signature was checked before.
+   * Whether the entry may stand next, or begins an epoch in the place of what is held. One already held, or left out by a newer epoch, is
+   * `'held'`; another one at a held place is `LogForked`: both are evidence. The signature was checked before.
    */
   check(entry: Entry, hash: Hash): Refusal | 'held' | undefined {
     if (entry.log !== this.path) return refusal('WrongRepository', entry.log)
+    const about = `${entry.log} ${entry.epoch}/${entry.n}`
     const held = this.entries[entry.n]
-    if (held !== undefined)
-      return held.id === entry.id ? 'held' : refusal('LogForked', `${entry.log} ${entry.epoch}/${entry.n}`)
-    const last = this.entries.at(-1)
-    if (entry.n !== this.entries.length || entry.prev !== (last?.id ?? null) || entry.epoch !== (last?.epoch ?? 0)) {
-      return refusal('BadEntry', `${entry.log} ${entry.epoch}/${entry.n}`)
-    }
+    if (held?.id === entry.id) return 'held'
+    const start = this.startAfter(entry.epoch)
+    if (start !== undefined && entry.n >= start) return 'held'
+    const newest = this.entries.at(-1)
+    const begins = newest !== undefined && entry.epoch > newest.epoch
+    if (held !== undefined && !begins) return refusal('LogForked', about)
+    // An epoch begins with the entry that says so, or, where nothing was kept, with whatever stands first.
+    const saysSo = entry.statement.kind === 'epoch'
+    if (entry.n === 0 ? saysSo : saysSo !== begins) return refusal('BadEntry', about)
+    const last = this.entries[entry.n - 1]
+    if (entry.n > this.entries.length || entry.prev !== (last?.id ?? null)) return refusal('BadEntry', about)
     const { root } = entry
     const lastRoot = last?.root ?? null
     if (root !== null && lastRoot !== null && (root.epoch < lastRoot.epoch || root.n < lastRoot.n)) {
       return refusal('BadEntry', `the root position of ${entry.log} ${entry.epoch}/${entry.n}`)
     }
+    if (begins && entry.n === 0) return new AuthorityLog(this.path).check(entry, hash)
     if (entry.statement.kind === 'checkpoint' && !this.#goesOn(entry.statement.moved)) {
       return refusal('BadEntry', `the chains of checkpoint ${entry.n}`)
     }
@@ -100,6 +127,11 @@ export class AuthorityLog {
       return refusal('BadEntry', `the heads root of checkpoint ${entry.n}`)
     }
     return undefined
+  }
+
+  /** Whether an entry of a later epoch would take the place of what is held. */
+  leavesOut({ epoch, n }: Entry): boolean {
+    return n < this.entries.length && epoch > (this.entries.at(-1)?.epoch ?? 0)
   }
 
   /** What is covered stays covered: each chain is named once and only goes on. */
@@ -213,7 +245,7 @@ export class AuthorityLog {
    * `revokedAt`: the root position that ended the access of its session or owner.
    */
   deathOf(commit: Commit, owner: string, revokedAt: number | undefined): Death | undefined {
-    const cited = commit.policy.authority?.n ?? -1
+    const cited = this.cited(commit.policy.authority)
     const covered = this.coveredAt(commit.chain, commit.seq)
     const founding = this.entries[0]?.statement
     if (cited < 0 && founding?.kind === 'grant' && founding.founding && founding.owner !== owner)
@@ -227,8 +259,9 @@ export class AuthorityLog {
     return from === Number.POSITIVE_INFINITY ? undefined : { from, why: late }
   }
 
-  /** Adds an entry that `check` accepted. */
+  /** Adds an entry that `check` accepted: what a new epoch leaves out is dropped. */
   append(entry: Entry): void {
+    this.truncate(entry.n)
     this.entries.push(entry)
     const { statement, n } = entry
     switch (statement.kind) {
@@ -268,7 +301,7 @@ export class AuthorityLog {
     this.#invitations.set(secret, { n, statement: { ...statement, uses: statement.uses - 1 } })
   }
 
-  /** Drops the entries from `n` on: they could not be stored. */
+  /** Drops the entries from `n` on: they could not be stored, or a new epoch left them out. */
   truncate(n: number): void {
     if (n >= this.entries.length) return
     const kept = this.entries.splice(0)

@@ -14,6 +14,7 @@
  *     7 key        = [public key (65 bytes)]                       in the root log: one more key of the authority is in force from here on
  *     8 retirement = [key id (32 bytes)]                           in the root log: it signs nothing that comes after
  *     9 rules      = [version]                                     in the root log: what commits that cite this position are judged by
+ *     10 epoch     = [[epoch, n] | null, reason]                   the first entry of an epoch: what stood behind `prev` is lost, as far as up to there
  *
  * The root position is null in the root log itself, and only there. Genesis names no network (32 zero bytes): it makes it, as the
  * first entry of the root log, signed with the key that it names. It stands nowhere else: whoever could write one would be the authority.
@@ -85,8 +86,20 @@ export type Statement =
   | { readonly kind: 'key'; readonly publicKey: Uint8Array }
   | { readonly kind: 'retirement'; readonly signer: string }
   | { readonly kind: 'rules'; readonly version: number }
+  | {
+      readonly kind: 'epoch'
+      /** The last entry that is known to have stood in the epoch before and is kept by nobody who was asked; null when none is missed. */
+      readonly lost: Place | null
+      readonly reason: string
+    }
   /** A statement of a later version: its place in the log counts, what it says is not known here. */
   | { readonly kind: 'unknown' }
+
+/** Where an entry stands, whatever it says. */
+export interface Place {
+  readonly epoch: number
+  readonly n: number
+}
 
 /** What a commit does to one item. */
 export interface NamedChange {
@@ -124,6 +137,7 @@ const kinds = {
   key: 7,
   retirement: 8,
   rules: 9,
+  epoch: 10,
 } as const
 
 /** Statements of the root log; all others stand in the logs of repositories. */
@@ -185,6 +199,10 @@ const encodeStatement = (statement: Statement): [kind: number, body: Plain] => {
       return [kinds.retirement, [fromHex(statement.signer)]]
     case 'rules':
       return [kinds.rules, [statement.version]]
+    case 'epoch': {
+      const { lost, reason } = statement
+      return [kinds.epoch, [lost === null ? null : [lost.epoch, lost.n], reason]]
+    }
     case 'unknown':
       throw new TypeError('a statement that is not known cannot be written')
   }
@@ -308,6 +326,13 @@ const readers: Readonly<Record<number, (list: readonly Plain[]) => Statement | u
     isHash(signer) && rest.length === 0 ? { kind: 'retirement', signer: toHex(signer) } : undefined,
   [kinds.rules]: ([version, ...rest]) =>
     isCount(version) && rest.length === 0 ? { kind: 'rules', version } : undefined,
+  [kinds.epoch]: ([lost, reason, ...rest]) => {
+    if (!isText(reason) || rest.length > 0) return undefined
+    if (lost === null) return { kind: 'epoch', lost, reason }
+    if (!Array.isArray(lost) || lost.length !== 2) return undefined
+    const [epoch, n] = lost as readonly Plain[]
+    return isCount(epoch) && isCount(n) ? { kind: 'epoch', lost: { epoch, n }, reason } : undefined
+  },
 }
 
 const readStatement = (kind: number, plain: Plain | undefined): Statement | undefined => {

@@ -1,0 +1,212 @@
+/**
+ * What the authority keeps of its logs where they are not, beside its key: the whole root log, how far each repository's log went, and the
+ * numbers of certificates. Whoever lost the logs, or put an older copy of them back, learns it from here. An entry that takes something from
+ * somebody, or is the first in ten seconds, is kept here before it is stored, and so before anybody sees it; others follow within ten seconds.
+ */
+import { fromHex, toHex } from '../bytes/bytes.ts'
+import { decode, encode } from '../bytes/cbor.ts'
+import type { Plain } from '../bytes/plain.ts'
+import { isRefusal, type Refusal, refusal } from '../bytes/refusal.ts'
+import { isBytes } from '../bytes/shape.ts'
+import { format, type Position } from '../commit/commit.ts'
+import { type Framed, frameKinds } from '../log/frame.ts'
+import { type Entry, type Place, readEntry, rootPath } from '../trust/entry.ts'
+import { Journal } from './journal.ts'
+import type { Files, Runtime } from './ports.ts'
+
+/** How far a log went, as far as is known here. */
+interface Landmark extends Position {
+  /** The entry itself, where it had to be kept before it was stored. */
+  readonly entry: Uint8Array | null
+  /** What came behind it is being taken back. */
+  readonly isLost: boolean
+}
+
+/** Numbers of certificates: how many were stored, the highest of any account, and the one below which none is given. */
+interface Numbers {
+  readonly given: number
+  readonly highest: number
+  readonly from: number
+}
+
+/** Until what need not be kept at once is kept, ms. */
+const interval = 10_000
+/** More numbers than any account gets in that time. */
+const spareNumbers = 1_000
+/** Frames that say nothing any more, before the file is written anew. */
+const mostStale = 4_096
+const fileName = 'landmarks.log'
+const numbersName = ''
+
+/** Whether an entry at the first place stands before one at the second. */
+export const isBefore = (one: Place | null, other: Place): boolean =>
+  one === null || one.epoch < other.epoch || (one.epoch === other.epoch && one.n < other.n)
+
+export class Landmarks {
+  /** The root log, from the first entry on. */
+  readonly root: Entry[] = []
+  readonly #runtime: Runtime
+  readonly #journal: Journal
+  readonly #logs = new Map<string, Landmark>()
+  /** When an entry of a log was kept last, ms. */
+  readonly #kept = new Map<string, number>()
+  #numbers: Numbers = { given: 0, highest: 0, from: 0 }
+  /** What is to be kept before long, by name. */
+  readonly #soon = new Set<string>()
+  #cancel: (() => void) | undefined
+  #stale = 0
+  readonly #onIncident: (why: Refusal) => void
+
+  private constructor(journal: Journal, runtime: Runtime, onIncident: (why: Refusal) => void) {
+    this.#journal = journal
+    this.#runtime = runtime
+    this.#onIncident = onIncident
+  }
+
+  /** Rejects with a `StorageError`. */
+  static async open(files: Files, runtime: Runtime, onIncident: (why: Refusal) => void): Promise<Landmarks> {
+    const header = encode([format, null, rootPath, runtime.random(16)])
+    const { journal, frames } = await Journal.open(files, fileName, { header, onIncident })
+    const landmarks = new Landmarks(journal, runtime, onIncident)
+    for (const { kind, payload } of frames) {
+      if (kind === frameKinds.entry) {
+        const entry = readEntry(payload, runtime.hash)
+        if (!isRefusal(entry)) landmarks.#takeRoot(entry)
+      } else if (kind === frameKinds.landmark) landmarks.#read(payload)
+    }
+    if (landmarks.#stale > mostStale + landmarks.#logs.size) await landmarks.#compact()
+    return landmarks
+  }
+
+  #read(payload: Uint8Array): void {
+    const plain = decode(payload)
+    if (!Array.isArray(plain)) return
+    const [name, first, second, third, entry, isLost] = plain as readonly Plain[]
+    if (typeof name !== 'string' || typeof first !== 'number' || typeof second !== 'number') return
+    this.#stale++
+    if (name === numbersName) {
+      if (typeof third === 'number') this.#numbers = { given: first, highest: second, from: third }
+    } else if (isBytes(third) && (entry === null || isBytes(entry)))
+      this.#logs.set(name, { epoch: first, n: second, hash: toHex(third), entry, isLost: isLost === true })
+  }
+
+  /** How far the log in that file went; undefined for one that never had an entry. */
+  of(name: string): Landmark | undefined {
+    return this.#logs.get(name)
+  }
+
+  /** Keeps an entry of the root log. Rejects with a `StorageError`. */
+  async keepRoot(entry: Entry): Promise<void> {
+    if (this.root[entry.n]?.id === entry.id) return
+    await this.#journal.append([{ kind: frameKinds.entry, payload: entry.bytes }])
+    this.#takeRoot(entry)
+  }
+
+  /** One that could not be stored afterwards, and that nobody saw, gives way to the next. */
+  #takeRoot(entry: Entry): void {
+    if (entry.n > this.root.length) return
+    this.root.length = entry.n
+    this.root.push(entry)
+  }
+
+  /** Keeps an entry that is to be stored afterwards. Rejects with a `StorageError`. */
+  async keep(name: string, { epoch, n, id, bytes }: Entry): Promise<void> {
+    this.#logs.set(name, { epoch, n, hash: id, entry: bytes, isLost: false })
+    await this.#append([name])
+    this.#kept.set(name, this.#runtime.elapsed())
+  }
+
+  /** Whether the log's next entry is to be kept, whatever it says: a copy of the log that is older shows by it. */
+  isDue(name: string): boolean {
+    return this.#runtime.elapsed() - (this.#kept.get(name) ?? Number.NEGATIVE_INFINITY) >= interval
+  }
+
+  /** The log goes that far; its landmark only goes on. */
+  reached(name: string, position: Position): void {
+    const known = this.#logs.get(name)
+    if (known !== undefined && !isBefore(known, position)) return
+    this.#logs.set(name, { ...position, entry: null, isLost: known?.isLost ?? false })
+    this.#keepSoon(name)
+  }
+
+  /** What came behind the landmark is to be taken back, also after the next start. */
+  lose(name: string, position: Position): void {
+    this.#logs.set(name, { entry: null, ...(this.#logs.get(name) ?? position), isLost: true })
+    void this.#append([name]).catch((error: unknown) => this.#failed(error))
+  }
+
+  /**
+   * So many entries of the root log and certificates are stored. Where they were more, the folder is another one, and no log of it may be
+   * believed to be whole; and nobody knows which numbers the certificates had.
+   */
+  async stored(entries: number, certificates: number): Promise<void> {
+    const { given, highest, from } = this.#numbers
+    if (entries >= this.root.length && certificates >= given) return
+    this.#numbers = { given: certificates, highest, from: Math.max(from, highest + spareNumbers) }
+    for (const [name, landmark] of this.#logs) this.#logs.set(name, { ...landmark, isLost: true })
+    await this.#append([numbersName, ...this.#logs.keys()])
+  }
+
+  /** No number up to this one is given. */
+  get numbersFrom(): number {
+    return this.#numbers.from
+  }
+
+  /** A certificate was stored. */
+  gave(number: number): void {
+    const { given, highest, from } = this.#numbers
+    this.#numbers = { given: given + 1, highest: Math.max(highest, number), from }
+    this.#keepSoon(numbersName)
+  }
+
+  #keepSoon(name: string): void {
+    this.#soon.add(name)
+    this.#cancel ??= this.#runtime.timer(interval, () => {
+      this.#cancel = undefined
+      this.#flush().catch((error: unknown) => this.#failed(error))
+    })
+  }
+
+  #failed(error: unknown): void {
+    this.#onIncident(isRefusal(error) ? refusal(error.code, error.about) : refusal('Fault', String(error)))
+  }
+
+  /** Keeps what was to be kept soon. */
+  async #flush(): Promise<void> {
+    const names = [...this.#soon]
+    this.#soon.clear()
+    if (names.length === 0) return
+    try {
+      await this.#append(names)
+    } catch (error) {
+      for (const name of names) this.#soon.add(name)
+      throw error
+    }
+  }
+
+  #append(names: readonly string[]): Promise<void> {
+    return this.#journal.append(names.flatMap((name) => this.#frame(name) ?? []))
+  }
+
+  #frame(name: string): Framed | undefined {
+    const { given, highest, from } = this.#numbers
+    const log = this.#logs.get(name)
+    if (name === numbersName) return { kind: frameKinds.landmark, payload: encode([numbersName, given, highest, from]) }
+    if (log === undefined) return undefined
+    const hash = fromHex(log.hash)
+    const payload = encode([name, log.epoch, log.n, hash, log.entry, log.isLost])
+    return { kind: frameKinds.landmark, payload }
+  }
+
+  /** Writes the file anew without what was said again later. */
+  async #compact(): Promise<void> {
+    await this.#journal.rewrite((frame) => (frame.kind === frameKinds.entry || frame.kind === 0 ? [frame] : []))
+    await this.#append([numbersName, ...this.#logs.keys()])
+  }
+
+  async close(): Promise<void> {
+    this.#cancel?.()
+    await this.#flush().catch((error: unknown) => this.#failed(error))
+    await this.#journal.close()
+  }
+}

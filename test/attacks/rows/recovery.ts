@@ -1,0 +1,183 @@
+/** Row F7: a server that lost its disk, or got an older one back, and clients that bring it less than they hold, or say that they hold more. */
+import { create, type Database, grant, type Item, keyOf, read, write } from '@weft-db/engine'
+import type { Position } from '../../../packages/engine/src/commit/commit.ts'
+import { board, Card, Lab, outcomeOf, type Replica } from '../../road/lab.ts'
+import type { Disk } from '../../sim/files.ts'
+import { stream } from '../../sim/random.ts'
+import { mustHold, type Row } from '../row.ts'
+
+const rules = [
+  read('/board/:id', ({ role }) => role !== undefined),
+  create('/board/:id', ({ session }) => (session === undefined ? undefined : 'owner')),
+  write('/board/:id', ({ role }) => role !== undefined),
+  grant('/board/:id', ({ role }) => role === 'owner'),
+]
+
+const boardOf = ({ database }: { readonly database: Database }) => database.repository(board)
+
+const shownBy = (replica: Replica): string =>
+  JSON.stringify(
+    (boardOf(replica).query(Card).current ?? [])
+      .map((card: Item<typeof Card>) => `${keyOf(card)} ${JSON.stringify(card)}`)
+      .sort(),
+  )
+
+const ownerOf = ({ database }: Replica): string => {
+  const owner = database.certificates.get(database.session?.id ?? '')?.owner
+  if (owner === undefined) throw new Error('nobody is logged in')
+  return owner
+}
+
+const isBefore = (one: Position | null, other: Position | null): boolean =>
+  other !== null && (one === null || one.epoch < other.epoch || (one.epoch === other.epoch && one.n < other.n))
+
+/** Commits that a checkpoint covers, as a replica knows it. */
+const acknowledged = (replica: Replica): string[] => {
+  const { commits, log } = boardOf(replica).pipeline
+  const ids: string[] = []
+  for (let index = 0; index < commits.size; index++) {
+    const commit = commits.at(index)
+    if (commit !== undefined && commit.seq <= (log.covered.get(commit.chain)?.seq ?? -1)) ids.push(commit.id)
+  }
+  return ids
+}
+
+const wait = async (lab: Lab, asked: Promise<unknown>): Promise<void> => {
+  const outcome = outcomeOf(asked)
+  await lab.until(() => outcome.current !== 'pending')
+  if (outcome.current !== 'resolved') throw new Error(`it was refused: ${outcome.current}`)
+}
+
+/**
+ * `trials` schedules: the owner of a board, a friend, and up to three who conspire. They leave before the owner ends the access of one of them;
+ * then the server dies, and what it stored is gone or old. The conspirators come back first, with what they have and with false claims, and
+ * the honest come later, or not at all.
+ */
+export const restorers: Row = async ({ trials, seed }) => {
+  let [violations, stayed, epochs, late] = [0, 0, 0, 0]
+  const through = new Set<string>()
+  const fail = (what: string): void => {
+    violations++
+    through.add(what)
+  }
+  for (let trial = 0; trial < trials; trial++) {
+    const draws = stream(seed, `restorers ${trial}`)
+    const lab = new Lab(`${seed} restorers ${trial}`)
+    const start = (): Promise<Replica> => {
+      const landmarks = lab.device('landmarks').disk.files()
+      return lab.authority({ rules, landmarks })
+    }
+    let server = await start()
+    const owner = await lab.join('owner', { rules })
+    boardOf(owner).create(Card, { title: 'first' })
+    await lab.until(() => boardOf(owner).unacknowledged === 0)
+    const friend = await lab.join('friend', { rules })
+    const hostile: Replica[] = []
+    for (let count = 1 + draws.int(3); hostile.length < count; )
+      hostile.push(await lab.join(`mallory ${hostile.length}`, { rules }))
+    for (const member of [friend, ...hostile]) {
+      boardOf(member)
+      await wait(lab, boardOf(owner).grant(ownerOf(member), 'editor'))
+    }
+    await lab.run(2_000)
+    let made = 0
+    const work = async (who: Replica, times: number): Promise<void> => {
+      for (let edit = 0; edit < times; edit++) {
+        boardOf(who).create(Card, { title: `${who.name} ${made}` }, { key: `${who.name} ${made++}` })
+        await lab.run(draws.int(900))
+      }
+    }
+    for (const who of [owner, friend, ...hostile]) await work(who, 1 + draws.int(2))
+    await lab.run(1_000)
+    let backup: Disk | undefined
+    if (draws.chance(0.4)) {
+      backup = lab.device('authority').disk.clone()
+      await lab.run(12_000)
+    }
+    for (const { name } of hostile) lab.disconnect(name)
+    const [mallory] = hostile
+    if (mallory === undefined) throw new Error('nobody conspires')
+    // In the repository's log, or in the network's.
+    const ofAll = trial % 3 === 1
+    if (ofAll) await wait(lab, server.database.revoke({ owner: ownerOf(mallory) }))
+    else await wait(lab, boardOf(owner).grant(ownerOf(mallory), null))
+    if (draws.chance(0.5)) await lab.run(12_000)
+    // Who leaves here holds the end of the access, and not what comes now: it may be beyond the landmark.
+    if (draws.chance(0.5)) lab.disconnect('friend')
+    await work(owner, 1 + draws.int(4))
+    await lab.run(draws.chance(0.5) ? 300 : 12_000)
+    const acked = acknowledged(owner)
+    const highest = boardOf(owner).pipeline.position
+    // The power fails, and what was stored is gone.
+    lab.kill('authority')
+    lab.device('landmarks').crash()
+    if (backup === undefined) lab.device('authority').disk.wipe()
+    else lab.device('authority').disk.restore(backup)
+    // What honest people write meanwhile.
+    await work(owner, draws.int(2))
+    server = await start()
+    for (const one of hostile) {
+      const { pipeline } = boardOf(one)
+      // A claim that nothing follows.
+      if (draws.chance(0.3))
+        Object.defineProperty(pipeline, 'position', {
+          get: () => ({ epoch: 0, n: 5_000, hash: '5'.repeat(64) }),
+          configurable: true,
+        })
+      lab.connect(one.name)
+      await lab.run(draws.int(3_000))
+      await work(one, 1)
+    }
+    await lab.run(30_000)
+    const seen = new Set(hostile.flatMap((one) => acknowledged(one)))
+    const isBack = server.database.recovering.length === 0
+    const repository = boardOf(server)
+    const roleOf = (one: Replica): string | undefined =>
+      repository.pipeline.log.roleAt(ownerOf(one), repository.pipeline.log.next - 1)
+    const isOut = (): boolean =>
+      ofAll
+        ? server.database.root.revokedAt({ session: '', owner: ownerOf(mallory) }) !== undefined
+        : roleOf(mallory) === undefined
+    // What ended it for all of the network is beside the key.
+    if ((isBack || ofAll) && !isOut()) fail('the server is back before the end of an access')
+    if (!isBack) stayed++
+    const held = boardOf(mallory).pipeline.commits
+    const owned = acked.filter((id) => boardOf(owner).pipeline.commits.get(id)?.session === owner.database.session?.id)
+    const before = new Set(owned.filter((id) => held.has(id)))
+    const returns = draws.chance(0.85)
+    for (const name of ['friend', ...(returns ? ['owner'] : [])]) {
+      lab.connect(name)
+      await lab.run(draws.int(20_000))
+    }
+    await lab.run(60_000)
+    const honest = [...(returns ? [owner] : []), friend, server]
+    if (returns) {
+      late++
+      const { pipeline } = repository
+      if (server.database.recovering.length > 0) fail('the server is not back though everything was brought')
+      else if (isBefore(pipeline.position, highest)) fail('the server is behind the highest checkpoint')
+      if (!isOut()) fail('who was put out is back')
+      const covered = new Set(acknowledged(server))
+      if (acked.some((id) => !covered.has(id))) fail('an acknowledged commit is lost')
+      if (boardOf(owner).unacknowledged > 0) fail('what was written meanwhile is not acknowledged')
+      if (new Set(honest.map(shownBy)).size !== 1) fail('replicas part')
+      const epoch = pipeline.position?.epoch ?? 0
+      if (epoch === 0) fail('the log goes on in the epoch of which nobody knows the end')
+      epochs += epoch
+    } else if (server.database.recovering.length === 0 && !isOut())
+      fail('the server is back before the end of an access')
+    for (const id of owned)
+      if (!before.has(id) && held.has(id)) fail('somebody who was put out was shown what came after')
+    for (const { incidents } of [owner, friend, server])
+      if (incidents.some(({ code }) => code === 'LogForked' || code === 'NumberTwice' || code === 'EvidenceKept'))
+        fail('the server forked its log')
+    if (seen.size === 0) fail('the conspirators hold nothing')
+    for (const { database } of [...hostile, friend, owner, server]) {
+      const closing = database.close()
+      await lab.run(50)
+      await closing
+    }
+  }
+  mustHold(late > 0, 'nobody honest came back', violations)
+  return { trials, violations, stayed, epochs, through: [...through].sort().join(', ') }
+}

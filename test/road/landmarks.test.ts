@@ -1,0 +1,101 @@
+import { nodeRuntime } from '@weft-db/runtime/node'
+import { memoryFiles } from '@weft-db/storage/memory'
+import { expect, test } from 'vitest'
+import { isRefusal } from '../../packages/engine/src/bytes/refusal.ts'
+import { Landmarks } from '../../packages/engine/src/replica/landmarks.ts'
+import { type Entry, encodeEntry, readEntry } from '../../packages/engine/src/trust/entry.ts'
+import { sealBody } from '../../packages/engine/src/trust/signed.ts'
+
+const runtime = nodeRuntime()
+const { hash } = runtime
+const hex = (digit: string): string => digit.repeat(64)
+
+const entryOf = (n: number, log = '/sys', reason = ''): Entry => {
+  const body = encodeEntry({
+    network: hex('1'),
+    log,
+    epoch: 0,
+    n,
+    prev: n === 0 ? null : hex('2'),
+    root: log === '/sys' ? null : { epoch: 0, n: 0, hash: hex('3') },
+    time: 5,
+    signer: hex('4'),
+    statement:
+      log === '/sys'
+        ? { kind: 'revocation', subject: { owner: 'eve' }, reason }
+        : { kind: 'grant', owner: 'eve', role: null, by: null, fences: true, founding: false },
+  })
+  const entry = readEntry(sealBody(body, new Uint8Array(64), hash).bytes, hash)
+  if (isRefusal(entry)) throw new Error(entry.code)
+  return entry
+}
+
+const opened = (files = memoryFiles()): Promise<Landmarks> => Landmarks.open(files, runtime, () => undefined)
+
+test('[R1] what is kept is there after the next start, and a landmark only goes on', async () => {
+  const files = memoryFiles()
+  const first = await opened(files)
+  const [end, kept] = [entryOf(3, '/board/a'), entryOf(4, '/board/a')]
+  await first.keep('a.log', end)
+  expect(first.isDue('a.log')).toBe(false)
+  first.reached('a.log', { epoch: 0, n: 2, hash: hex('5') })
+  expect(first.of('a.log')).toEqual({ epoch: 0, n: 3, hash: end.id, entry: end.bytes, isLost: false })
+  first.reached('a.log', { epoch: 0, n: 4, hash: kept.id })
+  first.gave(7)
+  await first.close()
+  const second = await opened(files)
+  expect(second.of('a.log')).toEqual({ epoch: 0, n: 4, hash: kept.id, entry: null, isLost: false })
+  second.lose('a.log', { epoch: 0, n: 4, hash: kept.id })
+  second.reached('a.log', { epoch: 0, n: 5, hash: hex('6') })
+  await second.close()
+  const third = await opened(files)
+  expect(third.of('a.log')).toEqual({ epoch: 0, n: 5, hash: hex('6'), entry: null, isLost: true })
+  await third.close()
+})
+
+test('[R1] an entry of the root log that could not be stored afterwards gives way to the next', async () => {
+  const files = memoryFiles()
+  const first = await opened(files)
+  const [one, failed, other] = [entryOf(0, '/board/a'), entryOf(1, '/sys', 'failed'), entryOf(1, '/sys', 'stored')]
+  await first.keepRoot(one)
+  await first.keepRoot(failed)
+  await first.keepRoot(other)
+  await first.keepRoot(other)
+  await first.close()
+  const second = await opened(files)
+  expect(second.root.map(({ id }) => id)).toEqual([one.id, other.id])
+  await second.close()
+})
+
+test('[R8] numbers go on above the highest that was given, where certificates are gone', async () => {
+  const files = memoryFiles()
+  const first = await opened(files)
+  for (let number = 1; number <= 5; number++) first.gave(number)
+  await first.stored(0, 5)
+  expect(first.numbersFrom).toBe(0)
+  await first.close()
+  const second = await opened(files)
+  await second.keep('a.log', entryOf(0, '/board/a'))
+  await second.stored(0, 4)
+  expect([second.numbersFrom, second.of('a.log')?.isLost]).toEqual([1_005, true])
+  await second.close()
+  const third = await opened(files)
+  expect([third.numbersFrom, third.of('a.log')?.isLost]).toEqual([1_005, true])
+  await third.close()
+})
+
+test('what was said again later is dropped before the file grows without end', async () => {
+  const files = memoryFiles()
+  const first = await opened(files)
+  await first.keepRoot(entryOf(0, '/board/a'))
+  for (let n = 0; n < 5_000; n++) await first.keep('a.log', entryOf(n, '/board/a'))
+  await first.close()
+  const size = async (): Promise<number> => (await (await files.open('landmarks.log', false))?.size()) ?? 0
+  const before = await size()
+  const second = await opened(files)
+  await second.close()
+  expect(await size()).toBeLessThan(before / 1_000)
+  const third = await opened(files)
+  expect([third.of('a.log')?.n, third.root.length]).toEqual([4_999, 1])
+  await third.close()
+})

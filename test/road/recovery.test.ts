@@ -1,0 +1,342 @@
+/** A server that lost its disk, or got an older one back: what clients bring it, what it does meanwhile, and what is lost where nobody has it. */
+import { anonymous, create, grant, type Item, read, saved, write } from '@weft-db/engine'
+import { describe, expect, test } from 'vitest'
+import { board, Card, Lab, outcomeOf, type Replica } from './lab.ts'
+
+const rules = [
+  read('/board/:id', ({ role }) => role !== undefined),
+  create('/board/:id', ({ session }) => (session === undefined ? undefined : 'owner')),
+  write('/board/:id', ({ role }) => role !== undefined && role !== 'viewer'),
+  grant('/board/:id', ({ role }) => role === 'owner'),
+]
+const quiet = 15_000
+
+const boardOf = ({ database }: Replica) => database.repository(board)
+const titles = (replica: Replica): string[] =>
+  (boardOf(replica).query(Card).current ?? []).map((card: Item<typeof Card>) => card.title).sort()
+const codes = ({ incidents }: Replica): string[] => incidents.map(({ code }) => code)
+const ownerOf = ({ database }: Replica): string => database.certificates.get(database.session?.id ?? '')?.owner ?? ''
+
+/** A server with landmarks on a disk of their own, which may lose its disk or get an older one back. */
+class Town {
+  readonly lab: Lab
+  server!: Replica
+
+  constructor(seed: string) {
+    this.lab = new Lab(seed)
+  }
+
+  async start(options: { certificateLife?: number } = {}): Promise<Replica> {
+    const landmarks = this.lab.device('landmarks').disk.files()
+    this.server = await this.lab.authority({ rules, landmarks, ...options })
+    return this.server
+  }
+
+  /** Ends the server, and leaves nothing of its folder. */
+  async wipe(): Promise<void> {
+    await this.stop()
+    this.lab.device('authority').wipe()
+  }
+
+  async stop(): Promise<void> {
+    const closing = this.server.database.close()
+    await this.lab.run(1_000)
+    await closing
+  }
+
+  /** Asks for what the owner of the board asks for. */
+  async grant(by: Replica, to: Replica, role: string | null): Promise<void> {
+    const done = outcomeOf(boardOf(by).grant(ownerOf(to), role))
+    await this.lab.until(() => done.current !== 'pending')
+    expect(done.current).toBe('resolved')
+  }
+}
+
+const epochsOf = (replica: Replica): number[] => boardOf(replica).pipeline.log.entries.map(({ epoch }) => epoch)
+
+describe('a wiped server', () => {
+  test('[R2] [R3] takes everything back from one client, acknowledges nothing until then, and goes on in a new epoch', async () => {
+    const town = new Town('one client')
+    const { lab } = town
+    await town.start()
+    const ada = await lab.join('ada', { rules })
+    const card = boardOf(ada).create(Card, { title: 'first' })
+    await lab.until(() => boardOf(ada).unacknowledged === 0)
+    await lab.run(20_000)
+    const before = boardOf(ada).pipeline.log.position
+    const { network } = town.server.database
+    await town.wipe()
+    card.title = 'second'
+    await town.start()
+    expect(town.server.database.network).toBe(network)
+    lab.connect('ada')
+    await lab.run(2_000)
+    expect(town.server.database.recovering).toMatchObject([{ repository: board, missing: 0 }])
+    expect(ada.database.status.problem?.code).toBe('Recovering')
+    const done = outcomeOf(saved(card, 'authority'))
+    const asked = outcomeOf(boardOf(ada).grant('somebody', 'editor'))
+    await lab.run(2_000)
+    expect([done.current, asked.current]).toEqual(['pending', 'Recovering'])
+    await lab.until(() => done.current === 'resolved')
+    await lab.run(1_000)
+    expect(town.server.database.recovering).toEqual([])
+    expect(ada.database.status.problem).toBe(undefined)
+    expect(titles(town.server)).toEqual(['second'])
+    const { entries } = boardOf(ada).pipeline.log
+    expect(entries[(before?.n ?? 0) + 1]).toMatchObject({
+      epoch: 1,
+      prev: before?.hash,
+      statement: { kind: 'epoch', lost: null },
+    })
+    expect([...codes(town.server), ...codes(ada)]).not.toContain('LogForked')
+  })
+
+  test('[R1] knows without anybody whose network it is, and who was put out of it', async () => {
+    const town = new Town('root log')
+    const { lab } = town
+    await town.start()
+    const eve = await lab.join('eve', { rules })
+    const [owner, { network }] = [ownerOf(eve), town.server.database]
+    const done = outcomeOf(town.server.database.revoke({ owner }))
+    await lab.until(() => done.current === 'resolved')
+    lab.kill('authority')
+    lab.device('landmarks').crash()
+    lab.device('authority').wipe()
+    await town.start()
+    expect(town.server.database.network).toBe(network)
+    expect(town.server.database.root.revokedAt({ session: '', owner })).toBe(1)
+  })
+
+  test('[R1] [R2] stays in recovery while nobody brings the end of an access, and shows what it has to nobody', async () => {
+    const town = new Town('put out')
+    const { lab } = town
+    await town.start()
+    const ada = await lab.join('ada', { rules })
+    boardOf(ada).create(Card, { title: 'first' })
+    await lab.until(() => boardOf(ada).unacknowledged === 0)
+    const eve = await lab.join('eve', { rules })
+    boardOf(eve)
+    await town.grant(ada, eve, 'editor')
+    await lab.until(() => titles(eve).length === 1)
+    await lab.run(1_000)
+    lab.disconnect('eve')
+    await town.grant(ada, eve, null)
+    lab.kill('authority')
+    lab.device('landmarks').crash()
+    lab.device('authority').wipe()
+    boardOf(ada).create(Card, { title: 'not for Eve' })
+    await town.start()
+    lab.connect('eve')
+    await lab.run(60_000)
+    expect(town.server.database.recovering).toHaveLength(1)
+    lab.connect('ada')
+    await lab.run(5_000)
+    expect(titles(town.server)).toEqual(['first', 'not for Eve'])
+    expect(titles(eve)).toEqual(['first'])
+    await lab.until(() => boardOf(ada).unacknowledged === 0)
+    await lab.run(5_000)
+    expect(titles(eve)).toEqual(['first'])
+    expect(boardOf(eve).barred?.code).toBe('Revoked')
+  })
+
+  test('[R4] [R5] leaves out what comes too late, acknowledges its commits anew, and accuses nobody of a fork', async () => {
+    const town = new Town('late')
+    const { lab } = town
+    await town.start()
+    const ada = await lab.join('ada', { rules })
+    boardOf(ada).create(Card, { title: 'first' })
+    await lab.until(() => boardOf(ada).unacknowledged === 0)
+    const ben = await lab.join('ben', { rules })
+    boardOf(ben)
+    await town.grant(ada, ben, 'editor')
+    await lab.run(20_000)
+    boardOf(ada).create(Card, { title: 'kept' })
+    await lab.until(() => boardOf(ada).unacknowledged === 0)
+    await lab.run(500)
+    lab.disconnect('ben')
+    // The landmark goes on within ten seconds of its last step.
+    const late = boardOf(ada).create(Card, { title: 'late' })
+    const done = outcomeOf(saved(late, 'authority'))
+    await lab.until(() => done.current === 'resolved')
+    lab.kill('authority')
+    lab.device('landmarks').crash()
+    lab.device('authority').wipe()
+    await town.start()
+    lab.connect('ben')
+    await lab.run(quiet)
+    boardOf(ben).create(Card, { title: 'of Ben' })
+    await lab.until(() => boardOf(ben).unacknowledged === 0)
+    lab.connect('ada')
+    await lab.run(5_000)
+    expect(codes(ada)).toContain('EpochLost')
+    for (const one of [ada, ben, town.server]) {
+      expect(titles(one)).toEqual(['first', 'kept', 'late', 'of Ben'])
+      expect(epochsOf(one)).toEqual(epochsOf(town.server))
+      expect(codes(one)).not.toContain('LogForked')
+    }
+    expect([boardOf(ada).unacknowledged, boardOf(ben).unacknowledged]).toEqual([0, 0])
+    // Opened again it is the same.
+    const closing = ada.database.close()
+    await lab.run(100)
+    await closing
+    const again = await lab.client('ada', { rules })
+    boardOf(again)
+    await lab.run(5_000)
+    expect([titles(again), boardOf(again).unacknowledged]).toEqual([['first', 'kept', 'late', 'of Ben'], 0])
+    expect(epochsOf(again)).toEqual(epochsOf(town.server))
+  })
+
+  test('[R6] admits what was acknowledged though the certificate has run out since', async () => {
+    const town = new Town('run out')
+    const { lab } = town
+    await town.start({ certificateLife: 3_600_000 })
+    const ada = await lab.join('ada', { rules })
+    boardOf(ada).create(Card, { title: 'first' })
+    await lab.until(() => boardOf(ada).unacknowledged === 0)
+    const ben = await lab.join('ben', { rules })
+    boardOf(ben)
+    await town.grant(ada, ben, 'owner')
+    await lab.run(20_000)
+    lab.disconnect('ada')
+    await town.wipe()
+    await lab.run(3_600_000)
+    await town.start({ certificateLife: 3_600_000 })
+    lab.connect('ben')
+    ben.database.login(anonymous('ben')).catch(() => undefined)
+    await lab.run(quiet)
+    boardOf(ben).create(Card, { title: 'of Ben' })
+    await lab.until(() => boardOf(ben).unacknowledged === 0)
+    expect(titles(town.server)).toEqual(['first', 'of Ben'])
+  })
+
+  test('[R8] gives no number twice', async () => {
+    const town = new Town('numbers')
+    const { lab } = town
+    await town.start()
+    const ada = await lab.join('ada', { rules })
+    const given = ada.database.sessions.map(({ number }) => number)
+    await lab.run(20_000)
+    await town.wipe()
+    await town.start()
+    const ben = await lab.join('ben', { rules })
+    expect(given).toEqual([1])
+    expect(ben.database.sessions.map(({ number }) => number)).toEqual([1_002])
+  })
+
+  test('[R3] goes on without what nobody brings, by the word of whoever runs it, and the log says what is lost', async () => {
+    const town = new Town('accepted')
+    const { lab } = town
+    await town.start()
+    const ada = await lab.join('ada', { rules })
+    boardOf(ada).create(Card, { title: 'first' })
+    await lab.until(() => boardOf(ada).unacknowledged === 0)
+    const ben = await lab.join('ben', { rules })
+    boardOf(ben)
+    await town.grant(ada, ben, 'owner')
+    await lab.run(1_000)
+    lab.disconnect('ben')
+    boardOf(ada).create(Card, { title: 'lost' })
+    await lab.run(20_000)
+    const want = boardOf(ada).pipeline.position
+    await town.wipe()
+    await town.start()
+    lab.connect('ben')
+    await lab.run(60_000)
+    expect(town.server.database.recovering).toMatchObject([{ want: { epoch: 0, n: want?.n } }])
+    town.server.database.acceptLoss()
+    boardOf(ben).create(Card, { title: 'of Ben' })
+    await lab.until(() => boardOf(ben).unacknowledged === 0)
+    const begun = boardOf(ben).pipeline.log.entries.find(({ statement }) => statement.kind === 'epoch')
+    expect(begun?.statement).toMatchObject({ lost: { epoch: 0, n: want?.n } })
+    expect(codes(town.server)).toContain('EpochLost')
+    expect(titles(town.server)).toEqual(['first', 'of Ben'])
+  })
+
+  test('founds a repository that never was while it waits for others', async () => {
+    const town = new Town('another')
+    const { lab } = town
+    await town.start()
+    const ada = await lab.join('ada', { rules })
+    boardOf(ada).create(Card, { title: 'first' })
+    await lab.run(20_000)
+    await town.wipe()
+    await town.start()
+    const eve = await lab.join('eve', { rules })
+    boardOf(eve).create(Card, { title: 'mine' })
+    const other = eve.database.repository('/board/other')
+    other.create(Card, { title: 'new' })
+    await lab.run(60_000)
+    expect([other.unacknowledged, boardOf(eve).unacknowledged]).toEqual([0, 1])
+    lab.connect('ada')
+    await lab.run(60_000)
+    expect(boardOf(ada).unacknowledged).toBe(0)
+    expect(titles(ada)).toEqual(['first'])
+    expect(boardOf(ada).role).toBe('owner')
+  })
+})
+
+describe('an older copy of the folder', () => {
+  test('[R1] [R3] is brought up to where the log was, in a new epoch', async () => {
+    const town = new Town('older')
+    const { lab } = town
+    await town.start()
+    const ada = await lab.join('ada', { rules })
+    boardOf(ada).create(Card, { title: 'first' })
+    await lab.run(20_000)
+    const backup = lab.device('authority').disk.clone()
+    boardOf(ada).create(Card, { title: 'second' })
+    await lab.run(20_000)
+    await town.stop()
+    lab.device('authority').disk.restore(backup)
+    await town.start()
+    boardOf(town.server)
+    await lab.run(1_000)
+    expect(town.server.database.recovering).toHaveLength(1)
+    lab.connect('ada')
+    await lab.run(quiet)
+    boardOf(ada).create(Card, { title: 'third' })
+    await lab.until(() => boardOf(ada).unacknowledged === 0)
+    expect(titles(town.server)).toEqual(['first', 'second', 'third'])
+    expect(new Set(epochsOf(ada))).toEqual(new Set([0, 1]))
+    expect([...codes(ada), ...codes(town.server)]).not.toContain('LogForked')
+  })
+
+  test('[R7] signs nothing for a log of which a peer says to have more, until that came or is late', async () => {
+    const town = new Town('claims')
+    const { lab } = town
+    await town.start()
+    const ada = await lab.join('ada', { rules })
+    boardOf(ada).create(Card, { title: 'first' })
+    await lab.run(20_000)
+    const backup = lab.device('authority').disk.clone()
+    const second = boardOf(ada).create(Card, { title: 'second' })
+    const done = outcomeOf(saved(second, 'authority'))
+    await lab.until(() => done.current === 'resolved')
+    // Before the landmark went on.
+    lab.kill('authority')
+    lab.device('landmarks').crash()
+    lab.device('authority').disk.restore(backup)
+    await town.start()
+    boardOf(ada).create(Card, { title: 'third' })
+    lab.connect('ada')
+    await lab.run(60_000)
+    expect(boardOf(ada).unacknowledged).toBe(0)
+    expect(codes(town.server)).toContain('Recovering')
+    expect([...codes(ada), ...codes(town.server)]).not.toContain('LogForked')
+    // Whoever says so and brings nothing holds nobody up for long.
+    const { pipeline } = boardOf(ada)
+    const position = { epoch: 7, n: 900, hash: '7'.repeat(64) }
+    Object.defineProperty(pipeline, 'position', { get: () => position, configurable: true })
+    lab.disconnect('ada')
+    await lab.run(1_000)
+    lab.connect('ada')
+    await lab.run(1_000)
+    Reflect.deleteProperty(pipeline, 'position')
+    const { log } = boardOf(town.server).pipeline
+    const before = log.next
+    boardOf(ada).create(Card, { title: 'fourth' })
+    await lab.run(1_000)
+    expect([titles(town.server).includes('fourth'), log.next]).toEqual([true, before])
+    await lab.until(() => log.next > before, 10_000)
+  })
+})
