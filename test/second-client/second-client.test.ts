@@ -215,6 +215,7 @@ test('[S3] [C2] [C4] [C7] an empty client is sent everything, and an empty serve
   await server.close()
   await rm(join(folder, 'server'), { recursive: true })
   await rm(join(folder, 'server.key'))
+  await rm(join(folder, 'server.landmarks'), { recursive: true })
   server = await started(port)
   const fresh = await joined('third')
   fresh.socket.disconnect()

@@ -60,6 +60,8 @@ export class Authority {
   readonly #queued = new Map<Repository, Queued[]>()
   /** What the entry under way settles. */
   readonly #current = new Map<Repository, Queued>()
+  /** Entries that are kept beside the key before they are stored. */
+  readonly #submitting = new Set<Promise<void>>()
   readonly #judging: Judging
   /** Repositories whose last entry voided a clock. */
   readonly #clockLast = new WeakSet<Repository>()
@@ -166,7 +168,7 @@ export class Authority {
       recovery === undefined
         ? signed
         : signed.then(async (entry) => recovery.signed(repository, entry).then(() => entry))
-    kept.then(
+    const submitted = kept.then(
       (entry) => repository.pipeline.submitEntry(entry),
       (error: unknown) => {
         const isDisk = error instanceof StorageError
@@ -182,6 +184,9 @@ export class Authority {
         if (!this.#stopped) this.#schedule(repository, signingRetry)
       },
     )
+    if (recovery === undefined) return
+    this.#submitting.add(submitted)
+    void submitted.finally(() => this.#submitting.delete(submitted))
   }
 
   /** Clocks and receipts take turns, so that whoever sends many clocks that are ahead holds up nobody's. */
@@ -375,6 +380,11 @@ export class Authority {
     const time = this.#clock.now()
     const { epoch, hash: prev } = position
     return this.#sign({ network, log: rootPath, epoch, n: size, prev, root: null, time, signer, statement }, key)
+  }
+
+  /** Resolves when no entry is between its landmark and its log. */
+  async settled(): Promise<void> {
+    await Promise.all(this.#submitting)
   }
 
   stop(): void {

@@ -391,6 +391,7 @@ export class Database {
     this.#repositories.stop()
     await this.opened.catch(() => undefined)
     await this.#logout.close()
+    await this.#office?.authority.settled()
     this.#cancelConnecting?.()
     for (const repository of this.#repositories) await this.#attempt(repository.close())
     await this.#repositories.letGo()
