@@ -3,8 +3,7 @@
  * whoever opens the store finds all of it or nothing.
  *
  * Nothing in it is signed anew and no chain is continued: a replica draws a new incarnation with its first commit after every opening, this one
- * too. What an authority signed after the backup was made it would sign again, otherwise: the file `restored` tells it to take that back from
- * its clients first.
+ * too. What an authority signed after the backup was made it knows by its landmarks, which are in no backup.
  */
 import { createHash, randomBytes } from 'node:crypto'
 import { mkdir, readdir, rename, rm, rmdir } from 'node:fs/promises'
@@ -22,7 +21,7 @@ import { mustOpen, writeAll, writeWhole } from './writing.ts'
 export const restoreHelp = `weft restore BACKUP DIR [options]
 
 Makes a store of what weft backup wrote: DIR must not exist, or be empty. Everything is checked as weft verify does, before DIR is
-there. Put the key back beside it (DIR.key) before the server starts.
+there. Put the key back beside it (DIR.key) before the server starts, and let its landmarks (DIR.landmarks) be the newest there are.
 
   --key FILE|HEX     the key the authority began with, as weft verify takes it
   --network ID       the network's id
@@ -78,7 +77,11 @@ export const restoreCommand = async (args: readonly string[], output: Output): P
         isDone ? `Restored ${directory} from ${from}` : `Nothing was restored from ${from}`,
         ...(report.network === null ? [] : [`Network ${report.network}`]),
         `The backup is of ${new Date(time).toISOString()}`,
-        ...(isDone ? [`Put the key beside it, ${directory}.key, before anything opens it.`] : []),
+        ...(isDone
+          ? [
+              `Put the key beside it, ${directory}.key, before anything opens it; a server needs its newest landmarks as well.`,
+            ]
+          : []),
         ...problemsInWords(problems),
         ...(isDone || ok ? [] : ['--damaged restores what is there.']),
       ]),
