@@ -42,6 +42,7 @@ export {
   type Person,
 } from './replica/login.ts'
 export { logName } from './replica/logname.ts'
+export type { MeshView } from './replica/meeting.ts'
 export type { Member } from './replica/members.ts'
 export type { MeshOptions, Path } from './replica/mesh.ts'
 export type {
@@ -66,6 +67,7 @@ export { defaultRates, type Rate, type Rates } from './replica/rates.ts'
 export { onRead, type Readable } from './replica/reads.ts'
 export type { Rejection } from './replica/rejections.ts'
 export type { Repository } from './replica/repository.ts'
+export type { Request } from './replica/requests.ts'
 export { lastChange, problemsOf, saved, savedState, subscribe } from './replica/saved.ts'
 export type { AccountSession } from './replica/sessions.ts'
 export type { Incident, Status } from './replica/status.ts'
