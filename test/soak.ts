@@ -82,6 +82,16 @@ const firewalls: Job = {
   environment: { WEFT_E2E_PATIENT: '1' },
 }
 
+/** Tabs of a browser that are opened, closed, frozen and killed at random. */
+const tabs = [1, 51, 101, 151].map(
+  (from): Job => ({
+    name: `tabs from ${from}`,
+    script: 'node_modules/vitest/vitest.mjs',
+    options: ['run', '--project', 'browser', 'test/e2e/tabs-random.test.ts'],
+    environment: { WEFT_E2E_TABS: '50', WEFT_E2E_TABS_FROM: String(from) },
+  }),
+)
+
 /** Meshes of thousands, under churn and with a third of them gone at once. */
 const meshes = [1_000, 10_000].map(
   (replicas): Job => ({
@@ -106,6 +116,7 @@ const jobs: readonly Job[] = [
   { name: 'fuzz', script: 'test/fuzz/main.ts', options: ['--inputs', '1000000', '--poison', '100000', '--json'] },
   ...crashes,
   firewalls,
+  ...tabs,
   ...simulations,
   ...intrigues,
 ]

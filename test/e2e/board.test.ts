@@ -181,7 +181,7 @@ describe('without the server', () => {
 })
 
 describe('one device', () => {
-  test('two pages of one profile are two replicas, each with a store of its own that a reload finds again', async () => {
+  test('two pages of one profile are one replica: the second shows what the first has, says the same of it, and goes on without it', async () => {
     const directory = await mkdtemp(join(tmpdir(), 'weft-profile-'))
     const profile = await openProfile(directory)
     try {
@@ -189,22 +189,29 @@ describe('one device', () => {
       await joinBoard(one, server.url, 'Ada')
       await seed(one)
       await addCard(one, 'From one')
-      // The name and the board are remembered for the device. The second page is a session of its own, which the first lets in.
+      // The name and the board are remembered for the device.
       await two.goto(server.url)
       await until(two, ['From one'])
       await addCard(two, 'From two')
       await until(one, ['From one', 'From two'])
+      for (const page of [one, two]) await line(page, /Saved on the server/)
       const stores = (): Promise<string[]> =>
-        one.evaluate(async () =>
+        two.evaluate(async () =>
           (await indexedDB.databases())
             .flatMap(({ name }) => name ?? [])
             .filter((name) => !name.endsWith('-keys'))
             .sort(),
         )
-      expect(await stores()).toEqual(['weft', 'weft-1'])
-      await two.reload()
-      await until(two, ['From one', 'From two'])
-      expect(await stores()).toEqual(['weft', 'weft-1'])
+      expect(await stores()).toEqual(['weft'])
+      await server.end('SIGKILL')
+      for (const page of [one, two]) await line(page, /Offline/)
+      await one.close()
+      await addCard(two, 'From two alone')
+      await server.start()
+      await two.goto(server.url)
+      await until(two, ['From one', 'From two', 'From two alone'])
+      await line(two, /Saved on the server/)
+      expect(await stores()).toEqual(['weft'])
     } finally {
       await profile.close()
       await rm(directory, { recursive: true, force: true })

@@ -51,9 +51,9 @@ test.each(['opfs', 'indexeddb'])(
     expect(secrets.map((secret) => before.stored.includes(secret))).toEqual(secrets.map(() => true))
     expect(before.signers).toBe(1)
 
-    // A tab that was closed leaves a store, with a session of its own.
+    // Before tabs shared a store, each had one, with a session of its own.
     const tab = await page.context().newPage()
-    await tab.goto(page.url())
+    await tab.goto(`${page.url()}#-1`)
     await tab.waitForFunction(() => globalThis.page !== undefined)
     await tab.evaluate(() => globalThis.page.login('Of The Second Tab'))
     await tab.evaluate(() => globalThis.page.write('by the second tab'))

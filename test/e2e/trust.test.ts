@@ -255,7 +255,7 @@ test('everybody sees where they are logged in', async () => {
   const sessions = bob.getByTestId('session')
   await expect
     .poll(() => sessions.allInnerTexts())
-    .toEqual([expect.stringMatching(/This tab\s+From .+ to .+, certificate 1$/)])
+    .toEqual([expect.stringMatching(/This browser\s+From .+ to .+, certificate 1$/)])
   await lookAllWays(bob, '13-sessions', ['[data-testid=sessions-sheet] p', '[data-testid=sessions-sheet] .does'])
   await bob.getByTestId('close-sessions').click()
   await bob.getByTestId('sessions-sheet').waitFor({ state: 'detached' })

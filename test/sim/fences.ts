@@ -73,6 +73,7 @@ class Reader {
       captureRate: 3,
       identity: undefined,
       lasting: true,
+      isBehind: false,
       leaving: false,
       schemaHash: () => schemaHash,
       schema: (hash): Schema | undefined => (hash === schemaHash ? Card : undefined),

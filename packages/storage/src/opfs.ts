@@ -17,6 +17,10 @@ export interface OpfsFiles extends Files {
   ready(): Promise<void>
   /** Lets go of all files, for another tab to have them. To be called before a lock is released that was not taken by `lock` of this. */
   leave(): Promise<void>
+  /**
+   * The same at once, whatever is under way: the worker ends, and what it has not synced may be lost. For a page that will not run again soon.
+   */
+  abandon(): void
 }
 
 /** A new store has really been written, synced and read once it is ready. The worker begins to load at once. */
@@ -35,6 +39,7 @@ export const opfsFiles = (store: string): OpfsFiles => {
   return {
     ready,
     leave,
+    abandon: () => current?.end('The page let go of its files.'),
     open: async (name, create) => {
       checkName(name)
       const by = worker()
@@ -134,11 +139,11 @@ class OpfsWorker {
     this.#worker = new Worker(new URL('./opfs-worker.ts', import.meta.url), { type: 'module' })
     this.#worker.onmessage = ({ data }: MessageEvent<'born' | readonly Outcome[]>) => {
       if (data !== 'born') return this.#answered(data)
-      const gone = (): void => this.#over('The worker that held the files has ended.')
+      const gone = (): void => this.end('The worker that held the files has ended.')
       locks.request(life, gone).catch(gone)
     }
-    this.#worker.onerror = ({ message }) => this.#over(message || 'The script of the worker was not loaded.')
-    this.#loading = setTimeout(() => this.#over('The worker did not start in time.'), patience)
+    this.#worker.onerror = ({ message }) => this.end(message || 'The script of the worker was not loaded.')
+    this.#loading = setTimeout(() => this.end('The worker did not start in time.'), patience)
     const birth: Birth = { life }
     this.#worker.postMessage(birth)
   }
@@ -185,7 +190,8 @@ class OpfsWorker {
     }
   }
 
-  #over(why: string): void {
+  /** Whoever waits for an answer is refused, and the browser closes what was open. */
+  end(why: string): void {
     if (this.#end !== undefined) return
     this.#end = new Error(why)
     clearTimeout(this.#loading)

@@ -1,9 +1,12 @@
 /** `open()` for browsers, with the defaults an app wants: socket.io to the server, the best storage there is, a session key that scripts cannot read. */
-import { Database, type Rules, type Schema, type Transport } from '@weft-db/engine'
+import { Database, type DatabaseOptions, type Rules, type Schema, type Transport } from '@weft-db/engine'
 import { browserRuntime } from '@weft-db/runtime/browser'
 import { socketIoTransport } from '@weft-db/socketio/client'
 import { webrtcTransport } from '@weft-db/webrtc'
-import { findStore } from './stores.ts'
+import { findStore, keysOf, takeStore } from './stores.ts'
+import { TabDatabase } from './tabs/database.ts'
+import { canShare } from './tabs/lock.ts'
+import { Tab } from './tabs/tab.ts'
 
 export interface OpenOptions {
   /** The server's address, relative to the page; '/' unless told. */
@@ -30,15 +33,25 @@ export interface OpenOptions {
 export const open = (options: OpenOptions): Database => {
   const { url = '/', schemas, rules, name = 'weft', network, captureRate, sync, mesh = 'direct' } = options
   const address = new URL(url, globalThis.location?.href ?? 'http://localhost/').href
-  return new Database({
+  const runtime = browserRuntime()
+  const transports = options.transports ?? [socketIoTransport({ url: address })]
+  const shared = (): Omit<DatabaseOptions, 'storage' | 'transports'> => ({
     schemas,
-    runtime: browserRuntime(),
-    storage: () => findStore(name),
-    transports: options.transports ?? [socketIoTransport({ url: address })],
+    runtime,
     ...(rules !== undefined && { rules }),
     ...(network !== undefined && { network }),
     ...(captureRate !== undefined && { captureRate }),
     ...(sync !== undefined && { sync }),
     ...(mesh !== 'off' && { mesh: { transport: webrtcTransport(), mode: mesh } }),
   })
+  if (!canShare()) return new Database({ ...shared(), storage: () => findStore(name), transports })
+  const tab = new Tab({
+    name,
+    runtime,
+    keys: keysOf(name),
+    transports,
+    take: (locked) => takeStore(name, (ms) => new Promise((resolve) => void runtime.timer(ms, resolve)), locked),
+    host: (storage, ways) => new Database({ ...shared(), storage: async () => storage, transports: ways }),
+  })
+  return new TabDatabase(shared(), tab)
 }

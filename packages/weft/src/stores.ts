@@ -1,6 +1,5 @@
 /**
- * The stores of an app on this device: which one a tab takes, and of which kind it is. Until tabs share one replica, each tab is a session
- * and a store of its own: it takes the first store no other tab holds, so that a reload finds its own again.
+ * The store of an app on this device, and of which kind it is. All tabs share one, which the tab that leads has open.
  *
  * A new store is in the Origin Private File System, where a file can really be written, synced and read there; else in IndexedDB; else in
  * memory. Its kind is settled for good, because a second store beside one with content would look like an empty app: where IndexedDB holds
@@ -8,15 +7,18 @@
  * need IndexedDB in any case: nothing else keeps a key that scripts cannot read.) When such a store cannot be opened, the page runs in
  * memory and says so, and nothing that lasts is begun.
  */
-import { type Files, type Storage, StorageError } from '@weft-db/engine'
+import { type Files, type KeyStore, type Storage, StorageError } from '@weft-db/engine'
 import { indexedDbKeys, memoryKeys } from '@weft-db/runtime/browser'
 import { indexedDbFiles } from '@weft-db/storage/indexeddb'
 import { memoryFiles } from '@weft-db/storage/memory'
 import { opfsFiles } from '@weft-db/storage/opfs'
 import { keptFiles } from './persistence.ts'
 
-/** Tabs of one profile that find a store of their own. */
+/** Stores that tabs of one profile had before they shared one. */
 const mostTabs = 32
+/** How often a store is tried that another tab has, and ms between. */
+const mostTries = 40
+const betweenTries = 15
 
 /** An empty file in IndexedDB that says where the store is. */
 const mark = 'opfs'
@@ -24,19 +26,38 @@ const mark = 'opfs'
 const storesOf = (name: string): string[] =>
   Array.from({ length: mostTabs }, (_, tab) => (tab === 0 ? name : `${name}-${tab}`))
 
-type OpenStore = Required<Pick<Storage, 'files' | 'keys' | 'release' | 'mode'>> & { readonly reason?: string }
+type OpenStore = Required<Pick<Storage, 'files' | 'keys' | 'release' | 'mode'>> & {
+  readonly reason?: string
+  /** Releases it at once, whatever is under way. */
+  quit(): void
+}
 
-/** Locks the store and opens it, whatever kind it is of. Undefined when another tab has it open. */
-const openStore = async (store: string): Promise<OpenStore | undefined> => {
+/** A store that can be released from one moment to the next, as a page must that is about to be frozen. */
+export type TakenStore = Storage & Pick<OpenStore, 'quit'>
+
+/**
+ * Locks the store and opens it, whatever kind it is of. Undefined when another tab has it open. `locked` is told how to release it from the
+ * moment on that it is locked.
+ */
+const openStore = async (
+  store: string,
+  locked: (quit: () => void) => void = () => undefined,
+): Promise<OpenStore | undefined> => {
   const files = opfsFiles(store)
   const indexed = await indexedDbFiles(store)
   const release = await indexed.lock().catch(unlessOpen)
   if (release === undefined) return undefined
+  const quit = (): void => {
+    files.abandon()
+    release().catch(() => undefined)
+  }
+  locked(quit)
   try {
-    const keys = indexedDbKeys(`${store}-keys`)
+    const keys = keysOf(store)
     const names = await indexed.list()
     const isMarked = names.includes(mark)
-    if (names.length > 0 && !isMarked) return { files: indexed, keys, release, mode: 'indexeddb', reason: keptThere }
+    if (names.length > 0 && !isMarked)
+      return { files: indexed, keys, release, quit, mode: 'indexeddb', reason: keptThere }
     try {
       await files.ready()
       if (!isMarked) await setMark(indexed)
@@ -47,13 +68,13 @@ const openStore = async (store: string): Promise<OpenStore | undefined> => {
         return undefined
       }
       if (isMarked) throw outOfReach(store, error)
-      return { files: indexed, keys, release, mode: 'indexeddb', reason: causeOf(error) }
+      return { files: indexed, keys, release, quit, mode: 'indexeddb', reason: causeOf(error) }
     }
     const end = async (): Promise<void> => {
       await files.leave()
       await release()
     }
-    return { files, keys, release: end, mode: 'opfs' }
+    return { files, keys, release: end, quit, mode: 'opfs' }
   } catch (error) {
     await release()
     throw error
@@ -84,34 +105,50 @@ const causeOf = (error: unknown): string => {
   return cause instanceof Error ? cause.message : String(cause)
 }
 
-/** Stores that tabs left behind: all but this tab's and those which other tabs have open. */
-async function* closedStores(name: string, own: string): ReturnType<NonNullable<Storage['others']>> {
+/** Stores of tabs that had one each, before tabs shared theirs. */
+async function* closedStores(name: string): ReturnType<NonNullable<Storage['others']>> {
   const held = await indexedDB.databases().then(
     (databases) => new Set(databases.map((database) => database.name)),
     () => undefined,
   )
   for (const store of storesOf(name)) {
-    if (store === own || held?.has(store) === false) continue
+    if (store === name || held?.has(store) === false) continue
     const opened = await openStore(store)
     if (opened !== undefined) yield opened
   }
 }
 
-/** The first store of this app that no other tab has open; memory, with the reason, when the browser gives none. */
-export const findStore = async (name: string): Promise<Storage> => {
+/** Where the session's key is, whoever has the store open. */
+export const keysOf = (name: string): KeyStore => indexedDbKeys(`${name}-keys`)
+
+/**
+ * The app's store, which one tab has open at a time; memory, with the reason, when the browser gives none. A tab that was closed or killed
+ * lets go of it within a moment. Undefined while another tab has it.
+ */
+export const takeStore = async (
+  name: string,
+  pause: (ms: number) => Promise<void>,
+  locked?: (quit: () => void) => void,
+): Promise<TakenStore | undefined> => {
   try {
-    for (const store of storesOf(name)) {
-      const opened = await openStore(store)
-      if (opened === undefined) continue
-      return { ...opened, files: keptFiles(opened.files), lasting: true, others: () => closedStores(name, store) }
+    for (let tries = 0; tries < mostTries; tries++) {
+      const opened = await openStore(name, locked)
+      if (opened !== undefined)
+        return { ...opened, files: keptFiles(opened.files), lasting: true, others: () => closedStores(name) }
+      await pause(betweenTries)
     }
-    return inMemory(`${mostTabs} tabs have this app open`)
+    return undefined
   } catch (error) {
     return inMemory(causeOf(error))
   }
 }
 
-const inMemory = (reason: string): Storage => ({
+/** The same where tabs cannot share it: a second tab is on its own, in memory. */
+export const findStore = async (name: string): Promise<Storage> =>
+  (await takeStore(name, async () => undefined)) ?? inMemory('another tab has this app open')
+
+const inMemory = (reason: string): TakenStore => ({
+  quit: () => undefined,
   files: memoryFiles(),
   keys: memoryKeys(),
   mode: 'memory',

@@ -3,7 +3,7 @@ import { anonymous, open, saved, schema, text } from '@weft-db/weft'
 
 const Card = schema('card', 1, { notes: text() })
 const path = `/board/roadmap-${location.search.slice(1)}`
-const database = open({ schemas: [Card], name: 'logout' })
+const database = open({ schemas: [Card], name: `logout${location.hash.slice(1)}` })
 
 /** Every value of every store and every file, strings and bytes in a row, and how many keys that sign are among them. */
 const look = async (): Promise<{ readonly stored: string; readonly signers: number }> => {

@@ -118,6 +118,26 @@ export class Account {
     this.#renewal.check()
   }
 
+  /**
+   * Goes on as whoever another replica of this device says is logged in: with the key that it stored, and the certificate when there is one.
+   * False where there is no such key.
+   */
+  async adopt(certificate: Uint8Array | null): Promise<boolean> {
+    const key = await this.#of.keys()?.load(this.#of.keyName)
+    if (key === undefined || this.#of.isLeaving() || this.#of.isClosed()) return false
+    const read = certificate === null ? undefined : await this.#of.certificates.admit(certificate)
+    if (isRefusal(read)) this.#of.incident(read)
+    else if (read !== undefined && equalBytes(read.publicKey, key.publicKey)) await this.#of.keep(read.bytes)
+    // What channels were proved with, they keep.
+    const isProved = this.#certificate !== undefined && equalBytes(this.#certificate.publicKey, key.publicKey)
+    this.#key = key
+    this.#loggedIn = true
+    this.#certificate = this.#of.certificates.ofKey(key.publicKey)
+    this.#of.changed(this.#certificate !== undefined)
+    if (!isProved) this.#of.hangUp(refusal('Superseded', 'another login'))
+    return true
+  }
+
   async login(login: Credentials): Promise<LoginOutcome> {
     const key = this.#key
     if (key === undefined || this.#of.authority !== undefined)

@@ -58,7 +58,7 @@ export interface Switchboard extends HandshakeParts {
   incident(why: Refusal): void
   level(connection: Connection, reconciler: Reconciler): void
   /** The peer asks for it no more. */
-  left(repository: Repository): void
+  left(repository: Repository, peer: Peer | undefined): void
   readonly gossips: Gossips
   /** About the mesh; false where this replica takes no part in that. */
   meshed(connection: Connection, frame: MeshFrame): boolean
@@ -273,7 +273,7 @@ export class Connection {
   #leave(path: string): void {
     const repository = this.#theirPaths.get(path)
     this.#theirWords.delete(path)
-    if (repository !== undefined && this.#theirPaths.delete(path)) this.#board.left(repository)
+    if (repository !== undefined && this.#theirPaths.delete(path)) this.#board.left(repository, this.#peer)
   }
 
   #send(frame: Frame): Uint8Array {
@@ -558,7 +558,7 @@ export class Connection {
         hangUp: (why) => this.#hangUp(why),
         refused: (why) => this.#board.refused(this, why, path),
         level: () => this.#board.level(this, reconciler),
-        known: (known) => repository.pipeline.remember(words.store, known),
+        known: (known) => this.#peer?.isSelf !== true && repository.pipeline.remember(words.store, known),
         gossips: this.#board.gossips,
         isAuthority: () => this.#peer?.isAuthority === true,
       },

@@ -2,7 +2,6 @@
  * A replica: it opens what this device stores, connects where its transports lead, keeps its repositories level with every peer, and is
  * the authority when it holds the authority's key. An app calls it its database.
  */
-import { fromHex } from '../bytes/bytes.ts'
 import { describeRefusal, type Refusal, refusal, WeftError } from '../bytes/refusal.ts'
 import type { Schema } from '../schema/schema.ts'
 import type { Certificate } from '../trust/certificate.ts'
@@ -24,7 +23,7 @@ import { logName } from './logname.ts'
 import { Logout } from './logout.ts'
 import { Meeting } from './meeting.ts'
 import { Office } from './office.ts'
-import type { DatabaseOptions, Storage } from './options.ts'
+import type { Adopted, DatabaseOptions, Storage } from './options.ts'
 import type { Origin, Sharing } from './pending.ts'
 import type { Files, Runtime } from './ports.ts'
 import type { Room } from './presence.ts'
@@ -34,7 +33,7 @@ import type { Recovering } from './recovery.ts'
 import type { Rejection } from './rejections.ts'
 import { Repositories } from './repositories.ts'
 import { Repository } from './repository.ts'
-import type { Request } from './requests.ts'
+import { joinRequest, type Request } from './requests.ts'
 import { RootLog } from './rootlog.ts'
 import { RootStore } from './rootstore.ts'
 import { Schemas } from './schemas.ts'
@@ -43,7 +42,7 @@ import { Standing } from './standing.ts'
 import type { Incident, Status } from './status.ts'
 import { Subscribing } from './subscribing.ts'
 import { switchboardOf } from './switchboard.ts'
-import { type Belongings, finishLogout, keptBytes } from './wipe.ts'
+import { type Belongings, belongingsOf, finishLogout, keptBytes, otherBelongings } from './wipe.ts'
 
 export type { DatabaseOptions, Storage } from './options.ts'
 
@@ -210,7 +209,7 @@ export class Database {
     this.#logout = new Logout({
       runtime: options.runtime,
       belongings: () => this.#belongings,
-      others: () => this.#otherStores(),
+      others: () => otherBelongings(this.#storage, this.#belongings),
       unacknowledged: () => this.#repositories.unacknowledged(),
       isOpen: (name) => this.#repositories.hasOpen(name),
       send: (path) => void this.repository(path),
@@ -313,9 +312,7 @@ export class Database {
    * `InvitationOver`, or `Unreachable` while the server is.
    */
   async join(path: string, code: string): Promise<void> {
-    if (!isRepositoryPath(path)) throw new WeftError('BadPath', path)
-    if (!/^(?:[0-9a-f]{2}){16,64}$/.test(code)) throw new WeftError('InvitationOver', path)
-    await this.ask({ method: 'join', path, secret: fromHex(code) })
+    await this.ask(joinRequest(path, code))
   }
 
   /**
@@ -434,14 +431,7 @@ export class Database {
 
   /** Where the person's things are. */
   get #belongings(): Belongings {
-    const storage = this.#storage
-    if (storage === undefined) throw new Error('nobody logs out before the store is open')
-    return { ...storage, keyName: sessionKey, rootName: logName(rootPath, this.runtime) }
-  }
-
-  async *#otherStores(): AsyncGenerator<Belongings & { release(): Promise<void> }, void, undefined> {
-    const { keyName, rootName } = this.#belongings
-    for await (const other of this.#storage?.others?.() ?? []) yield { ...other, keyName, rootName }
+    return belongingsOf(this.#storage, sessionKey, logName(rootPath, this.runtime))
   }
 
   /** Ends and forgets what is in memory of the person who logs out. */
@@ -489,6 +479,17 @@ export class Database {
 
   get lasting(): boolean {
     return this.#storage?.lasting ?? false
+  }
+
+  /** Whether another replica of this device keeps what is made here. */
+  get isBehind(): boolean {
+    return false
+  }
+
+  /** Goes on as that replica does: with its root log, and with who is logged in there. False while it cannot. */
+  async adopt({ root, network, certificate }: Adopted): Promise<boolean> {
+    await this.#takeRoot(root, new Uint8Array(0), network)
+    return certificate === undefined || this.#account.adopt(certificate)
   }
 
   get identity(): Identity | undefined {
@@ -563,11 +564,9 @@ export class Database {
     this.#forwarding.refused(repository, origin, id, why)
   }
 
-  // Channels.
-
-  async #takeRoot(entries: readonly Uint8Array[], publicKey: Uint8Array): Promise<Refusal | undefined> {
+  async #takeRoot(entries: readonly Uint8Array[], publicKey: Uint8Array, network = this.#options.network) {
     const known = this.root.network
-    const { added, refused } = await this.#rootStore.take(entries, publicKey, this.#options.network)
+    const { added, refused } = await this.#rootStore.take(entries, publicKey, network)
     if (refused !== undefined) this.incident(refused, rootPath)
     if (added.length > 0) this.#rootGrew(known === undefined, added)
     return refused

@@ -99,7 +99,7 @@ export class Freshness {
     let others = 0
     for (const { peer } of this.#of.connections) {
       if (peer?.isAuthority === true) return false
-      if (peer !== undefined) others++
+      if (peer !== undefined && peer.isSelf !== true) others++
     }
     return others > 0
   }

@@ -18,6 +18,8 @@ export interface GossipingParts {
   readonly runtime: Runtime
   /** Whether this replica has channels with everybody. */
   readonly hub: boolean
+  /** Whether this device writes as that session, in any of its tabs. */
+  isOwn(session: string): boolean
   /** The peer says again and again that it has what it does not send. */
   withholds(connection: Connection): void
   /** Who is here, as a peer says. */
@@ -123,10 +125,17 @@ export class Gossiping implements Gossips {
   spread(repository: Repository, local: readonly string[], others: Staged): void {
     const round = this.#rounds.get(repository)
     if (round === undefined) return
-    if (local.length > 0) this.#step(repository, round, { kind: 'made', ids: local }, 'local')
+    const fromTabs = others.filter(
+      ({ commit, origin }) =>
+        origin !== 'local' && !round.names.has(origin as Reconciler) && this.#parts.isOwn(commit.session),
+    )
+    const made = [...local, ...fromTabs.map(({ commit }) => commit.id)]
+    if (made.length > 0) this.#step(repository, round, { kind: 'made', ids: made }, 'local')
     const outside: { id: string; author: string }[] = []
     const brought = new Map<string, { id: string; author: string; fresh: boolean }[]>()
-    for (const { commit, origin } of others) {
+    for (const staged of others) {
+      if (fromTabs.includes(staged)) continue
+      const { commit, origin } = staged
       const link = origin === 'local' ? undefined : round.names.get(origin as Reconciler)
       if (link === undefined) outside.push({ id: commit.id, author: commit.session })
       else {

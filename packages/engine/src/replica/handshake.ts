@@ -138,7 +138,8 @@ export class Handshake {
     for (const entries of this.#rest) this.#ends.send({ kind: 'root', entries })
     const isAuthority = root.isAuthority(publicKey)
     if (isAuthority) clock.correct(this.#peerTime)
-    return { key: keyId(publicKey, (bytes) => runtime.hash(bytes)), publicKey, isAuthority, certificate }
+    const isSelf = this.#channel.isLocal === true && equalBytes(publicKey, this.#board.proof.key.publicKey)
+    return { key: keyId(publicKey, (bytes) => runtime.hash(bytes)), publicKey, isAuthority, certificate, isSelf }
   }
 
   #fails(): undefined {

@@ -30,6 +30,8 @@ export interface Host {
   readonly identity: Identity | undefined
   /** Whether what is stored here lasts. */
   readonly lasting: boolean
+  /** Whether another replica of this device keeps what is made here. */
+  readonly isBehind: boolean
   schemaHash(schema: Schema): string
   schema(hash: string): Schema | undefined
   readonly judging: Judging

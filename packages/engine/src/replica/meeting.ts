@@ -37,6 +37,14 @@ export interface MeetingParts {
   incident(why: Refusal): void
 }
 
+/** The mesh as another replica of this device sees it, which takes part for this one. */
+export interface MeshView {
+  readonly paths: readonly Path[]
+  readonly neighbours: ReadonlyMap<string, readonly string[]>
+  readonly server: { readonly roundTrip: number | undefined } | undefined
+  measure(): void
+}
+
 export class Meeting {
   readonly #parts: MeetingParts
   readonly gossiping: Gossiping
@@ -47,6 +55,7 @@ export class Meeting {
   readonly #changes: Readable = { subscribe: (listener) => this.onPaths(listener) }
   readonly #pings: Pings
   #telling = false
+  #view: MeshView | undefined
 
   constructor(parts: MeetingParts) {
     this.#parts = parts
@@ -55,6 +64,7 @@ export class Meeting {
     this.gossiping = new Gossiping({
       runtime: parts.runtime,
       hub,
+      isOwn: (session) => !hub && session === parts.account.certificate?.session,
       withholds: (connection) => this.#mesh?.distrust(connection),
       heard: (reconciler, word) => this.presences.heard(reconciler, word),
     })
@@ -89,13 +99,13 @@ export class Meeting {
   /** How each session that was met is reached straight, or why it is not. */
   get paths(): readonly Path[] {
     reportRead(this.#changes)
-    return this.#mesh?.paths ?? []
+    return this.#view?.paths ?? this.#mesh?.paths ?? []
   }
 
   /** Whom each neighbour says it has channels with, by session. */
   get neighbours(): ReadonlyMap<string, readonly string[]> {
     reportRead(this.#changes)
-    return this.#mesh?.neighbours ?? new Map()
+    return this.#view?.neighbours ?? this.#mesh?.neighbours ?? new Map()
   }
 
   /** Calls back when `paths` or `neighbours` changed, once a microtask. */
@@ -105,6 +115,7 @@ export class Meeting {
 
   /** Measures how long it takes to every neighbour and to the server, and back: `paths` and `server` tell when it is known. */
   measure(): void {
+    if (this.#view !== undefined) return this.#view.measure()
     for (const connection of this.#parts.connections)
       if (connection.peer?.isAuthority === true || this.#mesh?.isLink(connection) === true) this.#pings.send(connection)
   }
@@ -112,9 +123,16 @@ export class Meeting {
   /** The channel to the server, while there is one. */
   get server(): { readonly roundTrip: number | undefined } | undefined {
     reportRead(this.#changes)
+    if (this.#view !== undefined) return this.#view.server
     for (const connection of this.#parts.connections)
       if (connection.peer?.isAuthority === true) return { roundTrip: this.#pings.took(connection) }
     return undefined
+  }
+
+  /** Shows what another replica sees, or, with undefined, what this one does. */
+  mirror(view: MeshView | undefined): void {
+    this.#view = view
+    this.#tell()
   }
 
   join(): void {
@@ -166,6 +184,11 @@ export class Meeting {
     if (frame.kind === 'seek') introductions.seek(connection, frame)
     else if (frame.kind === 'carry') introductions.carry(connection, frame)
     return frame.kind !== 'members' && frame.kind !== 'signal'
+  }
+
+  /** Takes no part in the mesh any more; who is here stays known. */
+  async leave(): Promise<void> {
+    await this.#mesh?.stop()
   }
 
   async stop(): Promise<void> {

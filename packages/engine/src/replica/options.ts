@@ -23,6 +23,15 @@ export interface Storage {
   readonly others?: () => AsyncIterable<Pick<Storage, 'files' | 'keys'> & { readonly release: () => Promise<void> }>
 }
 
+/** What a replica of this device tells another one that works through it. */
+export interface Adopted {
+  readonly network: string
+  /** The root log's entries. */
+  readonly root: readonly Uint8Array[]
+  /** Of whoever is logged in: null while the authority has not given it, undefined for nobody. */
+  readonly certificate: Uint8Array | null | undefined
+}
+
 export interface DatabaseOptions {
   readonly schemas: readonly Schema[]
   /** Whoever has a certificate reads and writes, unless told. */

@@ -7,4 +7,6 @@ export interface Peer {
   readonly publicKey: Uint8Array
   readonly isAuthority: boolean
   readonly certificate: Certificate | undefined
+  /** Another replica of this very device: it proved this replica's own key, over a channel that leads nowhere else. */
+  readonly isSelf?: boolean
 }

@@ -90,6 +90,7 @@ export class Pipeline {
   readonly #root: RootLog
   readonly #certificates: Certificates
   readonly #events: PipelineEvents
+  readonly #isCopy: () => boolean
   #store: Store | undefined
   /** Sessions whose certificate is in this repository's log. */
   readonly #certified = new Set<string>()
@@ -113,7 +114,10 @@ export class Pipeline {
     events: PipelineEvents
     /** The authority's time; undefined for everybody else. */
     authorityNow: (() => number) | undefined
+    /** Whether the log is a copy that another replica of this device goes on with. */
+    isCopy: () => boolean
   }) {
+    this.#isCopy = options.isCopy
     this.path = options.path
     this.log = new AuthorityLog(options.path)
     this.cleaning = new Cleaning(options.runtime, this.log, {
@@ -179,7 +183,7 @@ export class Pipeline {
     const fresh = encode([format, fromHex(network), this.path, concatBytes(this.store, this.#runtime.random(8))])
     const onIncident = (why: Refusal): void => this.#events.incident(why)
     const { journal, header, frames, damage } = await Journal.open(files, name, { header: fresh, onIncident })
-    this.store = storeIn(header) ?? this.store
+    if (!this.#isCopy()) this.store = storeIn(header) ?? this.store
     if (this.#closing) {
       await journal.close()
       throw new WeftError('Closed', this.path)

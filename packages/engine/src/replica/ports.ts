@@ -94,6 +94,8 @@ export interface Channel {
   readonly address?: string
   /** What only this very connection has, the same at both ends (DTLS fingerprints); proofs are bound to it. None over a server's socket. */
   readonly binding?: Uint8Array
+  /** True where the other end is on this very device, between tabs of one browser. */
+  readonly isLocal?: boolean
   /** True on the side that dialled. */
   readonly initiator: boolean
   /** Bytes accepted by `send` and not yet handed to the network. */

@@ -174,6 +174,8 @@ export class Place implements Room {
   heard(from: Reconciler, word: Present | Gone): void {
     const self = this.#parts.self()?.certificate.session
     if (word.session === self) {
+      // Another tab of this browser speaks for the same person: the last word of any of them is theirs.
+      if (word.kind === 'present' && this.#isOfSelf(from)) return this.set(word.state)
       // Somebody lost the channel to this replica, which is still here.
       if (word.kind === 'gone' && this.#said?.state !== undefined && word.number >= this.#said.number)
         this.#sayAfter(pause)
@@ -256,8 +258,15 @@ export class Place implements Room {
     for (const connection of this.#parts.connections) {
       const reconciler = connection.reconcilers.get(this.#repository.path)
       if (reconciler === undefined || reconciler === from) continue
-      if (from === undefined || this.#parts.leads(reconciler, word.session)) reconciler.present(word)
+      if (from === undefined || connection.peer?.isSelf === true || this.#parts.leads(reconciler, word.session))
+        reconciler.present(word)
     }
+  }
+
+  #isOfSelf(from: Reconciler): boolean {
+    for (const { peer, reconcilers } of this.#parts.connections)
+      if (peer?.isSelf === true && reconcilers.get(this.#repository.path) === from) return true
+    return false
   }
 
   #expireLater(): void {

@@ -25,19 +25,19 @@ export class Readers {
   }
 
   /** The repository a peer asks for, opened if need be; undefined when it is none that this replica shows to anybody. */
-  candidate(path: string, { certificate }: Peer): Repository | undefined {
-    // Peers share what both have open.
-    if (!this.#isAuthority) return this.#repositories.get(path)
-    if (!isRepositoryPath(path) || certificate === undefined) return undefined
+  candidate(path: string, { certificate, isSelf = false }: Peer): Repository | undefined {
+    // Peers share what both have open; other tabs of this browser work through this replica.
+    if (!this.#isAuthority && !isSelf) return this.#repositories.get(path)
+    if (!isRepositoryPath(path) || (certificate === undefined && !isSelf)) return undefined
     const repository = this.#repositories.at(path)
     this.#repositories.came(repository)
     return repository
   }
 
   /** Why the peer may not read an open repository. */
-  mayRead({ pipeline, recovering }: Repository, { certificate, isAuthority }: Peer): Refusal | undefined {
-    // The authority may show anything this replica asked it for.
-    if (isAuthority) return undefined
+  mayRead({ pipeline, recovering }: Repository, { certificate, isAuthority, isSelf }: Peer): Refusal | undefined {
+    // The authority may show anything this replica asked it for, and this browser what it holds.
+    if (isAuthority || isSelf === true) return undefined
     if (certificate === undefined) return refusal('UnknownSession', pipeline.path)
     if (certificate.expires < this.#clock.now()) return refusal('CertificateExpired', certificate.session)
     // What says who reads it may be lost: whoever holds something of it may bring it, and is shown nothing.

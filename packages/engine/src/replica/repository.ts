@@ -81,6 +81,7 @@ export class Repository {
       runtime: host.runtime,
       root: host.root,
       certificates: host.certificates,
+      isCopy: () => host.isBehind,
       authorityNow: host.authority ? () => host.clock.now() : undefined,
       events: {
         count: (commit) => this.counting.count(commit),
@@ -108,7 +109,7 @@ export class Repository {
     })
     this.#due = new Due(host.runtime, host.clock, () => this.reconsider())
     this.#items = new Items(this.counting, (schema) => host.schemaHash(schema), this.#liveOwner)
-    this.#saving = new Saving(this.pipeline.commits)
+    this.#saving = new Saving(this.pipeline.commits, () => host.isBehind)
     this.#reckoning = new Reckoning({
       pipeline: this.pipeline,
       counting: this.counting,
@@ -295,6 +296,19 @@ export class Repository {
   /** Items and commits that are not in this device's log yet. */
   get unsaved(): number {
     return this.#capture.dirty + this.#saving.undurable
+  }
+
+  /** Own commits that the replica which keeps them has not said to hold yet: the last one of each chain. */
+  get unkept(): readonly string[] {
+    return this.#saving.unkept.map(({ id }) => id)
+  }
+
+  /** It holds this commit, and all of its chain before it. */
+  kept(id: string): void {
+    const waiting = this.#saving.unkept.find((commit) => commit.id === id)
+    this.#saving.kept(id)
+    if (waiting !== undefined) this.#tellSaved(waiting)
+    this.#host.progress(this)
   }
 
   #lastChange(live: LiveItem): LastChange | undefined {

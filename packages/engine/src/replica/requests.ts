@@ -11,7 +11,7 @@
 import { fromHex, toHex, utf8Length } from '../bytes/bytes.ts'
 import { limits } from '../bytes/limits.ts'
 import type { Plain } from '../bytes/plain.ts'
-import { type Refusal, refusal } from '../bytes/refusal.ts'
+import { type Refusal, refusal, WeftError } from '../bytes/refusal.ts'
 import { isRepositoryPath } from '../trust/rules.ts'
 
 export type Request =
@@ -38,6 +38,13 @@ export type Request =
       readonly changes: readonly { readonly commit: string; readonly key: string }[]
       readonly reason: string
     }
+
+/** Throws `BadPath`, and `InvitationOver` for what is no code of an invitation. */
+export const joinRequest = (path: string, code: string): Request => {
+  if (!isRepositoryPath(path)) throw new WeftError('BadPath', path)
+  if (!/^(?:[0-9a-f]{2}){16,64}$/.test(code)) throw new WeftError('InvitationOver', path)
+  return { method: 'join', path, secret: fromHex(code) }
+}
 
 export const encodeRequest = (request: Request): Plain => {
   switch (request.method) {

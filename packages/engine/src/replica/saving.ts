@@ -26,6 +26,8 @@ export class Saving {
   readonly #covered = new Map<string, Head>()
   /** Own commits that are not durable yet. */
   readonly #undurable = new Set<string>()
+  /** Own commits that are durable here, but not yet where this replica's work is kept. */
+  readonly #unkept = new Map<string, Commit>()
   /** Own chains with commits that are not covered, and the number of their last one. */
   readonly #uncovered = new Map<string, number>()
   /** Own commits that never will count as they were meant: for which items, by key, and why. */
@@ -35,13 +37,37 @@ export class Saving {
   readonly #waiters = new Set<Waiter>()
   #session: string | undefined
 
-  constructor(commits: Commits) {
+  readonly #isBehind: () => boolean
+
+  /** `isBehind`: whether another replica of this device keeps what is made here. */
+  constructor(commits: Commits, isBehind: () => boolean) {
     this.#commits = commits
+    this.#isBehind = isBehind
   }
 
   /** Own commits that are not in this device's log. */
   get undurable(): number {
-    return this.#undurable.size
+    return this.#undurable.size + this.#unkept.size
+  }
+
+  /** The last of each chain whose commits another replica of this device is to keep and did not say to. */
+  get unkept(): readonly Commit[] {
+    const last = new Map<string, Commit>()
+    for (const commit of this.#unkept.values()) last.set(commit.chain, commit)
+    return [...last.values()]
+  }
+
+  /** It keeps this commit, and so all of its chain before it. */
+  kept(id: string): void {
+    const last = this.#unkept.get(id)
+    if (last === undefined) return
+    for (const { id: held, chain, seq } of [...this.#unkept.values()])
+      if (chain === last.chain && seq <= last.seq) this.#unkept.delete(held)
+    this.check()
+  }
+
+  #isKept(id: string): boolean {
+    return this.#commits.has(id) && !this.#unkept.has(id)
   }
 
   /** Own commits that no checkpoint covers. What never will count waits for nothing. */
@@ -74,7 +100,7 @@ export class Saving {
   }
 
   durable(commit: Commit): void {
-    this.#undurable.delete(commit.id)
+    if (this.#undurable.delete(commit.id) && this.#isBehind()) this.#unkept.set(commit.id, commit)
     if (commit.session === this.#session) this.#extend(commit.chain, commit.seq)
   }
 
@@ -111,8 +137,7 @@ export class Saving {
   covers(id: string): boolean {
     const commit = this.#commits.get(id)
     const covered = commit === undefined ? undefined : this.#covered.get(commit.chain)
-    if (commit === undefined || covered === undefined || covered.seq < commit.seq || !this.#commits.has(id))
-      return false
+    if (commit === undefined || covered === undefined || covered.seq < commit.seq || !this.#isKept(id)) return false
     // Of a chain that forked the checkpoint covers one branch, which need not be here yet.
     if (!this.#commits.has(covered.id)) return false
     if (this.#commits.headsOf(commit.chain).length <= 1) return true
@@ -160,7 +185,7 @@ export class Saving {
     if (!live.draft.isEmpty) return 'draft'
     const ids = live.merged.liveHeads.map((index) => live.merged.graph.node(index).id)
     if (ids.every((id) => this.covers(id))) return 'authority'
-    return lasting && ids.every((id) => this.#commits.has(id)) ? 'local' : 'draft'
+    return lasting && ids.every((id) => this.#isKept(id)) ? 'local' : 'draft'
   }
 
   /** What was edited will be in no commit. */
@@ -202,7 +227,7 @@ export class Saving {
       if (refused !== undefined) {
         this.#waiters.delete(waiter)
         waiter.reject(WeftError.of(refused))
-      } else if (commits.every((id) => (level === 'local' ? this.#commits.has(id) : this.covers(id)))) {
+      } else if (commits.every((id) => (level === 'local' ? this.#isKept(id) : this.covers(id)))) {
         this.#waiters.delete(waiter)
         waiter.resolve()
       }

@@ -41,7 +41,13 @@ export class Subscribing {
     const { isAuthority, account, readers } = this.#parts
     const { peer } = connection
     // A session asks once it is certified, and other sessions only when they are.
-    if (isAuthority || peer === undefined || connection.isClosed || !account.isCertified) return
+    if (isAuthority || peer === undefined || connection.isClosed) return
+    // Of two tabs the one that works through the other asks.
+    if (peer.isSelf === true) {
+      if (connection.channel.initiator && repository.pipeline.isOpen) connection.subscribe(repository)
+      return
+    }
+    if (!account.isCertified) return
     if (!peer.isAuthority && peer.certificate === undefined) return
     if (repository.pipeline.isOpen && readers.mayRead(repository, peer) === undefined) connection.subscribe(repository)
   }

@@ -78,8 +78,8 @@ export const switchboardOf = (parts: SwitchboardParts): Switchboard => {
       }
       standing.tell()
     },
-    left: (repository) => {
-      if (office !== undefined) repositories.left(repository)
+    left: (repository, peer) => {
+      if (office !== undefined || peer?.isSelf === true) repositories.left(repository)
     },
     closed: (connection) => {
       channels.closed(connection)

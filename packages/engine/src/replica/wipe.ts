@@ -11,6 +11,7 @@ import { encodeFrame, type Frame, frameKinds, Scanner } from '../log/frame.ts'
 import { PackedLogReader } from '../log/packedlog.ts'
 import { readCertificate } from '../trust/certificate.ts'
 import { readEntry } from '../trust/entry.ts'
+import type { Storage } from './options.ts'
 import type { File, Files, KeyStore } from './ports.ts'
 
 const marker = 'logout'
@@ -24,6 +25,20 @@ export interface Belongings {
   readonly keys: KeyStore
   readonly keyName: string
   readonly rootName: string
+}
+
+/** Throws before the store is open. */
+export const belongingsOf = (storage: Storage | undefined, keyName: string, rootName: string): Belongings => {
+  if (storage === undefined) throw new Error('nobody logs out before the store is open')
+  return { ...storage, keyName, rootName }
+}
+
+/** Those of the app's other stores that nobody has open, locked one at a time. */
+export async function* otherBelongings(
+  storage: Storage | undefined,
+  { keyName, rootName }: Belongings,
+): AsyncGenerator<Belongings & { release(): Promise<void> }, void, undefined> {
+  for await (const other of storage?.others?.() ?? []) yield { ...other, keyName, rootName }
 }
 
 /** The root log without certificates. */

@@ -1,0 +1,406 @@
+/**
+ * One tab among those of its browser, which are one replica to everybody else. The first to come leads: its database has the store, the
+ * socket and the mesh, as if it were alone. In every other tab the database is in memory and works through the leader. When the lead falls
+ * to such a tab, it opens the store with a second database beside its own, the host, through which its own goes on like all others: what
+ * the last leader had not stored is still in the tabs where it was written, and syncs again.
+ *
+ * A tab that is about to be frozen gives the lead up at once: it lets go of the files, and is a tab like any other when it wakes.
+ */
+import {
+  type Channel,
+  type Database,
+  type KeyStore,
+  type Runtime,
+  type Storage,
+  type Transport,
+  WeftError,
+} from '@weft-db/engine'
+import { memoryFiles } from '@weft-db/storage/memory'
+import type { TakenStore } from '../stores.ts'
+import { TabFiles } from './files.ts'
+import { Following } from './following.ts'
+import { Leading, type Led } from './leading.ts'
+import { type Candidacy, hallName, live, stand } from './lock.ts'
+import type { HallMessage, Tidings } from './messages.ts'
+
+/** What a tab is made of. */
+export interface TabParts {
+  readonly name: string
+  readonly runtime: Runtime
+  readonly keys: KeyStore
+  /** To the server. */
+  readonly transports: readonly Transport[]
+  /** The browser's store; undefined while somebody else has it. `locked`: how to let go of it, from the moment on that it is locked. */
+  take(locked: (quit: () => void) => void): Promise<TakenStore | undefined>
+  /** A database beside the tab's own. */
+  host(storage: Storage, transports: readonly Transport[]): Database
+}
+
+/** The database of the tab, and what it does by itself when it leads. */
+export interface Front extends Omit<Led, 'read' | 'lasting'> {
+  told(tidings: Tidings): Promise<void>
+  changed(): void
+  /** Resolves when the leader stores what was written here. */
+  handOver(): Promise<void>
+  /** It leads no more. */
+  deposed(): Promise<void>
+}
+
+/** The store of the browser, and how this tab leads with it. */
+interface Reign {
+  readonly files: TabFiles
+  readonly storage: TakenStore
+  readonly host: Database | undefined
+  leading: Leading | undefined
+}
+
+/** Between two tries to take a store that another tab still has, ms. */
+const again = 1_000
+/** After so many a tab that opens begins without the store. */
+const mostTries = 3
+
+export class Tab {
+  readonly #parts: TabParts
+  readonly #id = crypto.randomUUID()
+  #front: Front | undefined
+  #hall: BroadcastChannel | undefined
+  #following: Following | undefined
+  #candidacy: Candidacy | undefined
+  #reign: Reign | undefined
+  #decide: ((storage: Storage) => void) | undefined
+  #giveUp: (error: WeftError) => void = () => undefined
+  /** Whether the tab's own database has the store. */
+  #owns = false
+  #isLeader = false
+  /** Lets go of a store that is being opened. */
+  #quit: () => void = () => undefined
+  /** How often a tab that opens found the store taken. */
+  #tries = 0
+  #isAsleep = false
+  #isOver = false
+  #onChannel: ((channel: Channel) => void) | undefined
+  #endLife: () => void = () => undefined
+  #cancelAgain: (() => void) | undefined
+
+  constructor(parts: TabParts) {
+    this.#parts = parts
+  }
+
+  /** Whether the tab's database works through another one. */
+  get isBehind(): boolean {
+    return !this.#owns
+  }
+
+  get following(): Following | undefined {
+    return this.#following
+  }
+
+  /** How the tab leads with its own database. */
+  get leading(): Leading | undefined {
+    return this.#owns ? this.#reign?.leading : undefined
+  }
+
+  /** What the leader told last. */
+  get tidings(): Tidings | undefined {
+    return this.#owns ? undefined : this.#following?.tidings
+  }
+
+  /** The store of the tab's database: the browser's, or a copy. */
+  async storage(): Promise<Storage> {
+    this.#endLife = await live(this.#id)
+    return new Promise((resolve, reject) => {
+      this.#decide = resolve
+      this.#giveUp = reject
+      this.#watchPage()
+      this.#begin()
+    })
+  }
+
+  /** Its database closes: what is not open by now need not be. */
+  closing(): void {
+    this.#decide = undefined
+    this.#giveUp(new WeftError('Closed', this.#parts.name))
+  }
+
+  /** The tab's database is made. */
+  seat(front: Front): void {
+    this.#front = front
+    front.database.opened.then(
+      () => this.#lead(),
+      () => this.close(),
+    )
+  }
+
+  /** The transport of the tab's database, whoever leads. */
+  readonly transport: Transport = {
+    start: (onChannel) => {
+      this.#onChannel = onChannel
+      this.#connect()
+    },
+    stop: async () => {
+      this.#onChannel = undefined
+      await this.#following?.transport.stop()
+      if (!this.#owns) return
+      await this.#reign?.leading?.transport.stop()
+      for (const transport of this.#parts.transports) await transport.stop()
+    },
+  }
+
+  #connect(): void {
+    const onChannel = this.#onChannel
+    if (onChannel === undefined) return
+    if (!this.#owns) return this.#following?.transport.start(onChannel)
+    for (const transport of this.#parts.transports) transport.start(onChannel)
+    this.#reign?.leading?.transport.start(onChannel)
+  }
+
+  /** Leaves the server or comes back to it; the other tabs are no part of that. */
+  async online(isOnline: boolean): Promise<void> {
+    for (const transport of this.#parts.transports) {
+      await transport.stop()
+      if (isOnline && this.#onChannel !== undefined) transport.start(this.#onChannel)
+    }
+  }
+
+  #begin(): void {
+    if (this.#isOver || this.#isAsleep) return
+    const { name, runtime } = this.#parts
+    this.#hall ??= this.#openHall()
+    if (!this.#owns) {
+      this.#following ??= new Following(name, this.#id, runtime, {
+        tidings: async (tidings) => this.#front?.told(tidings),
+        changed: () => {
+          if (this.#following?.isAttached === true) this.#follow()
+          this.#front?.changed()
+        },
+        handOver: async () => this.#front?.handOver(),
+        silent: () => this.#stand(true),
+      })
+      if (this.#decide === undefined) this.#connect()
+    }
+    if (this.#candidacy === undefined) this.#stand(false)
+  }
+
+  #openHall(): BroadcastChannel {
+    const hall = new BroadcastChannel(hallName(this.#parts.name))
+    hall.onmessage = ({ data }: MessageEvent<HallMessage>) => {
+      if (data.kind === 'seek') this.#reign?.leading?.sought(data.tab, data.line)
+    }
+    return hall
+  }
+
+  #stand(byForce: boolean): void {
+    this.#candidacy?.end()
+    this.#candidacy = stand(this.#parts.name, byForce, {
+      elected: () => {
+        this.#isLeader = true
+        this.#reigns().catch(() => this.#resign())
+      },
+      deposed: () => {
+        this.#candidacy = undefined
+        void this.#resign().then(() => this.#begin())
+      },
+    })
+  }
+
+  /** There is a leader, and it is another tab. */
+  #follow(): void {
+    this.#decide?.({
+      files: new TabFiles(undefined, this.#readFromLeader),
+      keys: keptKeys(this.#parts.keys),
+      release: () => this.close(),
+      mode: 'tab',
+      lasting: true,
+    })
+    this.#decide = undefined
+  }
+
+  async #reigns(): Promise<void> {
+    const storage = await this.#parts.take((quit) => {
+      this.#quit = quit
+      if (!this.#isLeader) quit()
+    })
+    this.#quit = () => undefined
+    if (!this.#isLeader || this.#isOver) return storage?.quit()
+    if (storage === undefined) {
+      this.#cancelAgain = this.#parts.runtime.timer(again, () => {
+        if (this.#isLeader) this.#reigns().catch(() => this.#resign())
+      })
+      if (this.#reign !== undefined || (this.#decide !== undefined && ++this.#tries < mostTries)) return
+      this.#follow()
+      return this.#reignWithout()
+    }
+    if (this.#decide !== undefined) {
+      this.#owns = true
+      const files = new TabFiles(storage.files, this.#readFromLeader)
+      this.#reign = { files, storage, host: undefined, leading: undefined }
+      this.#following?.stop()
+      this.#following = undefined
+      this.#decide({ ...storage, files, release: () => this.close() })
+      this.#decide = undefined
+      return
+    }
+    await this.#endReign()
+    if (!this.#isLeader || this.#isOver) return storage.quit()
+    await this.#reignWith(storage)
+  }
+
+  /** Somebody has the files who does not answer. Until he does the tabs have each other and the server, and nothing is kept. */
+  async #reignWithout(): Promise<void> {
+    const { network, root, person } = this.#front?.database ?? {}
+    const host = await this.#reignWith({
+      quit: () => undefined,
+      files: memoryFiles(),
+      keys: keptKeys(this.#parts.keys),
+      mode: 'memory',
+      lasting: false,
+      reason: 'another tab has the files open and does not answer',
+    })
+    if (network !== undefined && root !== undefined)
+      await host.adopt({ network, root: root.after(0), certificate: person?.bytes })
+  }
+
+  readonly #readFromLeader = async (name: string): Promise<Uint8Array | undefined> =>
+    (await this.#following?.insist('read', { name })) ?? undefined
+
+  /** Leads with a database beside the tab's own. */
+  async #reignWith(storage: TakenStore): Promise<Database> {
+    const files = new TabFiles(storage.files, async () => undefined)
+    let accept: ((channel: Channel) => void) | undefined
+    const tabs: Transport = {
+      start: (onChannel) => {
+        accept = onChannel
+        reign.leading?.transport.start(onChannel)
+      },
+      stop: async () => {
+        accept = undefined
+        await reign.leading?.transport.stop()
+      },
+    }
+    const host = this.#parts.host({ ...storage, files, release: async () => undefined }, [
+      ...this.#parts.transports,
+      tabs,
+    ])
+    const reign: Reign = { files, storage, host, leading: undefined }
+    this.#reign = reign
+    await host.opened
+    if (this.#reign !== reign) return host
+    reign.leading = this.#leadWith(reign, {
+      database: host,
+      login: (login) => host.login(login),
+      logout: (discard) => host.logout({ discard }),
+      request: (request) => host.ask(request),
+      connect: async (isOnline) => (isOnline ? host.connect() : host.disconnect()),
+    })
+    if (accept !== undefined) reign.leading.transport.start(accept)
+    return host
+  }
+
+  /** The tab's own database is open. */
+  #lead(): void {
+    const front = this.#front
+    const reign = this.#reign
+    if (front === undefined || reign === undefined || !this.#owns) return
+    // Without a store that lasts there is nothing to share: each tab is on its own.
+    if (!reign.storage.lasting) return this.#candidacy?.end()
+    reign.leading = this.#leadWith(reign, front)
+    if (this.#onChannel !== undefined) reign.leading.transport.start(this.#onChannel)
+  }
+
+  #leadWith(reign: Reign, led: Omit<Led, 'read' | 'lasting'>): Leading {
+    const hall = this.#hall ?? this.#openHall()
+    return new Leading(this.#parts.name, this.#id, hall, {
+      database: led.database,
+      lasting: reign.storage.lasting,
+      login: (login) => led.login(login),
+      logout: (discard) => led.logout(discard),
+      request: (request) => led.request(request),
+      connect: (online) => led.connect(online),
+      read: async (name) => {
+        const file = await reign.files.open(name, false)
+        const bytes = await file?.read(0, await file.size())
+        await file?.close()
+        return bytes
+      },
+    })
+  }
+
+  /** Leads no more: lets go of the files before it does anything else. */
+  async #resign(): Promise<void> {
+    this.#isLeader = false
+    this.#quit()
+    this.#cancelAgain?.()
+    this.#candidacy?.end()
+    this.#candidacy = undefined
+    await this.#endReign()
+  }
+
+  async #endReign(): Promise<void> {
+    const reign = this.#reign
+    this.#reign = undefined
+    if (reign === undefined) return
+    reign.files.letGo()
+    reign.leading?.stop()
+    // The page may be frozen before anything answers.
+    if (!this.#isOver) reign.storage.quit()
+    if (this.#owns) {
+      this.#owns = false
+      for (const transport of this.#parts.transports) await transport.stop()
+      await this.#front?.deposed()
+    } else await reign.host?.close()
+    if (this.#isOver) await reign.storage.release?.()
+  }
+
+  #watchPage(): void {
+    const { document } = globalThis
+    document?.addEventListener('freeze', this.#sleep)
+    document?.addEventListener('resume', this.#wake)
+    globalThis.addEventListener?.('pagehide', this.#hide)
+    globalThis.addEventListener?.('pageshow', this.#wake)
+  }
+
+  readonly #hide = ({ persisted }: PageTransitionEvent): void => {
+    if (persisted) this.#sleep()
+  }
+
+  readonly #sleep = (): void => {
+    if (this.#isAsleep) return
+    this.#isAsleep = true
+    this.#candidacy?.end()
+    this.#candidacy = undefined
+    this.#following?.stop()
+    this.#following = undefined
+    this.#resign().catch(() => undefined)
+  }
+
+  readonly #wake = (): void => {
+    if (!this.#isAsleep) return
+    this.#isAsleep = false
+    this.#begin()
+  }
+
+  /** The tab's database closed. */
+  async close(): Promise<void> {
+    if (this.#isOver) return
+    this.#isOver = true
+    const { document } = globalThis
+    document?.removeEventListener('freeze', this.#sleep)
+    document?.removeEventListener('resume', this.#wake)
+    globalThis.removeEventListener?.('pagehide', this.#hide)
+    globalThis.removeEventListener?.('pageshow', this.#wake)
+    this.#following?.stop()
+    const host = this.#reign?.host
+    // What a host has not stored yet it stores.
+    await host?.close()
+    await this.#resign()
+    this.#hall?.close()
+    this.#endLife()
+  }
+}
+
+/** Keys that the leader alone stores and removes. */
+const keptKeys = ({ load }: KeyStore): KeyStore => ({
+  load,
+  save: async () => undefined,
+  remove: async () => undefined,
+})

@@ -1,0 +1,69 @@
+/** The page of the tabs tests: the app's database as a browser gets it, in as many tabs as the test opens. */
+import { anonymous, type Database, open, type Repository, saved, savedState, schema, string, text } from '@weft-db/weft'
+
+const Card = schema('card', 1, { notes: text() })
+const fields = { words: string() }
+
+let database: Database | undefined
+let board: Repository | undefined
+const rejected: string[] = []
+const incidents: string[] = []
+const started = (): { database: Database; board: Repository } => {
+  if (database === undefined || board === undefined) throw new Error('the app was not started')
+  return { database, board }
+}
+const cards = () => started().board.query(Card).current ?? []
+
+const stand = {
+  /** Opens the app; resolves when what this device holds of the board is shown. */
+  start: async (path: string): Promise<string> => {
+    database = open({ schemas: [Card], name: 'tabs', mesh: 'off' })
+    database.onRejected(({ code }) => void rejected.push(code))
+    database.onIncident(({ code, about }) => void incidents.push(`${code} ${about}`))
+    board = database.repository(path)
+    await database.opened
+    return database.status.storage
+  },
+  ready: async (): Promise<void> => started().board.ready,
+  login: async (name: string): Promise<string> => started().database.login(anonymous(name)),
+  logout: (discard: boolean): Promise<void> => started().database.logout({ discard }),
+  session: () => started().database.session,
+  close: (): Promise<void> => started().database.close(),
+  /** Whether another tab leads. */
+  isBehind: (): boolean => started().database.isBehind,
+  status: () => started().database.status,
+  disconnect: (): Promise<void> => started().database.disconnect(),
+  connect: (): void => started().database.connect(),
+  create: (notes: string): void => void started().board.create(Card, { notes }),
+  /** Resolves when it is saved so far. */
+  write: (notes: string, level: 'local' | 'authority'): Promise<void> =>
+    saved(started().board.create(Card, { notes }), level),
+  append: (notes: string, more: string): void => {
+    const card = cards().find((one) => one.notes.toString() === notes)
+    card?.notes.insert(card.notes.length, more)
+  },
+  notes: (): string[] =>
+    cards()
+      .map(({ notes }) => notes.toString())
+      .sort(),
+  states: (): string[] =>
+    cards()
+      .map((card) => savedState(card))
+      .sort(),
+  /** Says something to whoever is on the board. */
+  say: (words: string): void => started().board.presence(fields).set({ words }),
+  /** What the others say. */
+  heard: (): (string | undefined)[] =>
+    started()
+      .board.presence(fields)
+      .others.map(({ state }) => state.words),
+  rejected: (): readonly string[] => rejected,
+  incidents: (): readonly string[] => incidents,
+  again: (path: string): void => {
+    board = started().database.repository(path)
+  },
+}
+declare global {
+  var tabs: typeof stand
+}
+globalThis.tabs = stand
