@@ -2,16 +2,60 @@
  * The commits a replica holds of one repository. What is here is closed under causality: a commit is staged after the one before it in
  * its chain and after its parents, so the tips of the chains name the whole set. A staged commit becomes one of the set when it is
  * durable (`settle`); only then do peers see it. When it could not be stored, it is dropped again (`rollback`).
+ *
+ * The first ones may be left in the log (`LoggedCommits`): most of what is asked of a commit is answered without making it.
  */
 
 import { type Refusal, refusal } from '../bytes/refusal.ts'
 import type { Commit, Position } from '../commit/commit.ts'
+import type { LoggedCommits, LoggedRow } from './logged.ts'
 
 /** The last commit of a chain, or of one branch of a forked one. */
 export interface Head {
   readonly chain: string
   readonly seq: number
   readonly id: string
+}
+
+/** A commit without its changes. */
+export type CommitRow = Pick<Commit, 'id' | 'chain' | 'session' | 'seq' | 'prev' | 'clock'>
+
+const sessionDigits = 64
+const noIds: readonly string[] = []
+
+class UnreadCommit implements CommitRow {
+  readonly #logged: LoggedCommits
+  readonly #index: number
+
+  constructor(logged: LoggedCommits, index: number) {
+    this.#logged = logged
+    this.#index = index
+  }
+
+  get id(): string {
+    return this.#logged.idAt(this.#index)
+  }
+
+  get chain(): string {
+    return this.#logged.chainAt(this.#index)
+  }
+
+  get session(): string {
+    return this.chain.slice(0, sessionDigits)
+  }
+
+  get seq(): number {
+    return this.#logged.seqAt(this.#index)
+  }
+
+  get prev(): string | null {
+    const prev = this.#logged.prevAt(this.#index)
+    return prev < 0 ? null : this.#logged.idAt(prev)
+  }
+
+  get clock(): number {
+    return this.#logged.clockAt(this.#index)
+  }
 }
 
 const before = (a: Position | null, b: Position | null): boolean => {
@@ -21,13 +65,31 @@ const before = (a: Position | null, b: Position | null): boolean => {
 }
 
 export class Commits {
-  /** Places in the order of admission. */
+  /** Places in the order of admission, of those that are not left in the log. */
   readonly #held = new Map<string, number>()
+  /** Behind those that are left in the log. */
   readonly #order: Commit[] = []
+  #logged: LoggedCommits | undefined
+  /** How many are left in the log. */
+  #first = 0
+  /** Of those, the ones that lost content since. */
+  readonly #replaced = new Map<number, Commit>()
   /** Tips with what is staged, and without. */
   readonly #staged = new Map<string, Head[]>()
   readonly #tips = new Map<string, Head[]>()
   #durable = 0
+
+  /** Begins with what is in the log. To be called before anything else. */
+  restore(logged: LoggedCommits): void {
+    this.#logged = logged
+    this.#first = logged.size
+    this.#durable = logged.size
+    for (const [chain, tips] of logged.tips()) {
+      const heads = tips.map((index) => ({ chain, seq: logged.seqAt(index), id: logged.idAt(index) }))
+      this.#tips.set(chain, heads)
+      this.#staged.set(chain, [...heads])
+    }
+  }
 
   /** How many commits are durable. */
   get size(): number {
@@ -36,24 +98,93 @@ export class Commits {
 
   /** Whether the commit is here and durable. */
   has(id: string): boolean {
-    const index = this.#held.get(id)
-    return index !== undefined && index < this.#durable
+    const index = this.indexOf(id)
+    return index >= 0 && index < this.#durable
   }
 
   /** The commit, durable or staged. */
   get(id: string): Commit | undefined {
-    const index = this.#held.get(id)
-    return index === undefined ? undefined : this.#order[index]
+    const index = this.indexOf(id)
+    return index < 0 ? undefined : this.#commit(index)
   }
 
   /** Place in the order of admission, or -1. */
   indexOf(id: string): number {
-    return this.#held.get(id) ?? -1
+    return this.#held.get(id) ?? this.#logged?.indexOf(id) ?? -1
   }
 
   /** The durable commit at that place in the order of admission. */
   at(index: number): Commit | undefined {
-    return index < this.#durable ? this.#order[index] : undefined
+    return index < this.#durable ? this.#commit(index) : undefined
+  }
+
+  #commit(index: number): Commit | undefined {
+    const logged = this.#logged
+    if (logged === undefined || index >= this.#first) return this.#order[index - this.#first]
+    return this.#replaced.get(index) ?? logged.commit(index)
+  }
+
+  /** What is known of the commit without reading it, durable or staged. */
+  row(id: string): CommitRow | undefined {
+    const index = this.indexOf(id)
+    const logged = this.#logged
+    if (index < 0) return undefined
+    return logged !== undefined && index < this.#first ? new UnreadCommit(logged, index) : this.#order[index - this.#first]
+  }
+
+  /** What a snapshot keeps of the durable commit at that place. */
+  loggedRow(index: number): LoggedRow | undefined {
+    const logged = this.#logged
+    if (logged !== undefined && index < this.#first) return logged.row(index)
+    const commit = index < this.#durable ? this.#order[index - this.#first] : undefined
+    if (commit === undefined) return undefined
+    const { id, chain, clock, bytes, signature } = commit
+    const prev = commit.prev === null ? -1 : this.indexOf(commit.prev)
+    return { id, chain, prev, clock, bytes: bytes.length, isSigned: signature.length > 0 }
+  }
+
+  /** The clock of the commit at that place. */
+  clockAt(index: number): number {
+    return index < this.#first
+      ? (this.#logged?.clockAt(index) ?? 0)
+      : (this.#order[index - this.#first]?.clock ?? 0)
+  }
+
+  /** The id of the durable commit at that place in the order of admission. */
+  idAt(index: number): string | undefined {
+    if (index >= this.#durable) return undefined
+    return index < this.#first ? this.#logged?.idAt(index) : this.#order[index - this.#first]?.id
+  }
+
+  /** Bytes of its record, 0 where it is not here. */
+  lengthOf(id: string): number {
+    const index = this.indexOf(id)
+    if (index < 0) return 0
+    const commit = index < this.#first ? this.#replaced.get(index) : this.#order[index - this.#first]
+    return commit?.bytes.length ?? this.#logged?.bytesAt(index) ?? 0
+  }
+
+  /** Whether it is here and signed itself. */
+  isSigned(id: string): boolean {
+    const index = this.indexOf(id)
+    return index >= 0 && this.#isSignedAt(index)
+  }
+
+  #isSignedAt(index: number): boolean {
+    if (index < this.#first) return this.#logged?.isSignedAt(index) === true
+    return this.#order[index - this.#first]?.signature.length !== 0
+  }
+
+  /** Ids of the commits that follow it and that it needs to be vouched for: none where it is signed, or not here. */
+  vouchersOf(id: string): readonly string[] {
+    const index = this.indexOf(id)
+    if (index < 0 || this.#isSignedAt(index)) return noIds
+    const ids: string[] = []
+    for (let next = index + 1; ; next++) {
+      const commit = next < this.#first ? this.#logged?.idAt(next) : this.#order[next - this.#first]?.id
+      if (commit !== undefined) ids.push(commit)
+      if (commit === undefined || this.#isSignedAt(next)) return ids
+    }
   }
 
   /**
@@ -61,11 +192,13 @@ export class Commits {
    * under one signature was staged together, so it stands together.
    */
   runFrom(id: string): readonly Commit[] {
-    const from = this.#held.get(id)
-    if (from === undefined) return []
-    let to = from
-    while (this.#order[to]?.signature.length === 0) to++
-    return this.#order.slice(from, to + 1)
+    const run: Commit[] = []
+    for (let index = this.indexOf(id), ended = index < 0; !ended; index++) {
+      const commit = this.#commit(index)
+      if (commit !== undefined) run.push(commit)
+      ended = commit === undefined || commit.signature.length > 0
+    }
+    return run
   }
 
   /** Tips of the durable commits. */
@@ -79,11 +212,11 @@ export class Commits {
 
   /** The first id that a commit builds on and that is not here, or undefined. */
   missing(commit: Commit): string | undefined {
-    return commit.prev !== null && !this.#held.has(commit.prev) ? commit.prev : this.#missingParent(commit)
+    return commit.prev !== null && this.indexOf(commit.prev) < 0 ? commit.prev : this.#missingParent(commit)
   }
 
   #missingParent(commit: Commit): string | undefined {
-    for (const change of commit.changes) for (const parent of change.parents) if (!this.#held.has(parent)) return parent
+    for (const change of commit.changes) for (const parent of change.parents) if (this.indexOf(parent) < 0) return parent
     return undefined
   }
 
@@ -93,7 +226,7 @@ export class Commits {
    * authority erased the change of that item.
    */
   check(commit: Commit, isErased: (commit: string, key: string) => boolean = () => false): Refusal | undefined {
-    if (this.#held.has(commit.id)) return refusal('BrokenChain', `${commit.id} is here already`)
+    if (this.indexOf(commit.id) >= 0) return refusal('BrokenChain', `${commit.id} is here already`)
     // Anybody can leave a content out, and who has it would never send it again: only the authority erases.
     for (const { erased, key } of commit.changes)
       if (erased && !isErased(commit.id, key)) return refusal('NotErased', `${commit.id} ${key}`)
@@ -132,29 +265,30 @@ export class Commits {
   /** The commit of another branch that stands where this one does in their chain. */
   rival(commit: Commit): Commit | undefined {
     for (const tip of this.#staged.get(commit.chain) ?? []) {
-      let at = this.get(tip.id)
-      while (at !== undefined && at.seq > commit.seq && at.prev !== null) at = this.get(at.prev)
-      if (at !== undefined && at.seq === commit.seq && at.id !== commit.id) return at
+      let at = this.row(tip.id)
+      while (at !== undefined && at.seq > commit.seq && at.prev !== null) at = this.row(at.prev)
+      if (at !== undefined && at.seq === commit.seq && at.id !== commit.id) return this.get(at.id)
     }
     return undefined
   }
 
   /** Stages a commit that `check` accepted. Returns true when it forked its chain. */
   stage(commit: Commit): boolean {
-    this.#held.set(commit.id, this.#order.length)
+    this.#held.set(commit.id, this.#first + this.#order.length)
     this.#order.push(commit)
     return advance(this.#staged, commit)
   }
 
   /** Puts the same commit without its content in its place. */
   replace(stripped: Commit): void {
-    const index = this.#held.get(stripped.id)
-    if (index !== undefined) this.#order[index] = stripped
+    const index = this.indexOf(stripped.id)
+    if (index >= this.#first) this.#order[index - this.#first] = stripped
+    else if (index >= 0) this.#replaced.set(index, stripped)
   }
 
   /** Everything staged is durable. Returns it, in order. */
   settle(): Commit[] {
-    const settled = this.#order.slice(this.#durable)
+    const settled = this.#order.slice(this.#durable - this.#first)
     let from = 0
     for (let index = 0; index < settled.length; index++) {
       const [commit, next] = [settled[index], settled[index + 1]]
@@ -162,13 +296,14 @@ export class Commits {
       advance(this.#tips, commit, settled[from]?.prev ?? null)
       from = index + 1
     }
-    this.#durable = this.#order.length
+    this.#durable = this.#first + this.#order.length
     return settled
   }
 
   /** Drops what is staged: all of it, or the last so many. Returns it, in order. */
-  rollback(count = this.#order.length - this.#durable): Commit[] {
-    const dropped = this.#order.splice(Math.max(this.#durable, this.#order.length - count))
+  rollback(count = this.#order.length): Commit[] {
+    const durable = this.#durable - this.#first
+    const dropped = this.#order.splice(Math.max(durable, this.#order.length - count))
     const chains = new Set(dropped.map(({ chain }) => chain))
     for (const { id } of dropped) this.#held.delete(id)
     for (const chain of chains) {
@@ -177,7 +312,7 @@ export class Commits {
       else this.#staged.set(chain, [...tips])
     }
     if (chains.size > 0)
-      for (let index = this.#durable; index < this.#order.length; index++) {
+      for (let index = durable; index < this.#order.length; index++) {
         const commit = this.#order[index]
         if (commit !== undefined && chains.has(commit.chain)) advance(this.#staged, commit)
       }

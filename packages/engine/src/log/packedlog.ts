@@ -45,6 +45,12 @@ export interface Arrived {
   readonly records: readonly Uint8Array[]
 }
 
+/** A frame of packed commits. */
+export interface PackedFrame extends Framed {
+  /** How many are in it. */
+  readonly commits: number
+}
+
 export class PackedLogWriter {
   readonly #context: PackContext
   readonly #packs: PackWriter
@@ -69,25 +75,29 @@ export class PackedLogWriter {
    * The frames of these records, as few as fit. What is not signed is in one frame with the signed one that comes next. `arrivedWith`: the pack
    * that began with this record; where nothing of it is missing it goes to the log as it is.
    */
-  write(records: readonly Packed[], arrivedWith: (first: Uint8Array) => Arrived | undefined = nothing): Framed[] {
-    const frames: Framed[] = []
-    let [from, bytes, signed] = [0, 0, 0]
+  write(records: readonly Packed[], arrivedWith: (first: Uint8Array) => Arrived | undefined = nothing): PackedFrame[] {
+    const frames: PackedFrame[] = []
+    let [from, bytes, signed, begun] = [0, 0, 0, 0]
     const end = (): void => {
       if (bytes === 0) return
       const pack = this.#packs.take()
       this.#segment += pack.length
-      frames.push({ kind: frameKinds.pack, payload: this.#payload(pack, signed) })
+      frames.push({ kind: frameKinds.pack, payload: this.#payload(pack, signed), commits: from - begun })
       if (this.#segment >= segmentBytes) this.reset()
       bytes = 0
       signed = 0
+      begun = from
     }
     while (from < records.length) {
       const arrived = arrivedAt(records, from, arrivedWith)
       if (arrived !== undefined) {
         end()
-        frames.push({ kind: frameKinds.pack, payload: this.#payload(arrived.pack, signaturesIn(arrived.records)) })
+        const { pack, records: whole } = arrived
+        const payload = this.#payload(pack, signaturesIn(whole))
+        frames.push({ kind: frameKinds.pack, payload, commits: whole.length })
         this.reset()
-        from += arrived.records.length
+        from += whole.length
+        begun = from
         continue
       }
       const [to, length] = runFrom(records, from)

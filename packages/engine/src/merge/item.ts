@@ -96,10 +96,25 @@ const textFieldsOf = (schema: Schema): readonly string[] => {
   return known
 }
 
+/** An item as it was when it was stored, with what its changes are read from when somebody asks for them. */
+export interface Restored {
+  /** Its heads, as numbers of nodes, and its value. All its changes count. */
+  readonly heads: readonly number[]
+  readonly state: ItemState
+  /** How many changes it has. */
+  readonly size: number
+  /** Adds its changes to an empty graph, in the order they were counted. */
+  fill(graph: ItemGraph): void
+  /** The commit of a node. */
+  nameOf(index: number): { readonly id: string; readonly clock: number }
+}
+
 export class MergedItem {
   readonly key: string
   readonly schema: Schema
-  readonly graph = new ItemGraph()
+  /** Undefined while nobody asked for the changes of a restored item. */
+  #graph: ItemGraph | undefined
+  #restored: Restored | undefined
   #cache: Map<string, ItemState> | undefined
   /** Voided nodes, ascending; erased ones likewise; and the positions of the entries that did either. */
   #voided: readonly number[] = none
@@ -110,10 +125,53 @@ export class MergedItem {
   /** Values given out since the last verdict; undefined before the first one, when all of them were. */
   #given: WeakSet<ItemState> | undefined
   #current = nothing
+  /** Whether some change does not count as its author meant it, for whatever reason. */
+  #isOdd = false
 
-  constructor(key: string, schema: Schema) {
+  constructor(key: string, schema: Schema, restored?: Restored) {
     this.key = key
     this.schema = schema
+    if (restored === undefined) this.#graph = new ItemGraph()
+    else this.restore(restored)
+  }
+
+  /** Takes an item without changes to what was stored of it. */
+  restore(restored: Restored): void {
+    this.#graph = undefined
+    this.#restored = restored
+    this.#current = { heads: restored.heads, nodes: restored.size, state: restored.state }
+  }
+
+  get graph(): ItemGraph {
+    return this.#graph ?? this.#read()
+  }
+
+  #read(): ItemGraph {
+    const graph = new ItemGraph()
+    this.#restored?.fill(graph)
+    this.#graph = graph
+    this.#restored = undefined
+    return graph
+  }
+
+  /** What it was restored from, as long as nobody asked for its changes. */
+  get restored(): Restored | undefined {
+    return this.#restored
+  }
+
+  /** How many changes it has. */
+  get size(): number {
+    return this.#graph?.nodes.length ?? this.#current.nodes
+  }
+
+  /** Whether all its changes count as they were meant: then its value and heads say all that is to be kept of how it was merged. */
+  get isPlain(): boolean {
+    return !this.#isOdd
+  }
+
+  /** The commit of a node. */
+  nameOf(index: number): { readonly id: string; readonly clock: number } {
+    return this.#restored?.nameOf(index) ?? this.graph.node(index)
   }
 
   /**
@@ -122,6 +180,7 @@ export class MergedItem {
    */
   count(change: NewNode, authorize: Authorize = allow): { node: Node; refusal: Refusal | undefined } {
     if (change.erased !== undefined) this.#knows(change.erased)
+    if (change.erased !== undefined || change.settled !== undefined) this.#isOdd = true
     const isLate = change.erased === undefined && appliesAnywhere(change.operations, this.schema)
     return isLate ? this.#countLate(change, authorize) : this.#countNow(change, authorize)
   }
@@ -135,6 +194,7 @@ export class MergedItem {
     const refused = judgement.refusal === undefined ? authorize({ before, after: judgement.after }) : undefined
     node.refused = refused !== undefined
     if (isNever(node)) this.#dead++
+    if (isNever(node) || node.ignored !== undefined) this.#isOdd = true
     if (node.erased !== undefined) this.#erased = [...this.#erased, node.index]
     const after = node.refused ? before : judgement.after
     if (isCurrent) this.#current = { heads: only(node.index), nodes: this.graph.nodes.length, state: after }
@@ -150,7 +210,10 @@ export class MergedItem {
     const state = !isCurrent ? undefined : refusal === undefined ? outcome.after : outcome.before
     const node = this.graph.add(change)
     node.refused = refusal !== undefined
-    if (node.refused) this.#dead++
+    if (node.refused) {
+      this.#dead++
+      this.#isOdd = true
+    }
     if (state !== undefined) this.#current = { heads: only(node.index), nodes: this.graph.nodes.length, state }
     return { node, refusal }
   }
@@ -204,7 +267,9 @@ export class MergedItem {
 
   /** Forgets all changes, to count them again. */
   clear(): void {
-    this.graph.clear()
+    this.#graph = new ItemGraph()
+    this.#restored = undefined
+    this.#isOdd = false
     this.#cache = undefined
     this.#voided = none
     this.#erased = none
@@ -229,6 +294,7 @@ export class MergedItem {
     let foreseen = false
     if (node.voided === undefined && !isNever(node)) this.#dead++
     node.voided = position
+    this.#isOdd = true
     this.#knows(position)
     if (!this.#voided.includes(index)) this.#voided = [...this.#voided, index].sort((a, b) => a - b)
     this.#cache = undefined
@@ -257,7 +323,7 @@ export class MergedItem {
 
   /** The heads whose merge is the value. */
   get heads(): readonly number[] {
-    return this.graph.heads
+    return this.#graph?.heads ?? this.#current.heads
   }
 
   /** The same, to keep: they do not move with the graph. */
@@ -268,7 +334,7 @@ export class MergedItem {
 
   /** Changes that count and have no children that do: what the next change builds on. Dead ones would bind it to their clock for nothing. */
   get liveHeads(): readonly number[] {
-    const { heads } = this.graph
+    const { heads } = this
     if (this.#dead === 0) return heads
     const found = new Set<number>()
     const seen = new Set<number>(heads)
@@ -310,7 +376,8 @@ export class MergedItem {
   }
 
   #advance(): Version {
-    const { nodes } = this.graph
+    if (this.#graph === undefined) return this.#current
+    const { nodes } = this.#graph
     if (this.#current.nodes === nodes.length) return this.#current
     const from = this.#follow(this.#current)
     if (from.nodes === nodes.length) {

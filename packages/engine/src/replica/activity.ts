@@ -76,8 +76,9 @@ const orderOf = (commits: Commits): readonly Placed[] => {
   orders.set(commits, known)
   const added = commits.size - known.taken
   for (; known.taken < commits.size; known.taken++) {
-    const commit = commits.at(known.taken)
-    if (commit !== undefined) known.commits.push({ clock: commit.clock, id: commit.id })
+    const id = commits.idAt(known.taken)
+    const row = id === undefined ? undefined : commits.row(id)
+    if (row !== undefined) known.commits.push({ clock: row.clock, id: row.id })
   }
   // What is in order already is gone through once.
   if (added > 0) known.commits.sort(compare)
@@ -104,7 +105,7 @@ export const activity = (repository: Repository, options: ActivityOptions = {}):
   const { before, skip = 0, limit = 100 } = options
   const { commits } = repository.pipeline
   const order = orderOf(commits)
-  const from = before === undefined ? undefined : commits.get(before)
+  const from = before === undefined ? undefined : commits.row(before)
   if (before !== undefined && from === undefined) return []
   const end = (from === undefined ? order.length : placeOf(order, from)) - skip
   const told: Activity[] = []

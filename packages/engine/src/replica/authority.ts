@@ -329,8 +329,9 @@ export class Authority {
   }
 
   #continues(repository: Repository, head: Head, covered: Head): boolean {
-    let at = repository.pipeline.commits.get(head.id)
-    while (at !== undefined && at.seq > covered.seq && at.prev !== null) at = repository.pipeline.commits.get(at.prev)
+    const { commits } = repository.pipeline
+    let at = commits.row(head.id)
+    while (at !== undefined && at.seq > covered.seq && at.prev !== null) at = commits.row(at.prev)
     return at?.id === covered.id
   }
 

@@ -333,8 +333,7 @@ export class Capture {
   }
 
   #draft(live: LiveItem, operations: readonly Operation[]): ChangeDraft {
-    const { graph } = live.merged
-    const heads = live.merged.liveHeads.map((index) => graph.node(index))
+    const heads = live.merged.liveHeads.map((index) => live.merged.nameOf(index))
     // Of heads that are not stored yet as well: the clock may have been set back since.
     for (const { clock } of heads) this.#of.clock.see(clock)
     const parents = heads.map(({ id }) => id).sort((a, b) => (a < b ? -1 : 1))

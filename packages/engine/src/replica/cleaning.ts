@@ -41,6 +41,11 @@ export class Cleaning {
     return this.#isDue && this.#cancel === undefined
   }
 
+  /** Whether the file may hold what is erased, and will be written anew at some time. */
+  get isPending(): boolean {
+    return this.#isDue
+  }
+
   /** Something was erased, or the file held what was. */
   due(): void {
     this.#isDue = true
@@ -62,11 +67,14 @@ export class Cleaning {
     })
   }
 
-  /** Writes the file anew. What refers to packs before it is packed again, and `writer` begins anew behind it. It never rejects. */
-  async run(journal: Journal, writer: PackedLogWriter): Promise<void> {
+  /**
+   * Writes the file anew, after what was made of it went (`discard`). What refers to packs before it is packed again, and `writer` begins
+   * anew behind it. It never rejects.
+   */
+  async run(journal: Journal, writer: PackedLogWriter, discard: () => Promise<void>): Promise<void> {
     const reader = new PackedLogReader(this.#runtime.hash)
     writer.reset()
-    await this.#try(journal.rewrite((frame) => this.#clean(frame, reader, writer)))
+    await this.#try(discard().then(() => journal.rewrite((frame) => this.#clean(frame, reader, writer))))
     writer.reset()
   }
 

@@ -11,6 +11,7 @@ import type { Operation } from '../commit/operation.ts'
 import type { NewNode } from '../graph/item.ts'
 import type { Authorize, MergedItem, Outcome } from '../merge/item.ts'
 import { firstItem, MergedItems } from '../merge/items.ts'
+import type { Shelf } from '../merge/shelf.ts'
 import { appliesAnywhere, emptyState, type ItemState } from '../merge/state.ts'
 import type { Schema } from '../schema/schema.ts'
 import type { Erased } from '../trust/erasure.ts'
@@ -157,6 +158,7 @@ const noParents: readonly number[] = []
 const parentsIn = ({ graph }: MergedItem, { parents }: Change): readonly number[] =>
   parents.length === 0 ? noParents : parents.flatMap((parent) => graph.indexOf(parent) ?? [])
 
+const nothing = (): Iterable<Commit> => []
 const notErased: Erased = { erased: undefined, counts: undefined }
 const allow: Authorize = () => undefined
 const unlike: Authorize = () => refusal('NotAllowed', 'it did not count when content of its item was erased')
@@ -166,8 +168,11 @@ export class Counting {
   /** By the hash of the schema's definition, then by key. */
   readonly items = new Map<string, MergedItems>()
   readonly #waiting = new Map<string, Waiting>()
-  /** Everything it was told of, in that order, which is causal. */
+  /** Everything it was told of, in that order, which is causal; before that, what was restored. */
   readonly #told: Commit[] = []
+  #restored: () => Iterable<Commit> = nothing
+  /** How often everything was counted again. */
+  #recounts = 0
   /** By the commit they wait for; and those that wait for their clock. */
   readonly #children = new Map<string, Set<string>>()
   readonly #ahead = new Set<string>()
@@ -208,6 +213,30 @@ export class Counting {
     return items
   }
 
+  get recounts(): number {
+    return this.#recounts
+  }
+
+  /** Whether some commits that cannot count yet are not among those that wait. */
+  get isFull(): boolean {
+    return this.#fullTold
+  }
+
+  /** Begins with items as they were stored. `told`: all commits they were made of, for when they have to be counted again. */
+  restore(shelves: Iterable<readonly [schemaHash: string, shelf: Shelf]>, told: () => Iterable<Commit>): void {
+    this.#restored = told
+    for (const [hash, shelf] of shelves) {
+      const schema = this.#rules.schema(hash)
+      if (schema !== undefined) this.#ofSchema(hash, schema).restore(shelf)
+    }
+  }
+
+  /** Counts changes of a restored commit whose items were not stored. */
+  countAgain(commit: Commit, changes: readonly Change[]): void {
+    this.#count(commit, changes)
+    this.#countChildren()
+  }
+
   /** Counts the commit's changes as far as they can be, and what waited for them; the rest waits. */
   count(commit: Commit): void {
     this.#told.push(commit)
@@ -227,10 +256,9 @@ export class Counting {
     this.#children.clear()
     this.#ahead.clear()
     this.#fresh.length = 0
-    for (const commit of this.#told) {
-      this.#count(commit, commit.changes)
-      this.#countChildren()
-    }
+    this.#recounts++
+    for (const commit of this.#restored()) this.countAgain(commit, commit.changes)
+    for (const commit of this.#told) this.countAgain(commit, commit.changes)
   }
 
   #count(commit: Commit, changes: readonly Change[]): void {

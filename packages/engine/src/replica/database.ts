@@ -37,6 +37,7 @@ import { joinRequest, type Request } from './requests.ts'
 import { RootLog } from './rootlog.ts'
 import { RootStore } from './rootstore.ts'
 import { Schemas } from './schemas.ts'
+import { appHash } from './snapshot.ts'
 import type { AccountSession } from './sessions.ts'
 import { Standing } from './standing.ts'
 import type { Incident, Status } from './status.ts'
@@ -56,6 +57,7 @@ export class Database {
   readonly captureRate: number
   /** Whether it is the authority. */
   readonly authority: boolean
+  readonly app: Uint8Array
   readonly judging: Judging
   /** The channels straight to other sessions. */
   readonly mesh: Meeting
@@ -104,6 +106,7 @@ export class Database {
       twice: options.development ?? false,
     })
     this.#schemas = new Schemas(options.schemas, (bytes) => options.runtime.hash(bytes))
+    this.app = appHash(this.#schemas.hashes(), versions, (bytes) => options.runtime.hash(bytes))
     this.#connections = new Channels({
       transports: options.transports ?? [],
       switchboard: () =>

@@ -4,7 +4,7 @@
  */
 import { refusal } from '../bytes/refusal.ts'
 import type { Commit } from '../commit/commit.ts'
-import type { Head } from '../graph/commits.ts'
+import type { CommitRow, Head } from '../graph/commits.ts'
 import type { Death } from '../trust/authoritylog.ts'
 import type { Judging } from './judging.ts'
 import type { Pipeline } from './pipeline.ts'
@@ -79,8 +79,8 @@ export class Deaths {
       const next = coverings[line.looked]
       if (next === undefined || next.n >= durableEntries || !commits.has(next.head.id)) break
       const added: string[] = []
-      let at = commits.get(next.head.id)
-      for (; at !== undefined && !line.ids.has(at.id); at = at.prev === null ? undefined : commits.get(at.prev))
+      let at = commits.row(next.head.id)
+      for (; at !== undefined && !line.ids.has(at.id); at = at.prev === null ? undefined : commits.row(at.prev))
         added.push(at.id)
       // No authority covers one branch and then another.
       if (at?.id !== line.covered.at(-1)?.head.id) continue
@@ -97,7 +97,7 @@ export class Deaths {
     if (last === undefined || ids.has(commit.id)) return undefined
     const walked: string[] = []
     let parted: number | undefined
-    for (let at: Commit | undefined = commit; at !== undefined && parted === undefined; ) {
+    for (let at: CommitRow | undefined = commit; at !== undefined && parted === undefined; ) {
       if (at.id === last.id || beyond.has(at.id)) {
         for (const id of walked) beyond.add(id)
         return undefined
@@ -105,7 +105,7 @@ export class Deaths {
       const isOn = ids.has(at.id)
       if (!isOn) walked.push(at.id)
       parted = left.get(at.id) ?? (isOn ? at.seq + 1 : at.prev === null ? 0 : undefined)
-      at = at.prev === null ? undefined : this.#pipeline.commits.get(at.prev)
+      at = at.prev === null ? undefined : this.#pipeline.commits.row(at.prev)
     }
     if (parted !== undefined) for (const id of walked) left.set(id, parted)
     return parted

@@ -1,5 +1,5 @@
 /** What a repository holds, as reconciliation sees it: only what is durable. */
-import { fromHex } from '../bytes/bytes.ts'
+import { fromHex, putHex } from '../bytes/bytes.ts'
 import { encode } from '../bytes/cbor.ts'
 import { fingerprint } from '../sync/fingerprint.ts'
 import type { Held } from '../sync/held.ts'
@@ -59,7 +59,7 @@ export class HeldCommits implements Held {
   }
 
   chainOf(id: string): string | undefined {
-    return this.#commits.get(id)?.chain
+    return this.#commits.row(id)?.chain
   }
 
   /** The same, and none where the chain has more than one branch. */
@@ -74,8 +74,8 @@ export class HeldCommits implements Held {
       const bytes = new Uint8Array(32 * (1 + to - from))
       bytes.set(before)
       for (let index = from; index < to; index++) {
-        const commit = this.#commits.at(index)
-        if (commit !== undefined) bytes.set(fromHex(commit.id), 32 * (1 + index - from))
+        const id = this.#commits.idAt(index)
+        if (id !== undefined) putHex(id, bytes, 32 * (1 + index - from))
       }
       return this.#runtime.hash(bytes)
     }
@@ -90,15 +90,11 @@ export class HeldCommits implements Held {
   }
 
   previous(id: string): string | undefined {
-    return this.#commits.get(id)?.prev ?? undefined
+    return this.#commits.row(id)?.prev ?? undefined
   }
 
   vouchers(id: string): readonly string[] {
-    if (this.#commits.get(id)?.signature.length !== 0) return none
-    return this.#commits
-      .runFrom(id)
-      .slice(1)
-      .map((commit) => commit.id)
+    return this.#commits.vouchersOf(id)
   }
 
   arrivalIndex(id: string): number {
@@ -108,17 +104,16 @@ export class HeldCommits implements Held {
   arrival(from: number, limit: number): readonly string[] {
     const ids: string[] = []
     for (let index = from; ids.length < limit; index++) {
-      const commit = this.#commits.at(index)
-      if (commit === undefined) break
-      ids.push(commit.id)
+      const id = this.#commits.idAt(index)
+      if (id === undefined) break
+      ids.push(id)
     }
     return ids
   }
 
   size(id: string): number {
-    const commit = this.#commits.get(id)
-    if (commit === undefined) return 0
-    return commit.bytes.length + 8 + (commit.seq === 0 ? certificateRoom : 0)
+    const row = this.#commits.row(id)
+    return row === undefined ? 0 : this.#commits.lengthOf(id) + 8 + (row.seq === 0 ? certificateRoom : 0)
   }
 
   fingerprint(): Uint8Array {
@@ -177,7 +172,6 @@ export class HeldCommits implements Held {
 /** Ids hashed at once for the hash of a prefix. */
 const blockIds = 1_024
 const noBlock = new Uint8Array(32)
-const none: readonly string[] = []
 
 /** Bytes a certificate takes in a message, at most. */
 const certificateRoom = 1_024

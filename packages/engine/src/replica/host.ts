@@ -30,6 +30,8 @@ export interface Host {
   readonly identity: Identity | undefined
   /** Whether what is stored here lasts. */
   readonly lasting: boolean
+  /** What the app is, as far as it decides what counts: 32 bytes. */
+  readonly app: Uint8Array
   /** Whether another replica of this device keeps what is made here. */
   readonly isBehind: boolean
   schemaHash(schema: Schema): string

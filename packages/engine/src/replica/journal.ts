@@ -17,26 +17,38 @@
 import { concatBytes } from '../bytes/bytes.ts'
 import { crc32c } from '../bytes/crc32c.ts'
 import { type Refusal, refusal, StorageError, WeftError } from '../bytes/refusal.ts'
-import { encodeFrame, type Frame, type Framed, type Hole, Scanner } from '../log/frame.ts'
+import { encodeFrame, type Frame, type Framed, type Hole, Scanner, scan } from '../log/frame.ts'
 import type { File, Files } from './ports.ts'
 
 /** Bytes read at once. */
 const pieceBytes = 1_048_576
+/** A header takes less. */
+const mostHeader = 4_096
 /** A batch takes no further appends from here on. */
 const batchBytes = 4_194_304
 
 export interface JournalOptions {
   /** Payload of the first frame, of kind 0, if the file is new. */
   readonly header: Uint8Array
+  /** What is known of the beginning of the file: where it is so, its frames are not looked at. */
+  readonly known?: Known | undefined
   /** Told of what no caller is told of by a rejection: damage, and a cut that has to wait. */
   onIncident(incident: Refusal): void
+}
+
+/** The first so many bytes of a log, all of them whole frames that are stored, have this checksum. */
+export interface Known {
+  readonly size: number
+  readonly checksum: number
 }
 
 export interface OpenJournal {
   readonly journal: Journal
   /** The first frame's payload; undefined when damage has taken it. */
   readonly header: Uint8Array | undefined
-  /** All whole frames after the header. */
+  /** The bytes that were known; undefined where they are others. */
+  readonly known: Uint8Array | undefined
+  /** All whole frames after the header, or after what was known. */
   readonly frames: readonly Frame[]
   /** What is damaged in the middle. It stays as it is. */
   readonly damage: readonly Hole[]
@@ -47,7 +59,7 @@ interface Append {
   readonly bytes: number
   /** Run while the disk works on it. */
   meanwhile(): void
-  resolve(): void
+  resolve(ends: readonly number[]): void
   reject(error: WeftError): void
 }
 
@@ -86,9 +98,9 @@ export class Journal {
       const found = await files.open(name, false)
       if (found === undefined) {
         journal.#header = encodeFrame(0, options.header)
-        return { journal, header: options.header, frames: [], damage: [] }
+        return { journal, header: options.header, known: undefined, frames: [], damage: [] }
       }
-      let { frames, damage, length } = await journal.#load(found)
+      let { frames, damage, length, known } = await journal.#load(found, options.known)
       let { header: payload } = options
       const [only] = frames
       if (frames.length === 1 && only?.kind === 0 && only.offset === 0 && journal.#size === length) {
@@ -99,22 +111,24 @@ export class Journal {
         await files.remove(name)
         journal.#size = 0
         journal.#checksum = 0
-        ;({ frames, damage, length } = await journal.#load(await journal.#make()))
+        ;({ frames, damage, length, known } = await journal.#load(await journal.#make()))
       }
       for (const { from, to } of damage) options.onIncident(refusal('LogCorrupt', `${name} ${from}-${to}`))
       if (journal.#size > 0) {
         // When there is no room to keep the tail aside or to make a copy, the log can be read all the same; the cut waits for the next
         // append, and only what an earlier failure left in doubt stays so.
         const report = (error: StorageError): void => journal.#report(error)
-        if (files.readsOnlyStored !== true) await journal.#renew().catch(report)
+        const isStored = files.readsOnlyStored === true || known?.length === journal.#size
+        if (!isStored) await journal.#renew().catch(report)
         else if (journal.#torn) await journal.#handle().catch(report)
-        const [first] = frames
+        const first = known === undefined ? frames[0] : scan(known.subarray(0, mostHeader)).frames[0]
         const intact = first !== undefined && first.offset === 0 && first.kind === 0
         await files.syncNames()
         return {
           journal,
           header: intact ? first.payload : undefined,
-          frames: intact ? frames.slice(1) : frames,
+          known,
+          frames: intact && known === undefined ? frames.slice(1) : frames,
           damage,
         }
       }
@@ -123,7 +137,7 @@ export class Journal {
       if (length > header.length) options.onIncident(refusal('LogCorrupt', `${name} 0-${length}`))
       await journal.#write(await journal.#handle(), [header])
       await files.syncNames()
-      return { journal, header: payload, frames: [], damage }
+      return { journal, header: payload, known: undefined, frames: [], damage }
     } catch (error) {
       await journal.#drop()
       throw storageError(error, name)
@@ -135,15 +149,20 @@ export class Journal {
     return this.#size
   }
 
+  /** Of the bytes that are durable. */
+  get checksum(): number {
+    return this.#checksum
+  }
+
   /**
-   * Resolves when the frames are durable. `meanwhile`, which does not throw, may be run while the disk works on them. Rejects with a `StorageError` when they could not be stored, with `Closed` after `close`, and
+   * Resolves when the frames are durable, with where each of them ends. `meanwhile`, which does not throw, may be run while the disk works on them. Rejects with a `StorageError` when they could not be stored, with `Closed` after `close`, and
    * with a RangeError when a frame cannot be encoded.
    */
-  async append(frames: readonly Framed[], meanwhile: () => void = nothing): Promise<void> {
+  async append(frames: readonly Framed[], meanwhile: () => void = nothing): Promise<readonly number[]> {
     if (this.#closed) throw new WeftError('Closed', this.#name)
     const parts = frames.map(({ kind, payload }) => encodeFrame(kind, payload))
     const bytes = parts.reduce((sum, part) => sum + part.length, 0)
-    const stored = new Promise<void>((resolve, reject) =>
+    const stored = new Promise<readonly number[]>((resolve, reject) =>
       this.#waiting.push({ parts, bytes, meanwhile, resolve, reject }),
     )
     this.#pump ??= this.#run()
@@ -170,7 +189,14 @@ export class Journal {
             for (const { meanwhile } of batch) meanwhile()
           },
         )
-        for (const { resolve } of batch) resolve()
+        let end = this.#size - batch.reduce((sum, { bytes }) => sum + bytes, 0)
+        for (const { parts, resolve } of batch)
+          resolve(
+            parts.map(({ length }) => {
+              end += length
+              return end
+            }),
+          )
       } catch (error) {
         await this.#drop()
         await this.#cut().catch((again: StorageError) => this.#report(again))
@@ -295,13 +321,21 @@ export class Journal {
   }
 
   /** Reads the whole file, and leaves a handle when there is nothing to cut. */
-  async #load(file: File): Promise<{ frames: Frame[]; damage: readonly Hole[]; length: number }> {
+  async #load(
+    file: File,
+    expected?: Known,
+  ): Promise<{ frames: Frame[]; damage: readonly Hole[]; length: number; known: Uint8Array | undefined }> {
     this.#file = file
     // A process that was killed may have left what it had written and not yet synced. It counts from now on, so it has to last.
     await file.sync()
-    const scanner = new Scanner()
+    const known = expected && (await knownBytes(file, expected))
+    if (known !== undefined && expected !== undefined) {
+      this.#size = expected.size
+      this.#checksum = expected.checksum
+    }
+    let length = this.#size
+    const scanner = new Scanner(length)
     const frames: Frame[] = []
-    let length = 0
     /** Read, and not yet known to lie before the end of a whole frame. */
     let behind: Uint8Array[] = []
     const advance = (found: Frame[]): void => {
@@ -313,7 +347,7 @@ export class Journal {
         return whole < piece.length ? [piece.subarray(whole)] : []
       })
     }
-    for await (const piece of pieces(file, 0, Number.POSITIVE_INFINITY)) {
+    for await (const piece of pieces(file, length, Number.POSITIVE_INFINITY)) {
       length += piece.length
       behind.push(piece)
       advance(scanner.push(piece))
@@ -321,7 +355,7 @@ export class Journal {
     advance(scanner.end())
     this.#torn = scanner.torn
     if (this.#torn) await this.#drop()
-    return { frames, damage: scanner.damage, length }
+    return { frames, damage: scanner.damage, length, known }
   }
 
   /**
@@ -451,6 +485,19 @@ const writeAll = async (file: File, offset: number, bytes: Uint8Array): Promise<
     if (count <= 0) throw new StorageError('DiskError', 'nothing was written')
     written += count
   }
+}
+
+/** The beginning of the file, if it is what is known of it. */
+const knownBytes = async (file: File, { size, checksum }: Known): Promise<Uint8Array | undefined> => {
+  if (size > (await file.size())) return undefined
+  const bytes = new Uint8Array(size)
+  let [length, sum] = [0, 0]
+  for await (const piece of pieces(file, 0, size)) {
+    sum = crc32c(piece, sum)
+    bytes.set(piece, length)
+    length += piece.length
+  }
+  return length === size && sum === checksum ? bytes : undefined
 }
 
 /** The bytes from `from` up to `to` or the end of the file. */

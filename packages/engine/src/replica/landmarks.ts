@@ -184,8 +184,8 @@ export class Landmarks {
     }
   }
 
-  #append(names: readonly string[]): Promise<void> {
-    return this.#journal.append(names.flatMap((name) => this.#frame(name) ?? []))
+  async #append(names: readonly string[]): Promise<void> {
+    await this.#journal.append(names.flatMap((name) => this.#frame(name) ?? []))
   }
 
   #frame(name: string): Framed | undefined {

@@ -27,7 +27,7 @@ export const lastChangeOf = (
 ): LastChange | undefined => {
   let last: { readonly id: string; readonly clock: number } | undefined
   for (const index of merged.liveHeads) {
-    const { id, clock } = merged.graph.node(index)
+    const { id, clock } = merged.nameOf(index)
     if (last === undefined || clock > last.clock || (clock === last.clock && id > last.id)) last = { id, clock }
   }
   const session = last === undefined ? undefined : sessionOf(last.id)

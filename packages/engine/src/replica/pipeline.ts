@@ -14,17 +14,18 @@
 import { concatBytes, fromHex } from '../bytes/bytes.ts'
 import { decode, encode } from '../bytes/cbor.ts'
 import type { Plain } from '../bytes/plain.ts'
-import { isRefusal, type Refusal, refusal, StorageError, WeftError } from '../bytes/refusal.ts'
+import { type Refusal, refusal, StorageError, WeftError } from '../bytes/refusal.ts'
 import { isBytes } from '../bytes/shape.ts'
-import { type Commit, format, type Position, readCommit } from '../commit/commit.ts'
-import { follows, isSigned, type Run } from '../commit/run.ts'
+import { type Commit, format, type Position } from '../commit/commit.ts'
+import type { Run } from '../commit/run.ts'
 import { Commits } from '../graph/commits.ts'
 import { type Framed, frameKinds } from '../log/frame.ts'
-import { type Arrived, PackedLogReader, PackedLogWriter } from '../log/packedlog.ts'
+import type { LogLayout } from '../log/layout.ts'
+import { type Arrived, PackedLogWriter } from '../log/packedlog.ts'
 import type { Known } from '../sync/session.ts'
 import { AuthorityLog } from '../trust/authoritylog.ts'
-import { type Certificate, readCertificate } from '../trust/certificate.ts'
-import { type Entry, readEntry } from '../trust/entry.ts'
+import type { Certificate } from '../trust/certificate.ts'
+import type { Entry } from '../trust/entry.ts'
 import type { Certificates } from './certificates.ts'
 import { Cleaning } from './cleaning.ts'
 import type { Met } from './evidence.ts'
@@ -35,9 +36,15 @@ import type { Files, Runtime } from './ports.ts'
 import type { Gate } from './quota.ts'
 import { type Received, Reception, whyForeign } from './reception.ts'
 import type { RootLog } from './rootlog.ts'
+import type { Snapshot } from './snapshot.ts'
+import { type Restored, StoredLog } from './storedlog.ts'
 
 export interface PipelineEvents {
   readonly sharing: Sharing
+  /** The log was opened by this: what it has is counted. */
+  restore(snapshot: Restored): void
+  /** The log is about to lose content, which is to be nowhere else either. */
+  discard(): Promise<void>
   /** A remote commit is durable here: count it. Called in order of admission. */
   count(commit: Commit): void
   /** Commits became durable, in order, and were counted. */
@@ -84,6 +91,8 @@ export class Pipeline {
   readonly log: AuthorityLog
   readonly cleaning: Cleaning
   readonly known = new KnownStores()
+  /** Where the frames of the log are; undefined where that cannot be told by what is in memory. */
+  layout: LogLayout | undefined
   /** Names this log among all copies of the repository. */
   store: Uint8Array
   readonly #runtime: Runtime
@@ -176,95 +185,52 @@ export class Pipeline {
     return this.#store !== undefined && !this.#closed
   }
 
-  /** Opens the log and replays it. What this replica stored it verified before, so only structure and hashes are checked again. */
-  async open(files: Files, name: string): Promise<void> {
+  /** Opens the log and takes in what it holds. `snapshot`: what an earlier opening came to, if it is of this very app. */
+  async open(files: Files, name: string, snapshot?: Snapshot): Promise<void> {
     const network = this.#root.network
     if (network === undefined) throw new Error('a repository is opened after its network is known')
     const fresh = encode([format, fromHex(network), this.path, concatBytes(this.store, this.#runtime.random(8))])
     const onIncident = (why: Refusal): void => this.#events.incident(why)
-    const { journal, header, frames, damage } = await Journal.open(files, name, { header: fresh, onIncident })
-    if (!this.#isCopy()) this.store = storeIn(header) ?? this.store
+    const opened = await Journal.open(files, name, { header: fresh, known: snapshot, onIncident })
+    const { journal } = opened
+    if (!this.#isCopy()) this.store = storeIn(opened.header) ?? this.store
     if (this.#closing) {
       await journal.close()
       throw new WeftError('Closed', this.path)
     }
-    const { hash } = this.#runtime
-    const commits: Commit[] = []
-    let open: Commit[] = []
-    // What is erased is so from the start, wherever it stands.
-    for (const frame of frames) {
-      if (frame.kind !== frameKinds.entry) continue
-      const entry = readEntry(frame.payload, hash)
-      const foreign = !isRefusal(entry) && entry.network !== network ? refusal('WrongNetwork', entry.id) : undefined
-      const why = isRefusal(entry) ? entry : (foreign ?? this.log.check(entry, hash))
-      if (isRefusal(entry) || (why !== undefined && why !== 'held')) {
-        this.#events.incident(isRefusal(why) ? why : refusal('Malformed', this.path))
-        continue
-      }
-      if (why === undefined) this.log.append(entry)
-      this.#durableEntries = this.log.entries.length
-    }
     const { cleaning } = this
-    const reader = new PackedLogReader(hash)
-    for (const frame of frames) {
-      const records = reader.stored(frame)
-      if (frame.kind !== frameKinds.commit) open = []
-      if (frame.kind === frameKinds.certificate) {
-        const certificate = readCertificate(frame.payload, hash)
-        if (isRefusal(certificate)) this.#events.incident(certificate)
-        else {
-          this.#certificates.keep(certificate)
-          this.#certified.add(certificate.session)
-        }
-      } else if (frame.kind === frameKinds.known) this.known.read(frame.payload, this.commits.size)
-      for (const { bytes, hashed, commit: unpacked } of isRefusal(records) ? [] : records) {
-        const read = unpacked ?? readCommit(bytes, hash, hashed)
-        const commit = isRefusal(read) ? read : cleaning.strip(read)
-        if (commit !== read) cleaning.due()
-        if (isRefusal(commit)) {
-          this.#events.incident(commit)
-          open = []
-          continue
-        }
-        // What a crash cut off before its signature was never acknowledged.
-        const last = open.at(-1)
-        if (last !== undefined && !follows(commit, last)) open = []
-        open.push(commit)
-        if (!isSigned(commit)) continue
-        commits.push(...this.#restore(open))
-        open = []
-      }
-      if (frame.kind === frameKinds.pack) open = []
-    }
-    for (const { from, to } of reader.holes) onIncident(refusal('LogCorrupt', `${name} ${from}-${to}`))
-    if (damage.length + reader.holes.length > 0 && !this.log.erasures.isEmpty) cleaning.due()
+    const read = new StoredLog({
+      path: this.path,
+      network,
+      hash: this.#runtime.hash,
+      commits: this.commits,
+      log: this.log,
+      cleaning,
+      known: this.known,
+      certificates: this.#certificates,
+      certified: this.#certified,
+      refuse: (commit) => whyForeign(commit, this.#root, this.path) ?? this.#check(commit),
+      incident: onIncident,
+    }).read(opened, snapshot, name)
+    this.#durableEntries = this.log.entries.length
+    this.layout = read.layout
     const packing = new PackedLogWriter({ network, repository: this.path })
-    if (cleaning.isDue) await cleaning.run(journal, packing)
+    if (cleaning.isDue) await this.#clean(journal, packing)
     else if (!this.log.erasures.isEmpty) await cleaning.discardAside(journal)
     if (this.#closing) {
       await journal.close()
       throw new WeftError('Closed', this.path)
     }
+    if (read.snapshot !== undefined) this.#events.restore(read.snapshot)
     // What the authority said of a commit may stand behind it.
-    for (const commit of commits) this.#events.count(commit)
+    for (const commit of read.commits) this.#events.count(commit)
     this.#store = { journal, packing }
     this.#start()
   }
 
-  /** Takes in what the log holds under one signature. Returns what was not here before; nothing, when something of it cannot stand. */
-  #restore(stored: Run): Run {
-    const run = stored.filter(({ id }) => this.commits.get(id) === undefined)
-    for (const [staged, commit] of run.entries()) {
-      const why = whyForeign(commit, this.#root, this.path) ?? this.#check(commit)
-      if (why !== undefined) {
-        this.commits.rollback(staged)
-        this.#events.incident(why)
-        return []
-      }
-      this.commits.stage(commit)
-    }
-    this.commits.settle()
-    return run
+  async #clean(journal: Journal, packing: PackedLogWriter): Promise<void> {
+    this.layout = undefined
+    await this.cleaning.run(journal, packing, () => this.#events.discard())
   }
 
   /** Puts commits of this replica on the road. Their counting was done at capture. */
@@ -309,6 +275,14 @@ export class Pipeline {
   /** Whether nothing was ever written here. */
   get isBlank(): boolean {
     return this.commits.size === 0 && this.log.next === 0
+  }
+
+  /** What the log is to whoever makes a snapshot of it; undefined while something is on the road, or some of it says nothing. */
+  get stored(): { readonly layout: LogLayout; readonly checksum: number } | undefined {
+    const { layout } = this
+    const journal = this.#store?.journal
+    if (layout === undefined || journal === undefined || !this.isIdle || this.cleaning.isPending) return undefined
+    return journal.size === layout.end ? { layout, checksum: journal.checksum } : undefined
   }
 
   /** Whether nothing is on the road. */
@@ -356,7 +330,7 @@ export class Pipeline {
     let count = Math.min(batchSize, this.#work.length)
     while (count < this.#work.length && count < 2 * batchSize && this.#work[count - 1]?.kind !== 'mark') count++
     const taken = this.#work.splice(0, count)
-    const frames: Framed[] = []
+    const frames: (Framed & { readonly commits?: number })[] = []
     /** Commits that are next in the log. */
     let commits: Commit[] = []
     const pack = (): void => {
@@ -412,7 +386,11 @@ export class Pipeline {
     // What an entry of this very append erases is nowhere yet.
     const prepares = staged.length > 0 && entries.length === 0
     try {
-      if (frames.length > 0) await journal.append(frames, () => prepares && this.#prepare(staged))
+      if (frames.length > 0) {
+        const ends = await journal.append(frames, () => prepares && this.#prepare(staged))
+        for (const [index, { kind, payload, commits: count = 0 }] of frames.entries())
+          this.layout?.add(kind, payload, ends[index] ?? 0, count)
+      }
     } catch (error) {
       const why = error instanceof StorageError ? refusal(error.code, error.about) : refusal('DiskError', String(error))
       packing.reset()
@@ -436,7 +414,7 @@ export class Pipeline {
     } finally {
       this.#settle(staged, entries, marks)
     }
-    if (this.cleaning.isDue) await this.cleaning.run(journal, packing)
+    if (this.cleaning.isDue) await this.#clean(journal, packing)
     return true
   }
 

@@ -294,6 +294,11 @@ export class Reckoning {
     return undefined
   }
 
+  /** An entry whose effect is counted already, since it stood in the log when that was closed. */
+  recall({ statement }: Pick<Entry, 'statement'>): void {
+    if (statement.kind === 'verdict') this.#of.incident(refusal('Voided', `${statement.rule}: ${statement.reason}`))
+  }
+
   /** An entry of the repository's log is in force. */
   entered({ statement, n, root, time }: Pick<Entry, 'statement' | 'n' | 'root' | 'time'>): void {
     const { certificates, judging } = this.#of
@@ -302,7 +307,7 @@ export class Reckoning {
       const isOwn = commit?.session === this.#of.session()
       if (commit !== undefined && isOwn && statement.code === 'ClockAhead') this.#writeAgain(commit, time)
       else if (commit !== undefined) this.#bury(commit)
-      this.#of.incident(refusal('Voided', `${statement.rule}: ${statement.reason}`))
+      this.recall({ statement })
     } else if (statement.kind === 'grant' && (statement.fences || statement.founding)) {
       const { founding, owner } = statement
       this.#buryChains((chain) => founding || certificates.get(chain.slice(0, 64))?.owner === owner)

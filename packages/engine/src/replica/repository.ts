@@ -30,7 +30,10 @@ import { reportRead } from './reads.ts'
 import { Reckoning } from './reckoning.ts'
 import type { Rejection } from './rejections.ts'
 import type { Request } from './requests.ts'
+import { restore } from './restore.ts'
 import { Saving } from './saving.ts'
+import { Snapshots } from './snapshots.ts'
+import type { Restored } from './storedlog.ts'
 import type { ChangedVerdict } from './whatif.ts'
 
 const week = 604_800_000
@@ -46,6 +49,7 @@ export class Repository {
   readonly #saving: Saving
   readonly #reckoning: Reckoning
   readonly #capture: Capture
+  readonly #snapshots: Snapshots
   #markReady: () => void = () => undefined
   #failReady: (error: unknown) => void = () => undefined
   #opening: Promise<void> | undefined
@@ -84,6 +88,8 @@ export class Repository {
       isCopy: () => host.isBehind,
       authorityNow: host.authority ? () => host.clock.now() : undefined,
       events: {
+        restore: (snapshot) => this.#restore(snapshot),
+        discard: () => this.#snapshots.discard(),
         count: (commit) => this.counting.count(commit),
         sharing: host.sharing(this),
         settled: (settled) => this.#settled(settled),
@@ -107,6 +113,7 @@ export class Repository {
         },
       },
     })
+    this.#snapshots = new Snapshots(host, this.pipeline, this.counting)
     this.#due = new Due(host.runtime, host.clock, () => this.reconsider())
     this.#items = new Items(this.counting, (schema) => host.schemaHash(schema), this.#liveOwner)
     this.#saving = new Saving(this.pipeline.commits, () => host.isBehind)
@@ -175,7 +182,7 @@ export class Repository {
 
   async #open(files: Files, name: string): Promise<void> {
     try {
-      await this.pipeline.open(files, name)
+      await this.pipeline.open(files, name, await this.#snapshots.load(files, name))
     } catch (error) {
       if (!(error instanceof StorageError)) this.failed(error)
       else this.#storing = refusal(error.code, error.about)
@@ -185,7 +192,7 @@ export class Repository {
     this.#storing = undefined
     this.#items.allMoved()
     this.#hadEntries = this.pipeline.log.next > 0
-    for (const entry of this.pipeline.log.entries) this.#applyEntry(entry)
+    for (const entry of this.pipeline.log.entries.slice(this.#restored)) this.#applyEntry(entry)
     if (!this.pipeline.log.erasures.isEmpty) this.#host.erased(this)
     this.#saving.setSession(this.#host.identity?.session)
     // A commit may stand before the entry it cites.
@@ -197,6 +204,21 @@ export class Repository {
     this.#markReady()
     this.#capture.schedule()
     this.#host.progress(this)
+  }
+
+  /** Entries of the log that are in the snapshot. */
+  #restored = 0
+
+  #restore(snapshot: Restored): void {
+    const { log } = this.pipeline
+    this.#restored = snapshot.entries
+    this.#snapshots.used(snapshot)
+    restore(snapshot, this.pipeline, this.counting)
+    this.#saving.restore(log.covered)
+    if (snapshot.clock <= (this.#host.clock.now() + limits.clockAhead) * clockTicks) this.#host.clock.see(snapshot.clock)
+    for (const entry of log.entries.slice(0, snapshot.entries)) this.#reckoning.recall(entry)
+    // The root log goes on while nobody has this one open.
+    if (this.#host.root.size !== (snapshot.root?.entries ?? 0)) this.#reckoning.revoked()
   }
 
   /** It will never open. */
@@ -316,7 +338,7 @@ export class Repository {
     if (this.#forgotten) return undefined
     const { certificates, identity } = this.#host
     const sessionOf = (id: string): string | undefined =>
-      this.pipeline.commits.get(id)?.session ?? (this.#saving.isUndurable(id) ? identity?.session : undefined)
+      this.pipeline.commits.row(id)?.session ?? (this.#saving.isUndurable(id) ? identity?.session : undefined)
     return lastChangeOf(live, sessionOf, certificates, identity)
   }
 
@@ -445,6 +467,7 @@ export class Repository {
     await sealed
     await this.pipeline.close()
     await this.#opening?.catch(() => undefined)
+    await this.#snapshots.close(!this.#forgotten)
     const closed = new WeftError('Closed', this.path)
     this.#saving.close(closed)
     this.#failReady(closed)
@@ -539,6 +562,7 @@ export class Repository {
     this.#due.by(this.counting.nextDue())
     this.#host.committed(this)
     this.#saving.check()
+    this.#snapshots.stored()
     this.#host.progress(this)
   }
 
@@ -572,11 +596,11 @@ export class Repository {
     const { statement } = entry
     this.#reckoning.entered(entry)
     if (statement.kind !== 'checkpoint') return
-    for (const commit of this.#saving.checkpoint(statement.moved)) this.#tellSaved(commit)
+    for (const id of this.#saving.checkpoint(statement.moved)) this.#tellSaved(this.pipeline.commits.get(id))
   }
 
-  #tellSaved(commit: Commit): void {
-    for (const change of commit.changes) this.#items.find(change.key, change.schema.hash)?.tellSaved()
+  #tellSaved(commit: Commit | undefined): void {
+    for (const change of commit?.changes ?? []) this.#items.find(change.key, change.schema.hash)?.tellSaved()
   }
 
   /** Who commits here; undefined while nobody can. */

@@ -39,6 +39,17 @@ export class RootLog {
     return this.#log.entries.length
   }
 
+  /** How many entries there are, and the id of the last of them; undefined for none. */
+  get last(): { readonly entries: number; readonly last: string } | undefined {
+    const last = this.#log.entries.at(-1)
+    return last && { entries: this.size, last: last.id }
+  }
+
+  /** Whether the last of so many entries is that one here. */
+  holds({ entries, last }: { readonly entries: number; readonly last: string }): boolean {
+    return this.#log.entries[entries - 1]?.id === last
+  }
+
   knows(position: Position): boolean {
     return this.#log.knows(position)
   }

@@ -203,7 +203,7 @@ export class RootStore {
 }
 
 /** Why it could not be stored. */
-const stored = async (storing: Promise<void> | undefined): Promise<Refusal | undefined> => {
+const stored = async (storing: Promise<unknown> | undefined): Promise<Refusal | undefined> => {
   try {
     await storing
     return undefined

@@ -4,7 +4,7 @@
  */
 import { type Refusal, WeftError } from '../bytes/refusal.ts'
 import type { Commit } from '../commit/commit.ts'
-import type { Commits, Head } from '../graph/commits.ts'
+import type { CommitRow, Commits, Head } from '../graph/commits.ts'
 import type { Entry } from '../trust/entry.ts'
 import type { LiveItem, SavedState } from './live.ts'
 import { reportRead } from './reads.ts'
@@ -110,20 +110,25 @@ export class Saving {
   }
 
   /** Gives the commits here that are covered by it and were not before. */
-  checkpoint(moved: readonly Head[]): readonly Commit[] {
-    const fresh: Commit[] = []
+  checkpoint(moved: readonly Head[]): readonly string[] {
+    const fresh: string[] = []
     for (const head of moved) {
       const before = this.#covered.get(head.chain)?.seq ?? -1
       this.#covered.set(head.chain, head)
       if (head.seq >= (this.#uncovered.get(head.chain) ?? -1)) this.#uncovered.delete(head.chain)
       for (let id: string | null = head.id; id !== null; ) {
-        const commit: Commit | undefined = this.#commits.get(id)
+        const commit: CommitRow | undefined = this.#commits.row(id)
         if (commit === undefined || commit.seq <= before) break
-        fresh.push(commit)
+        fresh.push(commit.id)
         id = commit.prev
       }
     }
     return fresh
+  }
+
+  /** What checkpoints cover in a log that was just opened: nobody waits for anything yet. */
+  restore(covered: ReadonlyMap<string, Head>): void {
+    for (const [chain, head] of covered) this.#covered.set(chain, head)
   }
 
   /** Entries were left out: these are what is left. */
@@ -135,7 +140,7 @@ export class Saving {
 
   /** Whether a checkpoint of the authority covers the commit, and it is durable here as well. */
   covers(id: string): boolean {
-    const commit = this.#commits.get(id)
+    const commit = this.#commits.row(id)
     const covered = commit === undefined ? undefined : this.#covered.get(commit.chain)
     if (commit === undefined || covered === undefined || covered.seq < commit.seq || !this.#isKept(id)) return false
     // Of a chain that forked the checkpoint covers one branch, which need not be here yet.
@@ -143,9 +148,9 @@ export class Saving {
     if (this.#commits.headsOf(commit.chain).length <= 1) return true
     let at: string | null = covered.id
     for (
-      let next = this.#commits.get(at);
+      let next = this.#commits.row(at);
       next !== undefined && next.seq > commit.seq;
-      next = at === null ? undefined : this.#commits.get(at)
+      next = at === null ? undefined : this.#commits.row(at)
     ) {
       at = next.prev
     }
@@ -175,7 +180,7 @@ export class Saving {
   endsAfter(clock: number, isVoid: (id: string) => boolean): boolean {
     for (const chain of this.#uncovered.keys())
       for (const { id } of this.#commits.headsOf(chain))
-        if ((this.#commits.get(id)?.clock ?? 0) > clock && !isVoid(id)) return true
+        if ((this.#commits.row(id)?.clock ?? 0) > clock && !isVoid(id)) return true
     return false
   }
 
@@ -183,7 +188,7 @@ export class Saving {
   stateOf(live: LiveItem, lasting: boolean): SavedState {
     reportRead(live)
     if (!live.draft.isEmpty) return 'draft'
-    const ids = live.merged.liveHeads.map((index) => live.merged.graph.node(index).id)
+    const ids = live.merged.liveHeads.map((index) => live.merged.nameOf(index).id)
     if (ids.every((id) => this.covers(id))) return 'authority'
     return lasting && ids.every((id) => this.#isKept(id)) ? 'local' : 'draft'
   }
@@ -216,7 +221,7 @@ export class Saving {
       if (waiter.commits === undefined) {
         if (!waiter.live.draft.isEmpty) continue
         const { merged } = waiter.live
-        waiter.commits = merged.liveHeads.map((index) => merged.graph.node(index).id)
+        waiter.commits = merged.liveHeads.map((index) => merged.nameOf(index).id)
       }
       const { level, commits, live } = waiter
       const refused = commits

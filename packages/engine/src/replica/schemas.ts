@@ -28,6 +28,10 @@ export class Schemas {
     return hash
   }
 
+  hashes(): Iterable<string> {
+    return this.#byHash.keys()
+  }
+
   get(hash: string): Schema | undefined {
     return this.#byHash.get(hash)
   }

@@ -1,0 +1,152 @@
+/**
+ * The items of one schema as a snapshot has them: blocks of bytes, of which those are read that somebody asks for. An item is found by a
+ * hash of its key; what was read last is kept, and no more.
+ */
+import type { Change, Commit } from '../commit/commit.ts'
+import type { ItemGraph } from '../graph/item.ts'
+import type { Restored } from './item.ts'
+import type { ItemState } from './state.ts'
+import { type StoredItem, StoredItems } from './stored.ts'
+
+/** Items in a block. */
+export const blockItems = 128
+/** Blocks that are kept once they were read. */
+const mostRead = 64
+
+/** Where the changes of stored items are. Numbers are places in the order of admission. */
+export interface ShelfCommits {
+  commit(number: number): Commit
+  idOf(number: number): string
+  clockOf(number: number): number
+  /** The place in the authority's log that the commit cites, -1 for none. */
+  cited(commit: Commit): number
+}
+
+/** Of all units of the key, 32 bits (FNV-1a). */
+export const keyHash = (key: string): number => {
+  let hash = 0x811c9dc5
+  for (let at = 0; at < key.length; at++) hash = Math.imul(hash ^ key.charCodeAt(at), 0x01000193)
+  return hash >>> 0
+}
+
+export class RestoredItem implements Restored {
+  readonly #stored: StoredItem
+  readonly #commits: ShelfCommits
+
+  constructor(stored: StoredItem, commits: ShelfCommits) {
+    this.#stored = stored
+    this.#commits = commits
+  }
+
+  get heads(): readonly number[] {
+    return this.#stored.heads
+  }
+
+  get state(): ItemState {
+    return this.#stored.state
+  }
+
+  get size(): number {
+    return this.#stored.changes.length
+  }
+
+  get stored(): StoredItem {
+    return this.#stored
+  }
+
+  nameOf(index: number): { readonly id: string; readonly clock: number } {
+    const number = this.#numberOf(index)
+    return { id: this.#commits.idOf(number), clock: this.#commits.clockOf(number) }
+  }
+
+  #numberOf(index: number): number {
+    const number = this.#stored.changes[index]
+    if (number === undefined) throw new RangeError(`no change ${index}`)
+    return number
+  }
+
+  fill(graph: ItemGraph): void {
+    for (const number of this.#stored.changes) {
+      const commit = this.#commits.commit(number)
+      const { operations, parents } = changeOf(commit, this.#stored.key)
+      const seen = this.#commits.cited(commit)
+      const { id, clock } = commit
+      graph.add({ id, clock, parents: parents.map((parent) => placeOf(graph, parent)), operations, seen })
+    }
+  }
+}
+
+const changeOf = ({ id, changes }: Commit, key: string): Change => {
+  const change = changes.find((one) => one.key === key)
+  if (change === undefined) throw new RangeError(`commit ${id} has no change of ${key}`)
+  return change
+}
+
+const placeOf = (graph: ItemGraph, id: string): number => {
+  const place = graph.indexOf(id)
+  if (place === undefined) throw new RangeError(`no change of commit ${id}`)
+  return place
+}
+
+export class Shelf {
+  readonly size: number
+  readonly #blocks: readonly Uint8Array[]
+  readonly #commits: ShelfCommits
+  /** Hashes of keys, in the order of the items. */
+  readonly #hashes: Uint32Array
+  /** Places plus one by hash, open addressing. */
+  readonly #table: Uint32Array
+  readonly #read = new Map<number, StoredItems>()
+
+  /** `hashes`: of the keys in the blocks, all of which but the last hold `blockItems`. */
+  constructor(blocks: readonly Uint8Array[], hashes: Uint32Array, commits: ShelfCommits) {
+    this.size = hashes.length
+    this.#blocks = blocks
+    this.#hashes = hashes
+    this.#commits = commits
+    this.#table = new Uint32Array(2 ** Math.ceil(Math.log2(Math.max(8, 2 * hashes.length))))
+    const mask = this.#table.length - 1
+    for (const [place, hash] of hashes.entries()) {
+      let slot = hash & mask
+      while (this.#table[slot] !== 0) slot = (slot + 1) & mask
+      this.#table[slot] = place + 1
+    }
+  }
+
+  /** The place of the item with that key, -1 where there is none. */
+  placeOf(key: string): number {
+    const hash = keyHash(key)
+    const mask = this.#table.length - 1
+    for (let slot = hash & mask; ; slot = (slot + 1) & mask) {
+      const place = (this.#table[slot] ?? 0) - 1
+      if (place < 0) return -1
+      if (this.#hashes[place] === hash && this.keyAt(place) === key) return place
+    }
+  }
+
+  keyAt(place: number): string {
+    const key = this.#block(Math.floor(place / blockItems)).keys()[place % blockItems]
+    if (key === undefined) throw new RangeError(`no item ${place}`)
+    return key
+  }
+
+  /** The item at that place, to be restored. */
+  at(place: number): RestoredItem {
+    return new RestoredItem(this.stored(place), this.#commits)
+  }
+
+  stored(place: number): StoredItem {
+    return this.#block(Math.floor(place / blockItems)).at(place % blockItems)
+  }
+
+  #block(index: number): StoredItems {
+    const held = this.#read.get(index)
+    if (held !== undefined) return held
+    const bytes = this.#blocks[index]
+    const block = bytes && StoredItems.read(bytes, this.#commits)
+    if (block === undefined) throw new RangeError(`no block ${index}`)
+    if (this.#read.size >= mostRead) for (const oldest of this.#read.keys()) if (this.#read.delete(oldest)) break
+    this.#read.set(index, block)
+    return block
+  }
+}

@@ -1,0 +1,345 @@
+/**
+ * Makes the snapshots of one repository: when its log has grown by a quarter since the last one and nothing is on the road, and when it is
+ * closed. What is stored is one moment: whatever changes while it is written is left out of it and counted again by whoever opens it. A
+ * snapshot that fails is none: nothing depends on it.
+ */
+import { crc32c } from '../bytes/crc32c.ts'
+import { limits } from '../bytes/limits.ts'
+import { type Commit, clockTicks } from '../commit/commit.ts'
+import { RowWriter } from '../graph/logged.ts'
+import { MergedItem } from '../merge/item.ts'
+import { firstItem, type MergedItems } from '../merge/items.ts'
+import { blockItems, keyHash, type RestoredItem } from '../merge/shelf.ts'
+import { encodeItems, type StoredItem } from '../merge/stored.ts'
+import type { Counting } from './counting.ts'
+import type { Host } from './host.ts'
+import type { Pipeline } from './pipeline.ts'
+import type { File, Files } from './ports.ts'
+import { encodeSnapshotEnd, type OddCommit, readSnapshot, type Snapshot, snapshotStart } from './snapshot.ts'
+
+/** A log that grew by less is read again as quickly as a snapshot. */
+const leastGrowth = 65_536
+/** The same when it is closed, and nobody waits. */
+const leastClosing = 4_096
+const fraction = 4
+/** After the last append, ms. */
+const quiet = 2_000
+/** Written at once. */
+const pieceBytes = 65_536
+const mostRead = 16_777_216
+
+export const snapshotName = (log: string): string => `${log}.snapshot`
+
+type Held = MergedItem | Commit | number
+
+/** The items of one schema at one moment. */
+interface View {
+  readonly schemaHash: string
+  readonly items: MergedItems
+  readonly keys: readonly string[]
+  readonly held: readonly Held[]
+  /** How many changes each had. */
+  readonly sizes: readonly number[]
+}
+
+const viewOf = (schemaHash: string, items: MergedItems): View => {
+  const keys: string[] = []
+  const held: Held[] = []
+  const sizes: number[] = []
+  for (const [key, one] of items.entries()) {
+    keys.push(key)
+    held.push(one)
+    sizes.push(one instanceof MergedItem ? one.size : 1)
+  }
+  return { schemaHash, items, keys, held, sizes }
+}
+
+export class Snapshots {
+  readonly #host: Pick<Host, 'app' | 'clock' | 'lasting' | 'root' | 'runtime'>
+  readonly #pipeline: Pipeline
+  readonly #counting: Counting
+  #files: Files | undefined
+  #name = ''
+  /** The log up to where the last one was made of. */
+  #covered = 0
+  #cancel: (() => void) | undefined
+  #writing: Promise<void> | undefined
+  /** How often all that was made of the log had to go. */
+  #discarded = 0
+  #isClosed = false
+
+  constructor(host: Pick<Host, 'app' | 'clock' | 'lasting' | 'root' | 'runtime'>, pipeline: Pipeline, counting: Counting) {
+    this.#host = host
+    this.#pipeline = pipeline
+    this.#counting = counting
+  }
+
+  /** The one that is stored, if it is of this app and of what the root log says. `log`: the name of the log's file. */
+  async load(files: Files, log: string): Promise<Snapshot | undefined> {
+    this.#files = files
+    this.#name = snapshotName(log)
+    const snapshot = await this.#read(files).catch(() => undefined)
+    const { app, root } = this.#host
+    if (snapshot === undefined || !isSame(snapshot.app, app)) return undefined
+    return snapshot.root === undefined || root.holds(snapshot.root) ? snapshot : undefined
+  }
+
+  async #read(files: Files): Promise<Snapshot | undefined> {
+    const file = await files.open(this.#name, false)
+    if (file === undefined) return undefined
+    try {
+      const bytes = new Uint8Array(await file.size())
+      for (let at = 0; at < bytes.length; ) {
+        const piece = await file.read(at, Math.min(mostRead, bytes.length - at))
+        if (piece.length === 0) return undefined
+        bytes.set(piece, at)
+        at += piece.length
+      }
+      return readSnapshot(bytes)
+    } finally {
+      await file.close().catch(ignore)
+    }
+  }
+
+  /** The log was opened by one that reaches so far. */
+  used({ size }: Snapshot): void {
+    this.#covered = size
+  }
+
+  /** Something was stored. */
+  stored(): void {
+    const { layout } = this.#pipeline
+    if (this.#isClosed || layout === undefined || this.#cancel !== undefined || !this.#host.lasting) return
+    if (layout.end - this.#covered < Math.max(leastGrowth, this.#covered / fraction)) return
+    this.#cancel = this.#host.runtime.timer(quiet, () => {
+      this.#cancel = undefined
+      if (this.#pipeline.stored === undefined) return this.stored()
+      void this.#write()
+    })
+  }
+
+  /** All that was made of the log goes, also what is being made of it. Rejects with a `StorageError`. */
+  async discard(): Promise<void> {
+    this.#discarded++
+    this.#covered = 0
+    await this.#writing
+    const files = this.#files
+    const file = await files?.open(this.#name, false)
+    if (files === undefined || file === undefined) return
+    try {
+      // A removal whose sync failed may come back, and then brings an empty file.
+      await file.truncate(0)
+      await file.sync()
+    } finally {
+      await file.close().catch(ignore)
+    }
+    await files.remove(this.#name)
+  }
+
+  /** The log is closed. `keeps`: whether what is stored stays. */
+  async close(keeps: boolean): Promise<void> {
+    this.#isClosed = true
+    this.#cancel?.()
+    await this.#writing
+    const { stored } = this.#pipeline
+    if (!keeps || !this.#host.lasting || stored === undefined) return
+    if (stored.layout.end - this.#covered >= Math.max(leastClosing, this.#covered / fraction)) await this.#write()
+  }
+
+  #write(): Promise<void> {
+    const files = this.#files
+    if (files === undefined || this.#writing !== undefined) return this.#writing ?? Promise.resolve()
+    this.#writing = this.#store(files)
+      .catch(ignore)
+      .finally(() => {
+        this.#writing = undefined
+      })
+    return this.#writing
+  }
+
+  async #store(files: Files): Promise<void> {
+    const made = new Making(this.#host, this.#pipeline, this.#counting)
+    if (!made.isPossible) return
+    const discarded = this.#discarded
+    const file = await files.open(this.#name, true)
+    if (file === undefined) return
+    let isWhole = false
+    try {
+      await file.truncate(0)
+      isWhole = (await made.write(file)) && discarded === this.#discarded
+    } finally {
+      await file.close().catch(ignore)
+      if (isWhole) this.#covered = made.size
+      else await files.remove(this.#name)
+    }
+  }
+}
+
+/** One snapshot, from the moment at which this is made. */
+class Making {
+  readonly size: number
+  readonly isPossible: boolean
+  readonly #host: Pick<Host, 'app' | 'clock' | 'root'>
+  readonly #pipeline: Pipeline
+  readonly #counting: Counting
+  readonly #layout: Uint8Array
+  readonly #checksum: number
+  readonly #root: Snapshot['root']
+  readonly #recounts: number
+  readonly #count: number
+  readonly #views: readonly View[]
+  readonly #odd = new Map<number, Set<number>>()
+
+  constructor(host: Pick<Host, 'app' | 'clock' | 'root'>, pipeline: Pipeline, counting: Counting) {
+    this.#host = host
+    this.#pipeline = pipeline
+    this.#counting = counting
+    const { stored } = pipeline
+    this.isPossible = stored !== undefined && !counting.isFull
+    this.size = stored?.layout.end ?? 0
+    this.#layout = stored?.layout.encode() ?? new Uint8Array(0)
+    this.#checksum = stored?.checksum ?? 0
+    this.#root = host.root.last
+    this.#recounts = counting.recounts
+    this.#count = pipeline.commits.size
+    this.#views = this.isPossible ? [...counting.items].map(([hash, items]) => viewOf(hash, items)) : []
+    for (const [id, { changes }] of counting.waiting)
+      for (const { key, schema } of changes) this.#addOdd(id, key, schema.hash)
+  }
+
+  /** False where it became something that no moment was like. */
+  async write(file: File): Promise<boolean> {
+    const out = new Output(file)
+    await out.put(snapshotStart)
+    const shelves: { schemaHash: string; hashes: number[]; lengths: number[] }[] = []
+    for (const view of this.#views) {
+      const [hashes, lengths]: [number[], number[]] = [[], []]
+      let block: StoredItem[] = []
+      const end = async (): Promise<void> => {
+        if (block.length === 0) return
+        const bytes = encodeItems(block, (id) => this.#pipeline.commits.indexOf(id))
+        lengths.push(bytes.length)
+        block = []
+        await out.put(bytes)
+      }
+      for (const [place, key] of view.keys.entries()) {
+        const item = this.#itemAt(view, place, key)
+        if (item === undefined) continue
+        block.push(item)
+        hashes.push(keyHash(key))
+        if (block.length === blockItems) await end()
+        if (this.#counting.recounts !== this.#recounts) return false
+      }
+      await end()
+      shelves.push({ schemaHash: view.schemaHash, hashes, lengths })
+    }
+    const rows = new RowWriter(this.#count)
+    let clock = 0
+    const latest = (this.#host.clock.now() + limits.clockAhead) * clockTicks
+    for (let index = 0; index < this.#count; index++) {
+      const row = this.#pipeline.commits.loggedRow(index)
+      if (row === undefined) return false
+      rows.add(row)
+      if (row.clock <= latest) clock = Math.max(clock, row.clock)
+      if (index % 4_096 === 4_095) await out.rest()
+    }
+    const odd: OddCommit[] = [...this.#odd]
+      .sort(([a], [b]) => a - b)
+      .map(([number, changes]) => ({ number, changes: [...changes].sort((a, b) => a - b) }))
+    if (this.#counting.recounts !== this.#recounts) return false
+    const { app } = this.#host
+    const [size, checksum, root, layout] = [this.size, this.#checksum, this.#root, this.#layout]
+    const end = { app, size, checksum, root, clock, layout, ...rows.take(), shelves, odd }
+    await out.end((before) => encodeSnapshotEnd(end, before))
+    return true
+  }
+
+  /** The item as it was, undefined where it has to be counted again. */
+  #itemAt({ items, held, schemaHash, sizes }: View, place: number, key: string): StoredItem | undefined {
+    const one = held[place]
+    if (one === undefined) return undefined
+    if (typeof one === 'number') return items.shelf?.stored(one)
+    if (!(one instanceof MergedItem)) return this.#firstOf(one, key, items)
+    const size = sizes[place] ?? 0
+    if (size === 0) return undefined
+    const restored = one.restored as RestoredItem | undefined
+    if (restored !== undefined) return restored.stored
+    const { nodes } = one.graph
+    const changes: number[] = []
+    for (let index = 0; index < size; index++) changes.push(this.#numberOf(nodes[index]?.id ?? ''))
+    if (one.isPlain && one.size === size && !changes.includes(-1))
+      return { key, changes, heads: one.headsNow, state: one.value() }
+    for (const { id } of nodes.slice(0, size)) this.#addOdd(id, key, schemaHash)
+    return undefined
+  }
+
+  #firstOf(commit: Commit, key: string, { schema }: MergedItems): StoredItem | undefined {
+    const number = this.#numberOf(commit.id)
+    const change = commit.changes.find((one) => one.key === key)
+    if (number < 0 || change === undefined) return undefined
+    return { key, changes: [number], heads: onlyFirst, state: firstItem(commit, change, schema).value() }
+  }
+
+  /** Its place among the commits of that moment, -1 for none. */
+  #numberOf(id: string): number {
+    const index = this.#pipeline.commits.indexOf(id)
+    return index < this.#count ? index : -1
+  }
+
+  #addOdd(id: string, key: string, schemaHash: string): void {
+    const number = this.#numberOf(id)
+    const commit = number < 0 ? undefined : this.#pipeline.commits.at(number)
+    const place = commit?.changes.findIndex((one) => one.key === key && one.schema.hash === schemaHash) ?? -1
+    if (place >= 0) this.#odd.set(number, (this.#odd.get(number) ?? new Set()).add(place))
+  }
+}
+
+const onlyFirst: readonly number[] = [0]
+
+/** Bytes one behind the other, a piece at a time. */
+class Output {
+  readonly #file: File
+  #parts: Uint8Array[] = []
+  #waiting = 0
+  #at = 0
+  #checksum = 0
+
+  constructor(file: File) {
+    this.#file = file
+  }
+
+  async put(bytes: Uint8Array): Promise<void> {
+    this.#parts.push(bytes)
+    this.#waiting += bytes.length
+    this.#checksum = crc32c(bytes, this.#checksum)
+    if (this.#waiting >= pieceBytes) await this.rest()
+  }
+
+  /** Writes what waits: others have their turn meanwhile. */
+  async rest(): Promise<void> {
+    const piece = new Uint8Array(this.#waiting)
+    let at = 0
+    for (const part of this.#parts) {
+      piece.set(part, at)
+      at += part.length
+    }
+    this.#parts = []
+    this.#waiting = 0
+    for (let written = 0; written < piece.length; ) {
+      const count = await this.#file.write(this.#at, piece.subarray(written))
+      if (count <= 0) throw new Error('nothing was written')
+      written += count
+      this.#at += count
+    }
+  }
+
+  /** `last`: given the checksum of all before. */
+  async end(last: (checksum: number) => Uint8Array): Promise<void> {
+    await this.put(last(this.#checksum))
+    await this.rest()
+  }
+}
+
+const isSame = (a: Uint8Array, b: Uint8Array): boolean => a.length === b.length && a.every((byte, at) => byte === b[at])
+
+const ignore = (): void => undefined
