@@ -1,6 +1,6 @@
 import { expect, test } from 'vitest'
 import type { Scalar } from '../schema/field.ts'
-import { type FieldState, Fields, type Stamp } from './fields.ts'
+import { type FieldState, Fields, orderOf, type Stamp } from './fields.ts'
 import { Rope } from './rope.ts'
 
 const register = (value: Scalar, stamp: Stamp): FieldState => ({ kind: 'register', stamp, value })
@@ -52,4 +52,16 @@ test('more orders of names than are kept hold the same fields', () => {
       expect(fields.scalar(name)).toBe(name === 'f' ? 'again' : `${name}${place}`)
     expect([...fields].map(([name]) => name)).toEqual(order)
   }
+})
+
+test('an order by its names is the one that setting them came to', () => {
+  expect(orderOf(['one', 'two'])).toBe(orderOf(['one', 'two']))
+  const names = ['two', 'one', 'three']
+  const fields = new Fields(orderOf(names), [1, 2, 3], first)
+  expect(shown(fields)).toEqual({ two: [1, 'a'], one: [2, 'a'], three: [3, 'a'] })
+  expect([...fields].map(([name]) => name)).toEqual(names)
+  expect(orderOf([])).toBe(orderOf([]))
+  // More than are kept.
+  const many = Array.from({ length: 1_000 }, (_, place) => `field ${place}`)
+  expect([...orderOf(many).places.keys()]).toEqual(many)
 })
