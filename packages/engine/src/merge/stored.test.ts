@@ -407,6 +407,28 @@ describe('damage', () => {
     expect([...outcomes.keys()].sort()).toEqual(['damaged', 'no block', 'read'])
   })
 
+  test('a string of another field, and a row that ends elsewhere, are damage', () => {
+    const insert: Operation = { kind: 'splice', field: 'notes', at: 0, remove: 0, length: 2, insert: 'cd' }
+    const both = encodeItems([single('a', [...assigned({ title: 'ab' }), insert], commits)], commits.numberOf)
+    // Its row: the shape, the first string of each column.
+    expect([both[0], ...both.subarray(-3)]).toEqual([0, 0, 1, 1])
+    both[both.length - 2] = 2
+    expect(tryAll(both, commits)).toBe('damaged')
+
+    const two = encodeItems(
+      ['ab', 'cd'].map((title) => single(title, assigned({ title }), commits)),
+      commits.numberOf,
+    )
+    // The lengths of two rows of two bytes, before two texts of four.
+    const lengths = two.length - 4 - 5 - 5 - 2
+    expect([two[0], two[lengths], two[lengths + 1], tryAll(two, commits)]).toEqual([0, 2, 2, 'read'])
+    two[lengths] = 3
+    two[lengths + 1] = 1
+    expect(tryAll(two, commits)).toBe('damaged')
+    const items = StoredItems.read(two, commits)
+    expect(() => items?.at(0)).toThrow(RangeError)
+  })
+
   test('noise and promises of much are no block', () => {
     const random = seeded(9)
     let none = 0
