@@ -1,6 +1,6 @@
 import { expect, test } from 'vitest'
 import type { Scalar } from '../schema/field.ts'
-import { type FieldState, Fields, type Stamp } from './fields.ts'
+import { type FieldState, Fields, orderOf, type Stamp } from './fields.ts'
 import { Rope } from './rope.ts'
 
 const register = (value: Scalar, stamp: Stamp): FieldState => ({ kind: 'register', stamp, value })
@@ -36,6 +36,15 @@ test('names have the meaning of no object', () => {
   expect([fields.scalar('__proto__'), fields.scalar('constructor'), fields.get('toString')]).toEqual([1, 2, undefined])
 })
 
+test('an order by its names is the one that setting them came to', () => {
+  expect(orderOf(['one', 'two'])).toBe(orderOf(['one', 'two']))
+  const names = ['two', 'one', 'three']
+  const fields = new Fields(orderOf(names), [1, 2, 3], first)
+  expect(shown(fields)).toEqual({ two: [1, 'a'], one: [2, 'a'], three: [3, 'a'] })
+  expect([...fields].map(([name]) => name)).toEqual(names)
+  expect(orderOf([])).toBe(orderOf([]))
+})
+
 test('more orders of names than are kept hold the same fields', () => {
   const names = ['a', 'b', 'c', 'd', 'e', 'f']
   const orders = (rest: readonly string[]): string[][] =>
@@ -52,4 +61,7 @@ test('more orders of names than are kept hold the same fields', () => {
       expect(fields.scalar(name)).toBe(name === 'f' ? 'again' : `${name}${place}`)
     expect([...fields].map(([name]) => name)).toEqual(order)
   }
+  // Now that no more are kept.
+  const many = Array.from({ length: 300 }, (_, place) => `field ${place}`)
+  expect([...orderOf(many).places]).toEqual(many.map((name, place) => [name, place]))
 })

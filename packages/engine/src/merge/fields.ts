@@ -52,7 +52,7 @@ type Collection = Elements | Entries | TextState
 export type FieldState = Register | Collection
 
 /** Names in an order, and the orders that go on from it. */
-class Order {
+export class Order {
   readonly places: ReadonlyMap<string, number>
   readonly #next = new Map<string, Order>()
 
@@ -76,10 +76,21 @@ const mostKept = 256
 let kept = 0
 const noNames = new Order(new Map())
 
+/** The order of fields that were set in this one: what merging comes to, and the same object while it is kept. No name comes twice. */
+export const orderOf = (names: readonly string[]): Order => {
+  let order = noNames
+  for (const name of names) {
+    const next = order.with(name)
+    if (next === undefined) return new Order(new Map(names.map((each, place) => [each, place])))
+    order = next
+  }
+  return order
+}
+
 /** Where a register stands, what was assigned; elsewhere the field itself. */
-type Held = Scalar | Collection
+export type Held = Scalar | Collection
 /** Where a register stands, when it was assigned. */
-type Stamps = readonly (Stamp | undefined)[]
+export type Stamps = readonly (Stamp | undefined)[]
 
 export class Fields implements Iterable<readonly [name: string, field: FieldState]> {
   static readonly empty = new Fields(noNames, [], [])

@@ -26,6 +26,11 @@ export class VersionedMap<Value extends NonNullable<unknown> | null> implements 
     return new VersionedMap<Value>(new Map())
   }
 
+  /** The first version, of these entries: the map is its own from now on. */
+  static of<Value extends NonNullable<unknown> | null>(entries: Map<string, Value>): VersionedMap<Value> {
+    return new VersionedMap(entries)
+  }
+
   /** This version with other values; undefined takes a key out. */
   with(changes: Iterable<readonly [key: string, value: Value | undefined]>): VersionedMap<Value> {
     const entries = this.#entries()
