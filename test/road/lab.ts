@@ -218,6 +218,8 @@ export class Lab {
     const database = new Database({
       schemas: [Card, Note],
       runtime,
+      // Histories here are short.
+      snapshotFrom: 512,
       storage: async () => ({
         files,
         keys: {

@@ -1,6 +1,7 @@
 /** A person's device before they log out, what a test makes of its calls, and whose it is afterwards. */
 import { anonymous, type File, type Files, type KeyStore, logName } from '@weft-db/engine'
 import { expect } from 'vitest'
+import { scan } from '../../packages/engine/src/log/frame.ts'
 import { rootPath } from '../../packages/engine/src/trust/entry.ts'
 import { type Disk, soundDisk } from '../sim/files.ts'
 import { board, Card, Lab, type Replica } from './lab.ts'
@@ -45,7 +46,7 @@ export const prepare = async (seed: string): Promise<Prepared> => {
   await closing
   lab.disconnect('ada')
   const log = logName(board, lab.runtime('ada'))
-  for (const left of [`${log}.torn`, `${log}.new`, `evidence-${'0'.repeat(64)}.cbor`, 'evidence.new']) {
+  for (const left of [`${log}.torn`, `${log}.new`, `${log}.snapshot`, `evidence-${'0'.repeat(64)}.cbor`, 'evidence.new']) {
     const inode = device.disk.create(left)
     inode.change({ kind: 'write', offset: 0, bytes: Buffer.from(`${left} ${title}`) })
     inode.sync()
@@ -102,6 +103,8 @@ export const meddled = (lab: Lab, meddle: Meddle): { files: Files; keys: KeyStor
 
 export const plainly: Meddle = (call) => call()
 
+const nothing = new Uint8Array(0)
+
 /** Offline, as it is when the authority is away. */
 export const startAda = (lab: Lab, meddle: Meddle = plainly): Promise<Replica> =>
   lab.start('ada', { storage: async () => ({ ...meddled(lab, meddle), mode: 'test', lasting: true }), transports: [] })
@@ -132,8 +135,12 @@ export const whose = async (
   const stored = bytesOf(device.disk)
   for (const secret of secrets) expect(stored.includes(secret), `${about}: ${secret}`).toBe(false)
   const root = logName(rootPath, lab.runtime('ada'))
-  // A name whose removal did not last may be back, with nothing in it; a log that is opened is copied first.
-  const full = device.disk.names().filter((of) => (device.disk.find(of)?.cached.size ?? 0) > 0)
+  // A name whose removal did not last may be back, with nothing in it, and gets a header when it is opened; a log that is opened is copied first.
+  const full = device.disk.names().filter((of) => {
+    const bytes = device.disk.find(of)?.cached.view ?? nothing
+    const { frames, good } = scan(bytes)
+    return bytes.length > 0 && !(frames.length === 1 && good === bytes.length)
+  })
   expect(
     full.filter((of) => of !== `${root}.new`),
     about,

@@ -11,6 +11,8 @@ export const sights = [
   'storing failed at the authority',
   'checkpoint after a storage failure',
   'opening failed',
+  'opened by a snapshot',
+  'commits behind a snapshot',
   'crash with work under way',
   'orphan pool used',
   'a run of commits admitted',

@@ -73,6 +73,8 @@ class Reader {
       captureRate: 3,
       identity: undefined,
       lasting: true,
+      app: new Uint8Array(32),
+      snapshotFrom: Number.POSITIVE_INFINITY,
       isBehind: false,
       leaving: false,
       schemaHash: () => schemaHash,

@@ -249,6 +249,9 @@ export class Invariants {
     if (counting.waiting.size > limits.heldChanges)
       throw new Error(`${player.name} holds ${counting.waiting.size} changes`)
     if (pipeline.pending.commits > 0) this.#coverage.saw('orphan pool used')
+    const { logged, size } = pipeline.commits
+    if (logged > 0) this.#coverage.saw('opened by a snapshot')
+    if (logged > 0 && size > logged) this.#coverage.saw('commits behind a snapshot')
     if (pipeline.pending.commits > pipeline.pending.runs) this.#coverage.saw('a run waited for parents')
     if (player.isAuthority && board.problem !== undefined) {
       if (!this.#storageFailed) this.#coverage.saw('storing failed at the authority')

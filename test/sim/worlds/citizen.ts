@@ -118,6 +118,8 @@ export class Citizen {
     const database = new Database({
       schemas: [Card],
       rules: charter(this.isAuthority ? this.rules : 1),
+      // Histories here are short.
+      snapshotFrom: 512,
       runtime,
       storage: async () => ({ files, keys, mode: 'simulated', lasting: true }),
       transports: [

@@ -96,6 +96,8 @@ export class Player {
       storage: async () => ({ files, keys, mode: 'simulated', lasting: true }),
       transports: this.#transports(process),
       captureRate: this.#script.captureRate,
+      // Histories here are short.
+      snapshotFrom: 512,
       ...(this.#script.mesh === true && { mesh: { transport: this.#peers.transport(process.life), mode: 'direct' } }),
       ...(authority === undefined ? {} : { authority, logins: [account()] }),
     })

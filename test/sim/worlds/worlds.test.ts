@@ -16,6 +16,8 @@ const expected: readonly Sight[] = [
   'storing failed at the authority',
   'checkpoint after a storage failure',
   'crash with work under way',
+  'opened by a snapshot',
+  'commits behind a snapshot',
   'orphan pool used',
   'a gap noticed',
   'a malformed message refused',

@@ -96,6 +96,11 @@ export class Commits {
     return this.#durable
   }
 
+  /** How many of them were left in the log when it was opened. */
+  get logged(): number {
+    return this.#first
+  }
+
   /** Whether the commit is here and durable. */
   has(id: string): boolean {
     const index = this.indexOf(id)

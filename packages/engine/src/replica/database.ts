@@ -38,6 +38,7 @@ import { RootLog } from './rootlog.ts'
 import { RootStore } from './rootstore.ts'
 import { Schemas } from './schemas.ts'
 import { appHash } from './snapshot.ts'
+import { leastGrowth } from './snapshots.ts'
 import type { AccountSession } from './sessions.ts'
 import { Standing } from './standing.ts'
 import type { Incident, Status } from './status.ts'
@@ -55,6 +56,7 @@ export class Database {
   readonly root: RootLog
   readonly certificates: Certificates
   readonly captureRate: number
+  readonly snapshotFrom: number
   /** Whether it is the authority. */
   readonly authority: boolean
   readonly app: Uint8Array
@@ -92,6 +94,7 @@ export class Database {
     this.#options = options
     this.runtime = options.runtime
     this.captureRate = options.captureRate ?? 3
+    this.snapshotFrom = options.snapshotFrom ?? leastGrowth
     this.authority = options.authority !== undefined
     this.clock = new Clock(() => options.runtime.now())
     this.root = new RootLog(options.runtime)

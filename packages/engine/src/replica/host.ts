@@ -27,6 +27,8 @@ export interface Host {
   readonly authority: boolean
   /** Commits a second, at most. */
   readonly captureRate: number
+  /** Bytes that a log grows by, at least, before a snapshot is made of it. */
+  readonly snapshotFrom: number
   readonly identity: Identity | undefined
   /** Whether what is stored here lasts. */
   readonly lasting: boolean

@@ -30,8 +30,8 @@ const batchBytes = 4_194_304
 export interface JournalOptions {
   /** Payload of the first frame, of kind 0, if the file is new. */
   readonly header: Uint8Array
-  /** What is known of the beginning of the file: where it is so, its frames are not looked at. */
-  readonly known?: Known | undefined
+  /** What is known of the beginning of the file, asked when there is one: where it is so, its frames are not looked at. */
+  readonly known?: () => Promise<Known | undefined>
   /** Told of what no caller is told of by a rejection: damage, and a cut that has to wait. */
   onIncident(incident: Refusal): void
 }
@@ -100,7 +100,7 @@ export class Journal {
         journal.#header = encodeFrame(0, options.header)
         return { journal, header: options.header, known: undefined, frames: [], damage: [] }
       }
-      let { frames, damage, length, known } = await journal.#load(found, options.known)
+      let { frames, damage, length, known } = await journal.#load(found, await options.known?.())
       let { header: payload } = options
       const [only] = frames
       if (frames.length === 1 && only?.kind === 0 && only.offset === 0 && journal.#size === length) {

@@ -60,6 +60,8 @@ export interface DatabaseOptions {
   readonly certificateLife?: number
   /** Commits a second and repository, at most: 3 unless told. */
   readonly captureRate?: number
+  /** Bytes that a log grows by, at least, before a snapshot is made of it, from which it is opened: 65,536 unless told. */
+  readonly snapshotFrom?: number
   /** Channels straight to other sessions; none unless told. */
   readonly mesh?: MeshOptions
   /** STUN and TURN servers for a session, as the authority names them; asked whenever it introduces somebody, since credentials may be short-lived. */

@@ -185,13 +185,18 @@ export class Pipeline {
     return this.#store !== undefined && !this.#closed
   }
 
-  /** Opens the log and takes in what it holds. `snapshot`: what an earlier opening came to, if it is of this very app. */
-  async open(files: Files, name: string, snapshot?: Snapshot): Promise<void> {
+  /** Opens the log and takes in what it holds. `load`: what an earlier opening came to, if it is of this very app. */
+  async open(files: Files, name: string, load?: () => Promise<Snapshot | undefined>): Promise<void> {
     const network = this.#root.network
     if (network === undefined) throw new Error('a repository is opened after its network is known')
     const fresh = encode([format, fromHex(network), this.path, concatBytes(this.store, this.#runtime.random(8))])
     const onIncident = (why: Refusal): void => this.#events.incident(why)
-    const opened = await Journal.open(files, name, { header: fresh, known: snapshot, onIncident })
+    let snapshot: Snapshot | undefined
+    const known = async (): Promise<Snapshot | undefined> => {
+      snapshot = await load?.()
+      return snapshot
+    }
+    const opened = await Journal.open(files, name, { header: fresh, known, onIncident })
     const { journal } = opened
     if (!this.#isCopy()) this.store = storeIn(opened.header) ?? this.store
     if (this.#closing) {

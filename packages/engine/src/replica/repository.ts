@@ -181,8 +181,9 @@ export class Repository {
   }
 
   async #open(files: Files, name: string): Promise<void> {
+    this.#snapshots.in(files, name)
     try {
-      await this.pipeline.open(files, name, await this.#snapshots.load(files, name))
+      await this.pipeline.open(files, name, () => this.#snapshots.load())
     } catch (error) {
       if (!(error instanceof StorageError)) this.failed(error)
       else this.#storing = refusal(error.code, error.about)
@@ -202,6 +203,7 @@ export class Repository {
     this.#changes.tellAll(this.counting.items.keys())
     this.#host.opening(this)
     this.#markReady()
+    this.#snapshots.stored()
     this.#capture.schedule()
     this.#host.progress(this)
   }

@@ -10,17 +10,19 @@ import { RowWriter } from '../graph/logged.ts'
 import { MergedItem } from '../merge/item.ts'
 import { firstItem, type MergedItems } from '../merge/items.ts'
 import { blockItems, keyHash, type RestoredItem } from '../merge/shelf.ts'
-import { encodeItems, type StoredItem } from '../merge/stored.ts'
+import type { StoredItem } from '../merge/stored.ts'
+import { encodeItems } from '../merge/storing.ts'
 import type { Counting } from './counting.ts'
 import type { Host } from './host.ts'
 import type { Pipeline } from './pipeline.ts'
 import type { File, Files } from './ports.ts'
 import { encodeSnapshotEnd, type OddCommit, readSnapshot, type Snapshot, snapshotStart } from './snapshot.ts'
 
-/** A log that grew by less is read again as quickly as a snapshot. */
-const leastGrowth = 65_536
-/** The same when it is closed, and nobody waits. */
-const leastClosing = 4_096
+/** A log that grew by fewer bytes is read again about as quickly as a snapshot. */
+export const leastGrowth = 65_536
+/** By this part of that when it is closed, and nobody waits. */
+const closingFraction = 16
+/** Of a large log a snapshot is made when so much of it is new. */
 const fraction = 4
 /** After the last append, ms. */
 const quiet = 2_000
@@ -31,6 +33,8 @@ const mostRead = 16_777_216
 export const snapshotName = (log: string): string => `${log}.snapshot`
 
 type Held = MergedItem | Commit | number
+
+type Surroundings = Pick<Host, 'app' | 'clock' | 'lasting' | 'root' | 'runtime' | 'snapshotFrom'>
 
 /** The items of one schema at one moment. */
 interface View {
@@ -55,7 +59,7 @@ const viewOf = (schemaHash: string, items: MergedItems): View => {
 }
 
 export class Snapshots {
-  readonly #host: Pick<Host, 'app' | 'clock' | 'lasting' | 'root' | 'runtime'>
+  readonly #host: Surroundings
   readonly #pipeline: Pipeline
   readonly #counting: Counting
   #files: Files | undefined
@@ -68,24 +72,28 @@ export class Snapshots {
   #discarded = 0
   #isClosed = false
 
-  constructor(host: Pick<Host, 'app' | 'clock' | 'lasting' | 'root' | 'runtime'>, pipeline: Pipeline, counting: Counting) {
+  constructor(host: Surroundings, pipeline: Pipeline, counting: Counting) {
     this.#host = host
     this.#pipeline = pipeline
     this.#counting = counting
   }
 
-  /** The one that is stored, if it is of this app and of what the root log says. `log`: the name of the log's file. */
-  async load(files: Files, log: string): Promise<Snapshot | undefined> {
+  /** Where they are: beside the log of that name. */
+  in(files: Files, log: string): void {
     this.#files = files
     this.#name = snapshotName(log)
-    const snapshot = await this.#read(files).catch(() => undefined)
+  }
+
+  /** The one that is stored, if it is of this app and of what the root log says. */
+  async load(): Promise<Snapshot | undefined> {
+    const snapshot = await this.#read().catch(() => undefined)
     const { app, root } = this.#host
     if (snapshot === undefined || !isSame(snapshot.app, app)) return undefined
     return snapshot.root === undefined || root.holds(snapshot.root) ? snapshot : undefined
   }
 
-  async #read(files: Files): Promise<Snapshot | undefined> {
-    const file = await files.open(this.#name, false)
+  async #read(): Promise<Snapshot | undefined> {
+    const file = await this.#files?.open(this.#name, false)
     if (file === undefined) return undefined
     try {
       const bytes = new Uint8Array(await file.size())
@@ -110,7 +118,7 @@ export class Snapshots {
   stored(): void {
     const { layout } = this.#pipeline
     if (this.#isClosed || layout === undefined || this.#cancel !== undefined || !this.#host.lasting) return
-    if (layout.end - this.#covered < Math.max(leastGrowth, this.#covered / fraction)) return
+    if (layout.end - this.#covered < Math.max(this.#host.snapshotFrom, this.#covered / fraction)) return
     this.#cancel = this.#host.runtime.timer(quiet, () => {
       this.#cancel = undefined
       if (this.#pipeline.stored === undefined) return this.stored()
@@ -143,7 +151,7 @@ export class Snapshots {
     await this.#writing
     const { stored } = this.#pipeline
     if (!keeps || !this.#host.lasting || stored === undefined) return
-    if (stored.layout.end - this.#covered >= Math.max(leastClosing, this.#covered / fraction)) await this.#write()
+    if (stored.layout.end - this.#covered >= Math.max(this.#host.snapshotFrom / closingFraction, this.#covered / fraction)) await this.#write()
   }
 
   #write(): Promise<void> {
