@@ -46,7 +46,13 @@ export const prepare = async (seed: string): Promise<Prepared> => {
   await closing
   lab.disconnect('ada')
   const log = logName(board, lab.runtime('ada'))
-  for (const left of [`${log}.torn`, `${log}.new`, `${log}.snapshot`, `evidence-${'0'.repeat(64)}.cbor`, 'evidence.new']) {
+  for (const left of [
+    `${log}.torn`,
+    `${log}.new`,
+    `${log}.snapshot`,
+    `evidence-${'0'.repeat(64)}.cbor`,
+    'evidence.new',
+  ]) {
     const inode = device.disk.create(left)
     inode.change({ kind: 'write', offset: 0, bytes: Buffer.from(`${left} ${title}`) })
     inode.sync()

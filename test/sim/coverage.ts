@@ -13,6 +13,7 @@ export const sights = [
   'opening failed',
   'opened by a snapshot',
   'commits behind a snapshot',
+  'items of a snapshot',
   'crash with work under way',
   'orphan pool used',
   'a run of commits admitted',

@@ -251,6 +251,8 @@ export class Invariants {
     if (pipeline.pending.commits > 0) this.#coverage.saw('orphan pool used')
     const { logged, size } = pipeline.commits
     if (logged > 0) this.#coverage.saw('opened by a snapshot')
+    for (const { shelf } of logged > 0 ? counting.items.values() : [])
+      if ((shelf?.size ?? 0) > 0) this.#coverage.saw('items of a snapshot')
     if (logged > 0 && size > logged) this.#coverage.saw('commits behind a snapshot')
     if (pipeline.pending.commits > pipeline.pending.runs) this.#coverage.saw('a run waited for parents')
     if (player.isAuthority && board.problem !== undefined) {

@@ -18,6 +18,7 @@ const expected: readonly Sight[] = [
   'crash with work under way',
   'opened by a snapshot',
   'commits behind a snapshot',
+  'items of a snapshot',
   'orphan pool used',
   'a gap noticed',
   'a malformed message refused',

@@ -134,7 +134,9 @@ export class Commits {
     const index = this.indexOf(id)
     const logged = this.#logged
     if (index < 0) return undefined
-    return logged !== undefined && index < this.#first ? new UnreadCommit(logged, index) : this.#order[index - this.#first]
+    return logged !== undefined && index < this.#first
+      ? new UnreadCommit(logged, index)
+      : this.#order[index - this.#first]
   }
 
   /** What a snapshot keeps of the durable commit at that place. */
@@ -150,9 +152,7 @@ export class Commits {
 
   /** The clock of the commit at that place. */
   clockAt(index: number): number {
-    return index < this.#first
-      ? (this.#logged?.clockAt(index) ?? 0)
-      : (this.#order[index - this.#first]?.clock ?? 0)
+    return index < this.#first ? (this.#logged?.clockAt(index) ?? 0) : (this.#order[index - this.#first]?.clock ?? 0)
   }
 
   /** The id of the durable commit at that place in the order of admission. */
@@ -221,7 +221,8 @@ export class Commits {
   }
 
   #missingParent(commit: Commit): string | undefined {
-    for (const change of commit.changes) for (const parent of change.parents) if (this.indexOf(parent) < 0) return parent
+    for (const change of commit.changes)
+      for (const parent of change.parents) if (this.indexOf(parent) < 0) return parent
     return undefined
   }
 

@@ -237,7 +237,9 @@ export class LoggedCommits {
     const start = this.#source.starts[segment] ?? 0
     const commit = this.#segment(segment)[index - start]
     if (commit === undefined || !isHexOf(commit.id, this.#ids, idBytes * index))
-      throw new RangeError(`commit ${toHex(this.#ids.subarray(idBytes * index, idBytes * index + 4))} is not where it was`)
+      throw new RangeError(
+        `commit ${toHex(this.#ids.subarray(idBytes * index, idBytes * index + 4))} is not where it was`,
+      )
     return commit
   }
 

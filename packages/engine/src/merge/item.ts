@@ -180,7 +180,7 @@ export class MergedItem {
    */
   count(change: NewNode, authorize: Authorize = allow): { node: Node; refusal: Refusal | undefined } {
     if (change.erased !== undefined) this.#knows(change.erased)
-    if (change.erased !== undefined || change.settled !== undefined) this.#isOdd = true
+    if (change.erased !== undefined || change.settled === true) this.#isOdd = true
     const isLate = change.erased === undefined && appliesAnywhere(change.operations, this.schema)
     return isLate ? this.#countLate(change, authorize) : this.#countNow(change, authorize)
   }
@@ -347,8 +347,8 @@ export class MergedItem {
     return found.size < 2 ? [...found] : [...found].filter((index) => !covered.has(index))
   }
 
-  /** From an older value, at `heads`, to the one now. */
-  since(heads: readonly number[], older: ItemState): Advance {
+  /** From an older value, at `heads`, to the one now. `heads` are undefined where they are of a graph that is gone. */
+  since(heads: readonly number[] | undefined, older: ItemState): Advance {
     // Across a verdict the two values do not share a history without the dead change; then the texts themselves are compared.
     const isShared = older === emptyState || this.#given === undefined || this.#given.has(older)
     const state = this.value()
@@ -356,9 +356,10 @@ export class MergedItem {
     for (const field of this.#textFields) {
       const [before, after] = [ropeOf(older, field), ropeOf(state, field)]
       if (before === after) continue
-      const splices = isShared
-        ? transform(this.#history(field, now), heads, this.heads)
-        : diffText(before.toString(), after.toString())
+      const splices =
+        isShared && heads !== undefined
+          ? transform(this.#history(field, now), heads, this.heads)
+          : diffText(before.toString(), after.toString())
       if (splices.length > 0) texts.set(field, splices)
     }
     return { state, texts }

@@ -7,6 +7,7 @@ import type { Change, Commit } from '../commit/commit.ts'
 import type { Schema } from '../schema/schema.ts'
 import { MergedItem } from './item.ts'
 import type { Shelf } from './shelf.ts'
+import type { StoredItem } from './stored.ts'
 
 const noParents: readonly number[] = []
 
@@ -18,13 +19,15 @@ export const firstItem = (commit: Commit, { key, operations }: Change, schema: S
   return item
 }
 
+/** What an item is, without what it is merged from. */
+export type Look = Pick<StoredItem, 'state' | 'heads'>
+
 export class MergedItems {
   readonly schema: Schema
-  #held = new Map<string, MergedItem | Commit | number>()
-  /** What a snapshot has; a number in `held` is a place there. */
+  readonly #held = new Map<string, MergedItem | Commit>()
+  /** What a snapshot has. What somebody asked the changes of is in `held` as well, and named here. */
   #shelf: Shelf | undefined
-  /** Whether all places of the shelf are in `held`. */
-  #isUnpacked = true
+  readonly #taken = new Set<string>()
 
   constructor(schema: Schema) {
     this.schema = schema
@@ -33,15 +36,12 @@ export class MergedItems {
   /** Begins with what was stored. What is here already has no changes yet. */
   restore(shelf: Shelf): void {
     this.#shelf = shelf
-    this.#isUnpacked = false
     for (const [key, held] of this.#held) {
       const place = held instanceof MergedItem ? shelf.placeOf(key) : -1
-      if (held instanceof MergedItem && place >= 0) held.restore(shelf.at(place))
+      if (!(held instanceof MergedItem) || place < 0) continue
+      held.restore(shelf.at(place))
+      this.#taken.add(key)
     }
-  }
-
-  get size(): number {
-    return this.#unpacked.size
   }
 
   has(key: string): boolean {
@@ -49,15 +49,19 @@ export class MergedItems {
   }
 
   #placeOf(key: string): number {
-    return this.#isUnpacked ? -1 : (this.#shelf?.placeOf(key) ?? -1)
+    return this.#shelf?.placeOf(key) ?? -1
   }
 
   get(key: string): MergedItem | undefined {
     const held = this.#held.get(key)
     if (held instanceof MergedItem) return held
-    if (held !== undefined) return this.#merged(key, held)
-    const place = this.#placeOf(key)
-    return place < 0 ? undefined : this.#merged(key, place)
+    return held === undefined ? this.#restored(key, this.#placeOf(key)) : this.#first(key, held)
+  }
+
+  /** What a stored item is that nobody asked the changes of; undefined for all others. */
+  look(key: string): Look | undefined {
+    const place = this.#held.has(key) ? -1 : this.#placeOf(key)
+    return place < 0 ? undefined : this.#shelf?.stored(place)
   }
 
   /** The item, made when absent: without changes it has no value. */
@@ -74,66 +78,54 @@ export class MergedItems {
     this.#held.set(change.key, why === undefined ? commit : firstItem(commit, change, this.schema, why))
   }
 
-  keys(): IterableIterator<string> {
-    return this.#unpacked.keys()
-  }
-
-  *values(): Generator<MergedItem> {
-    for (const [, item] of this) yield item
+  *keys(): Generator<string> {
+    const shelf = this.#shelf
+    for (let place = 0; place < (shelf?.size ?? 0); place++) yield shelf?.keyAt(place) ?? ''
+    for (const key of this.#held.keys()) if (!this.#taken.has(key)) yield key
   }
 
   *[Symbol.iterator](): Generator<readonly [key: string, item: MergedItem]> {
-    for (const [key, held] of this.#unpacked) yield [key, held instanceof MergedItem ? held : this.#merged(key, held)]
+    for (const key of this.keys()) yield [key, this.open(key)]
   }
 
-  /** All of them as they are, for a snapshot: an item, the commit that made one, or the place of a stored one that nobody asked for. */
-  entries(): Iterable<readonly [key: string, held: MergedItem | Commit | number]> {
-    return this.#unpacked
+  /** All of them as they are, for a snapshot: an item, the commit that made one, or the place on the shelf of one that nobody asked the changes of. */
+  *entries(): Generator<readonly [key: string, held: MergedItem | Commit | number]> {
+    const shelf = this.#shelf
+    for (let place = 0; place < (shelf?.size ?? 0); place++) {
+      const key = shelf?.keyAt(place) ?? ''
+      yield [key, this.#held.get(key) ?? place]
+    }
+    for (const entry of this.#held) if (!this.#taken.has(entry[0])) yield entry
   }
 
-  /** What places in `entries` are places in. */
+  /** What places in `entries` are places on. */
   get shelf(): Shelf | undefined {
     return this.#shelf
-  }
-
-  get #unpacked(): Map<string, MergedItem | Commit | number> {
-    const shelf = this.#shelf
-    if (shelf === undefined || this.#isUnpacked) return this.#held
-    this.#isUnpacked = true
-    // In the order in which they came.
-    const all = new Map<string, MergedItem | Commit | number>()
-    for (let place = 0; place < shelf.size; place++) {
-      const key = shelf.keyAt(place)
-      all.set(key, this.#held.get(key) ?? place)
-    }
-    for (const [key, held] of this.#held) all.set(key, held)
-    this.#held = all
-    return all
   }
 
   /** Forgets all changes, to count them again. */
   clear(): void {
     this.#shelf = undefined
-    this.#isUnpacked = true
+    this.#taken.clear()
     for (const [key, held] of this.#held)
       if (held instanceof MergedItem) held.clear()
-      else if (typeof held === 'number') this.#held.delete(key)
       else this.#held.set(key, new MergedItem(key, this.schema))
   }
 
-  #merged(key: string, held: Commit | number): MergedItem {
-    const item = typeof held === 'number' ? this.#restored(key, held) : this.#first(key, held)
+  #restored(key: string, place: number): MergedItem | undefined {
+    const restored = place < 0 ? undefined : this.#shelf?.at(place)
+    if (restored === undefined) return undefined
+    const item = new MergedItem(key, this.schema, restored)
     this.#held.set(key, item)
+    this.#taken.add(key)
     return item
-  }
-
-  #restored(key: string, place: number): MergedItem {
-    return new MergedItem(key, this.schema, this.#shelf?.at(place))
   }
 
   #first(key: string, commit: Commit): MergedItem {
     const change = commit.changes.find((one) => one.key === key)
     if (change === undefined) throw new RangeError(`no change of ${key}`)
-    return firstItem(commit, change, this.schema)
+    const item = firstItem(commit, change, this.schema)
+    this.#held.set(key, item)
+    return item
   }
 }

@@ -10,7 +10,7 @@ import { type Change, type Commit, clockTicks } from '../commit/commit.ts'
 import type { Operation } from '../commit/operation.ts'
 import type { NewNode } from '../graph/item.ts'
 import type { Authorize, MergedItem, Outcome } from '../merge/item.ts'
-import { firstItem, MergedItems } from '../merge/items.ts'
+import { firstItem, type Look, MergedItems } from '../merge/items.ts'
 import type { Shelf } from '../merge/shelf.ts'
 import { appliesAnywhere, emptyState, type ItemState } from '../merge/state.ts'
 import type { Schema } from '../schema/schema.ts'
@@ -198,6 +198,11 @@ export class Counting {
 
   item(key: string, schemaHash: string): MergedItem | undefined {
     return this.items.get(schemaHash)?.get(key)
+  }
+
+  /** What a stored item is that nobody asked the changes of. */
+  look(key: string, schemaHash: string): Look | undefined {
+    return this.items.get(schemaHash)?.look(key)
   }
 
   /** The item, made when absent: without changes it has no value. */

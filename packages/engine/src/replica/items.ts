@@ -1,4 +1,7 @@
-/** The items of a repository that somebody looked at: one live item and one facade for each key and schema, and which of them moved. */
+/**
+ * The items of a repository that somebody looked at: one live item and one facade for each key and schema, and which of them moved. What
+ * nobody holds and nobody has to be told of goes, and is made again when somebody asks.
+ */
 import type { SchemaName } from '../commit/commit.ts'
 import { isScalar, type ScalarValue } from '../schema/field.ts'
 import type { MapHandle, SetHandle, TextHandle } from '../schema/handle.ts'
@@ -6,13 +9,17 @@ import { fieldNamed, type Item, type Schema } from '../schema/schema.ts'
 import type { Counting } from './counting.ts'
 import { itemClass, liveOf } from './item.ts'
 import { LiveItem, type LiveOwner } from './live.ts'
+import { WeakValues } from './weakvalues.ts'
 
 /** The items of one schema. */
 interface Shelf {
   readonly named: SchemaName
-  readonly live: Map<string, LiveItem>
+  readonly live: WeakValues<LiveItem>
   make(of: LiveItem): Item
 }
+
+/** So many are looked through for those that are needed no more. */
+const leastNeeded = 1_024
 
 export class Items {
   readonly #counting: Counting
@@ -21,6 +28,9 @@ export class Items {
   /** By the hash of the schema's definition. */
   readonly #shelves = new Map<string, Shelf>()
   readonly #stale = new Set<LiveItem>()
+  /** Those that stay though nobody holds them. */
+  readonly #needed = new Set<LiveItem>()
+  #mostNeeded = leastNeeded
 
   constructor(counting: Counting, hashOf: (schema: Schema) => string, owner: LiveOwner) {
     this.#counting = counting
@@ -36,9 +46,22 @@ export class Items {
     const { named, live } = this.#shelfOf(schema)
     const held = live.get(key)
     if (held !== undefined) return held
-    const made = new LiveItem(this.#counting.open(key, named.hash, schema), named, this.#owner)
+    const merged = this.#counting.look(key, named.hash) ?? this.#counting.open(key, named.hash, schema)
+    const made = new LiveItem(key, schema, named, this.#owner, merged)
     live.set(key, made)
     return made
+  }
+
+  /** It stays though nobody holds it, as long as it is needed. */
+  needed(live: LiveItem): void {
+    this.#needed.add(live)
+    if (this.#needed.size < this.#mostNeeded) return
+    for (const one of this.#needed) if (!one.isNeeded) this.#needed.delete(one)
+    this.#mostNeeded = Math.max(leastNeeded, 2 * this.#needed.size)
+  }
+
+  *#all(): Generator<LiveItem> {
+    for (const { live } of this.#shelves.values()) yield* live.values()
   }
 
   #shelfOf(schema: Schema): Shelf {
@@ -46,7 +69,7 @@ export class Items {
     const held = this.#shelves.get(hash)
     if (held !== undefined) return held
     const { name, version } = schema
-    const shelf = { named: { name, version, hash }, live: new Map(), make: itemClass(schema) }
+    const shelf: Shelf = { named: { name, version, hash }, live: new WeakValues(), make: itemClass(schema) }
     this.#shelves.set(hash, shelf)
     return shelf
   }
@@ -102,7 +125,10 @@ export class Items {
   }
 
   allMoved(): void {
-    for (const shelf of this.#shelves.values()) for (const live of shelf.live.values()) this.#stale.add(live)
+    for (const live of this.#all()) {
+      live.recounted()
+      this.#stale.add(live)
+    }
   }
 
   refresh(): void {
@@ -112,6 +138,6 @@ export class Items {
 
   /** Shows nothing any more. */
   vanish(): void {
-    for (const shelf of this.#shelves.values()) for (const live of shelf.live.values()) live.vanish()
+    for (const live of this.#all()) live.vanish()
   }
 }

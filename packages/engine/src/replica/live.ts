@@ -7,7 +7,8 @@ import type { SchemaName } from '../commit/commit.ts'
 import type { Operation } from '../commit/operation.ts'
 import { Draft, type RefusedValue } from '../edit/draft.ts'
 import { diffText } from '../merge/diff.ts'
-import type { MergedItem } from '../merge/item.ts'
+import { MergedItem } from '../merge/item.ts'
+import type { Look } from '../merge/items.ts'
 import type { Rope } from '../merge/rope.ts'
 import type { Splice } from '../merge/splice.ts'
 import { emptyState, type ItemState, isPresent, scalarOf } from '../merge/state.ts'
@@ -28,6 +29,9 @@ export interface LastChange {
 }
 
 export interface LiveOwner {
+  merged(live: LiveItem): MergedItem
+  /** From now on it may not go while nobody holds it. */
+  needed(live: LiveItem): void
   saved(live: LiveItem, level: 'local' | 'authority'): Promise<void>
   savedState(live: LiveItem): SavedState
   lastChange(live: LiveItem): LastChange | undefined
@@ -42,32 +46,48 @@ export interface LiveOwner {
 }
 
 export class LiveItem {
-  readonly merged: MergedItem
+  readonly key: string
+  readonly schema: Schema
   /** The schema as commits name it. */
   readonly named: SchemaName
   readonly owner: LiveOwner
   /** What an app holds of it, once it does. */
   facade: Item | undefined
+  #merged: MergedItem | undefined
   #listeners: Listeners | undefined
   #textListeners: Map<string, Listeners<[TextChange]>> | undefined
   #draft: Draft | undefined
-  #heads: readonly number[] = []
-  #state: ItemState = emptyState
+  /** Undefined where they are of a graph that is gone. */
+  #heads: readonly number[] | undefined
+  #state: ItemState
 
-  constructor(merged: MergedItem, named: SchemaName, owner: LiveOwner) {
-    this.merged = merged
+  /** `merged`: the item, or what it is while nobody asks for its changes. */
+  constructor(key: string, schema: Schema, named: SchemaName, owner: LiveOwner, merged: MergedItem | Look) {
+    this.key = key
+    this.schema = schema
     this.named = named
     this.owner = owner
-    this.#state = merged.value()
-    this.#heads = merged.headsNow
+    const isMerged = merged instanceof MergedItem
+    this.#merged = isMerged ? merged : undefined
+    this.#state = isMerged ? merged.value() : merged.state
+    this.#heads = isMerged ? merged.headsNow : merged.heads
   }
 
-  get key(): string {
-    return this.merged.key
+  get merged(): MergedItem {
+    this.#merged ??= this.owner.merged(this)
+    return this.#merged
   }
 
-  get schema(): Schema {
-    return this.merged.schema
+  /** Whether somebody has to be told of it, or it has what is in no commit: then it stays, whoever holds it. */
+  get isNeeded(): boolean {
+    if (this.#draft !== undefined || (this.#listeners?.size ?? 0) > 0) return true
+    for (const { size } of this.#textListeners?.values() ?? []) if (size > 0) return true
+    return false
+  }
+
+  /** All is counted again, and the graph is another one where nobody has the item. */
+  recounted(): void {
+    if (this.#merged === undefined) this.#heads = undefined
   }
 
   get schemaHash(): string {
@@ -76,7 +96,10 @@ export class LiveItem {
 
   /** What is edited and in no commit; made when it is asked for, since most items have nothing of it. */
   get draft(): Draft {
-    this.#draft ??= new Draft(this.schema)
+    if (this.#draft === undefined) {
+      this.#draft = new Draft(this.schema)
+      this.owner.needed(this)
+    }
     return this.#draft
   }
 
@@ -198,6 +221,7 @@ export class LiveItem {
 
   subscribe(listener: () => void): () => void {
     this.#listeners ??= new Listeners((error) => this.owner.threw(error))
+    this.owner.needed(this)
     return this.#listeners.add(listener)
   }
 
@@ -205,6 +229,7 @@ export class LiveItem {
     this.#textListeners ??= new Map()
     const listeners = this.#textListeners.get(name) ?? new Listeners<[TextChange]>((error) => this.owner.threw(error))
     this.#textListeners.set(name, listeners)
+    this.owner.needed(this)
     return listeners.add(listener)
   }
 

@@ -217,7 +217,8 @@ export class Repository {
     this.#snapshots.used(snapshot)
     restore(snapshot, this.pipeline, this.counting)
     this.#saving.restore(log.covered)
-    if (snapshot.clock <= (this.#host.clock.now() + limits.clockAhead) * clockTicks) this.#host.clock.see(snapshot.clock)
+    if (snapshot.clock <= (this.#host.clock.now() + limits.clockAhead) * clockTicks)
+      this.#host.clock.see(snapshot.clock)
     for (const entry of log.entries.slice(0, snapshot.entries)) this.#reckoning.recall(entry)
     // The root log goes on while nobody has this one open.
     if (this.#host.root.size !== (snapshot.root?.entries ?? 0)) this.#reckoning.revoked()
@@ -257,7 +258,7 @@ export class Repository {
     if (this.#forgotten) return null
     const held = this.#items.find(key, hash)
     if (held === undefined && !this.pipeline.isOpen) return undefined
-    if (held === undefined && this.counting.item(key, hash) === undefined) return null
+    if (held === undefined && this.counting.items.get(hash)?.has(key) !== true) return null
     const live = held ?? this.#items.open(key, schema)
     reportRead(live)
     return live.isPresent ? (this.#items.facade(live) as Item<S>) : null
@@ -494,6 +495,8 @@ export class Repository {
 
   get #liveOwner(): LiveOwner {
     return {
+      merged: ({ key, schema, schemaHash }) => this.counting.open(key, schemaHash, schema),
+      needed: (one) => this.#items.needed(one),
       editing: (one) => {
         this.#mustBeUsable()
         this.#capture.editing(one)

@@ -11,8 +11,8 @@
  * Numbers are varints; what has no length of its own has it in front.
  */
 import { concatBytes, encodeUtf8, equalBytes, fromHex, hexAt } from '../bytes/bytes.ts'
-import { Cursor } from '../bytes/cursor.ts'
 import { crc32c } from '../bytes/crc32c.ts'
+import { Cursor } from '../bytes/cursor.ts'
 import { Sink } from '../bytes/sink.ts'
 import { type CommitSource, LoggedCommits } from '../graph/logged.ts'
 import { LogLayout } from '../log/layout.ts'

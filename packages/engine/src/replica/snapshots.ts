@@ -151,7 +151,11 @@ export class Snapshots {
     await this.#writing
     const { stored } = this.#pipeline
     if (!keeps || !this.#host.lasting || stored === undefined) return
-    if (stored.layout.end - this.#covered >= Math.max(this.#host.snapshotFrom / closingFraction, this.#covered / fraction)) await this.#write()
+    if (
+      stored.layout.end - this.#covered >=
+      Math.max(this.#host.snapshotFrom / closingFraction, this.#covered / fraction)
+    )
+      await this.#write()
   }
 
   #write(): Promise<void> {
@@ -174,11 +178,14 @@ export class Snapshots {
     let isWhole = false
     try {
       await file.truncate(0)
-      isWhole = (await made.write(file)) && discarded === this.#discarded
+      const isWritten = await made.write(file)
+      await file.sync()
+      isWhole = isWritten && discarded === this.#discarded
     } finally {
       await file.close().catch(ignore)
+      if (!isWhole) await files.remove(this.#name)
+      await files.syncNames()
       if (isWhole) this.#covered = made.size
-      else await files.remove(this.#name)
     }
   }
 }
