@@ -1,6 +1,7 @@
 import type { Files } from '@weft-db/engine'
 import { memoryFiles } from '@weft-db/storage/memory'
 import { describe, expect, test } from 'vitest'
+import { Journal } from '../../../engine/src/replica/journal.ts'
 import { TabFiles } from './files.ts'
 
 const bytes = (...values: number[]): Uint8Array => Uint8Array.from(values)
@@ -43,6 +44,63 @@ describe('the files of a tab that leads', () => {
     await write(files, 'c.log', bytes(4))
     expect([await stored.list(), await contentOf(stored, 'a.log')]).toEqual([['a.log'], [1, 2]])
     expect([await open.size(), [...(await open.read(0, 2))]]).toEqual([0, []])
+  })
+})
+
+describe('files that are let go', () => {
+  test('while they are read go on as the next leader has them, so that a log is opened whole', async () => {
+    const stored = memoryFiles()
+    await write(stored, 'a.log', bytes(1, 2, 3))
+    const files = new TabFiles(stored, async () => bytes(1, 2, 3, 4))
+    const file = await files.open('a.log', false)
+    expect([...((await file?.read(0, 2)) ?? [])]).toEqual([1, 2])
+    files.letGo()
+    expect([...((await file?.read(2, 9)) ?? [])]).toEqual([3, 4])
+    expect([await file?.size(), files.isLetGo]).toEqual([4, true])
+  })
+
+  test('in the middle of a read that then fails are read from the next leader', async () => {
+    const stored = memoryFiles()
+    await write(stored, 'a.log', bytes(1))
+    let fail: (error: Error) => void = () => undefined
+    const failing: Files = {
+      ...stored,
+      open: async () => ({
+        ...(await stored.open('a.log', true)),
+        size: async () => 1,
+        write: async () => 0,
+        sync: async () => undefined,
+        truncate: async () => undefined,
+        close: async () => undefined,
+        read: () => new Promise((_, reject) => void (fail = reject)),
+      }),
+    }
+    const files = new TabFiles(failing, async () => bytes(1, 2))
+    const file = await files.open('a.log', false)
+    const read = file?.read(0, 9)
+    files.letGo()
+    fail(new Error('the worker ended'))
+    expect([...((await read) ?? [])]).toEqual([1, 2])
+  })
+
+  test('are no damaged log to a replica that goes on writing', async () => {
+    const stored = memoryFiles()
+    const incidents: string[] = []
+    const onIncident = ({ code }: { code: string }): void => void incidents.push(code)
+    const entry = (text: string) => [{ kind: 1, payload: new TextEncoder().encode(text) }]
+    const options = { header: bytes(1), onIncident }
+    const first = await Journal.open(stored, 'a.log', options)
+    await first.journal.append(entry('one'))
+    await first.journal.close()
+
+    // As files that are read before they are stored: such a log is copied when it is opened, and has no handle afterwards.
+    const { readsOnlyStored: _, ...plain } = stored
+    const files = new TabFiles(plain, async () => bytes(9))
+    const { journal } = await Journal.open(files, 'a.log', options)
+    files.letGo()
+    await journal.append(entry('two'))
+    await journal.append(entry('three'))
+    expect(incidents).toEqual([])
   })
 })
 
