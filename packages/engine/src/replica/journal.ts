@@ -224,7 +224,7 @@ export class Journal {
     if (this.#file !== undefined) return this.#file
     let file: File | undefined
     try {
-      file = await this.#files.open(this.#name, this.#files.isLetGo === true)
+      file = await this.#files.open(this.#name, false)
       if (file === undefined) throw new StorageError('DiskError', `${this.#name} is gone`)
       await this.#check(file)
       if (this.#torn) await this.#keepAside(file)

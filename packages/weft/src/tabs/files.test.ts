@@ -83,6 +83,27 @@ describe('files that are let go', () => {
     expect([...((await read) ?? [])]).toEqual([1, 2])
   })
 
+  test('while they are opened are there, also where the next leader has none', async () => {
+    const stored = memoryFiles()
+    await write(stored, 'a.log', bytes(1))
+    let isGone = false
+    const failing: Files = {
+      ...stored,
+      open: async (name, create) => {
+        const file = await stored.open(name, create)
+        if (isGone) throw new Error('the worker ended')
+        return file
+      },
+    }
+    const files = new TabFiles(failing, async () => undefined)
+    await files.open('a.log', false)
+    isGone = true
+    const opening = files.open('a.log', false)
+    files.letGo()
+    expect(await opening).toBeDefined()
+    expect(await files.open('b.log', false)).toBeUndefined()
+  })
+
   test('are no damaged log to a replica that goes on writing', async () => {
     const stored = memoryFiles()
     const incidents: string[] = []

@@ -17,6 +17,8 @@ export class TabFiles implements Files {
   readonly #copied = new Map<string, Promise<void>>()
   #stored: Files | undefined
   #isLetGo = false
+  /** Files that were opened while they were the browser's: whoever opens one again has to find it, also where the next leader has none. */
+  readonly #known = new Set<string>()
 
   /** `stored`: the browser's, for a tab that leads. */
   constructor(stored: Files | undefined, read: ReadFile) {
@@ -39,11 +41,13 @@ export class TabFiles implements Files {
     const stored = this.#stored
     if (stored === undefined) {
       if (name.endsWith('.log')) await this.#copy(name)
-      return this.#copies.open(name, create)
+      return this.#copies.open(name, create || this.#known.has(name))
     }
     try {
       const file = await stored.open(name, create)
-      return file && this.#guarded(name, file, stored)
+      if (file === undefined) return undefined
+      this.#known.add(name)
+      return this.#guarded(name, file, stored)
     } catch (error) {
       if (this.#stored === stored) throw error
       return this.open(name, create)
@@ -119,6 +123,7 @@ export class TabFiles implements Files {
   }
 
   remove(name: string): Promise<void> {
+    this.#known.delete(name)
     if (this.#stored === undefined) this.#copied.set(name, Promise.resolve())
     return (this.#stored ?? this.#copies).remove(name)
   }
