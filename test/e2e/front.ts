@@ -9,8 +9,8 @@ export class Front {
   readonly #server: Server
   readonly #sockets = new Set<Socket>()
   readonly #to: URL
-  /** What a page or a worker of it says, as it comes. */
-  onReport: (text: string) => void = () => undefined
+  /** What a page or a worker of it says, as it comes. Whoever said it waits for as long as this takes. */
+  onReport: (text: string) => void | Promise<void> = () => undefined
   #isAway = false
   /** Whether browsers get the worker that holds files. Without it they store in IndexedDB. */
   readonly #hasWorker: boolean
@@ -21,13 +21,12 @@ export class Front {
     this.#server = createServer((asked, answer) => {
       const address = asked.url ?? '/'
       if (address === '/report') {
-        collect(asked).then(
-          (text) => {
-            this.onReport(text)
-            answer.writeHead(204).end()
-          },
-          () => answer.destroy(),
-        )
+        collect(asked)
+          .then((text) => this.onReport(text))
+          .then(
+            () => answer.writeHead(204).end(),
+            () => answer.destroy(),
+          )
         return
       }
       const isMissing = !this.#hasWorker && address.startsWith('/opfs-worker')

@@ -170,15 +170,26 @@ describe('where files are in IndexedDB', () => {
     await login(one)
     await write(one, 'one', 'authority')
     expect((await status(two)).storage).toBe('indexeddb')
-    for (let round = 0; round < 4; round++) {
-      const [led, next] = round % 2 === 0 ? [one, two] : [two, one]
-      const written = write(led, `dashed ${round}`, 'local')
-      await led.freeze()
-      await write(next, `written ${round}`, 'local')
+    for (const [led, next] of [
+      [one, two],
+      [two, one],
+    ] as const) {
+      // It is frozen as it begins to write, and its transaction with it.
+      const frozen = new Promise<void>((resolve, reject) => {
+        front.onReport = async (report) => {
+          witness.hear(report)
+          if (!report.includes('"change"')) return
+          front.onReport = (later) => witness.hear(later)
+          await led.freeze().then(resolve, reject)
+        }
+      })
+      const written = write(led, 'while it froze', 'local')
+      await frozen
+      await write(next, 'by another one', 'local')
       await led.resume()
       await written
       await untilShown(led, await notes(next))
     }
-    expect((await notes(two)).length).toBe(9)
+    expect((await notes(two)).length).toBe(5)
   })
 })
