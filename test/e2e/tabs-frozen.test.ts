@@ -7,7 +7,7 @@ import { tmpdir } from 'node:os'
 import { join } from 'node:path'
 import { schema, text } from '@weft-db/engine'
 import { serve } from '@weft-db/server'
-import { afterAll, beforeAll, beforeEach, describe, expect, test } from 'vitest'
+import { afterAll, afterEach, beforeAll, beforeEach, describe, expect, test } from 'vitest'
 import { buildApp } from './app.ts'
 import { PlainBrowser, type PlainTab } from './devtools.ts'
 import { Front } from './front.ts'
@@ -20,6 +20,8 @@ let front: Front
 let browser: PlainBrowser
 let witness: Witness
 let boards = 0
+const tabs: PlainTab[] = []
+const ends: (() => Promise<void>)[] = []
 
 beforeAll(async () => {
   folder = await mkdtemp(join(tmpdir(), 'weft-tabs-frozen-'))
@@ -30,29 +32,41 @@ beforeAll(async () => {
     port: 0,
     static: app,
   })
+  await begin(true)
 })
-beforeEach(() => begin(true))
+beforeEach(() => {
+  boards++
+})
+afterEach(async () => {
+  await Promise.all(tabs.splice(0).map((tab) => tab.close().catch(() => undefined)))
+  expect(witness.clashes).toEqual([])
+})
 afterAll(async () => {
+  for (const end of ends) await end()
   await server.close()
   await rm(folder, { recursive: true, force: true })
 })
 
-/** `hasFiles`: whether the browser offers the Origin Private File System. */
-const begin = async (hasFiles: boolean): Promise<() => Promise<void>> => {
+/** A browser in which somebody is logged in. `hasFiles`: whether it offers the Origin Private File System. */
+const begin = async (hasFiles: boolean): Promise<void> => {
   front = await Front.before(server.url, { hasWorker: hasFiles })
   witness = new Witness()
-  front.onReport = (report) => witness.hear(report)
-  browser = await PlainBrowser.start(join(folder, `profile-${++boards}`))
-  const [current, before, seen] = [browser, front, witness]
-  return async () => {
+  const own = witness
+  front.onReport = (report) => own.hear(report)
+  browser = await PlainBrowser.start(join(folder, hasFiles ? 'files' : 'chunks'))
+  const [current, before] = [browser, front]
+  ends.push(async () => {
     await current.close()
     await before.close()
-    expect(seen.clashes).toEqual([])
-  }
+  })
+  const first = await openTab()
+  await first.evaluate(() => globalThis.tabs.login('Ada'))
+  await first.close()
 }
 
 const openTab = async (): Promise<PlainTab> => {
   const tab = await browser.open()
+  tabs.push(tab)
   await tab.goto(front.url)
   await tab.evaluate(async (path) => {
     await globalThis.tabs.start(path)
@@ -61,7 +75,6 @@ const openTab = async (): Promise<PlainTab> => {
   return tab
 }
 
-const login = (tab: PlainTab) => tab.evaluate(() => globalThis.tabs.login('Ada'))
 const notes = (tab: PlainTab) => tab.evaluate(() => globalThis.tabs.notes())
 const status = (tab: PlainTab) => tab.evaluate(() => globalThis.tabs.status())
 const states = (tab: PlainTab) => tab.evaluate(() => globalThis.tabs.states())
@@ -76,7 +89,6 @@ const untilShown = (tab: PlainTab, texts: readonly string[]) =>
 describe('a tab that the browser freezes', () => {
   test('and that led gives the lead up at once, and goes on as one of the others when it wakes', async () => {
     const [one, two] = [await openTab(), await openTab()]
-    await login(one)
     await write(one, 'one', 'authority')
     await untilShown(two, ['one'])
     await one.freeze()
@@ -99,7 +111,6 @@ describe('a tab that the browser freezes', () => {
 
   test('keeps what was being written in it, and another tab stores that when it wakes', async () => {
     const [one, two] = [await openTab(), await openTab()]
-    await login(one)
     await write(one, 'one', 'authority')
     await create(one, 'half said')
     await one.freeze()
@@ -111,7 +122,6 @@ describe('a tab that the browser freezes', () => {
 
   test('and that works through another one holds nobody up', async () => {
     const [one, two, three] = [await openTab(), await openTab(), await openTab()]
-    await login(one)
     await write(one, 'one', 'authority')
     await untilShown(two, ['one'])
     await two.freeze()
@@ -125,7 +135,6 @@ describe('a tab that the browser freezes', () => {
 describe('a tab that was left for another page', () => {
   test('goes on where it was when the browser kept it, and its successor leads', async () => {
     const [one, two] = [await openTab(), await openTab()]
-    await login(one)
     await write(one, 'one', 'authority')
     await untilShown(two, ['one'])
     await one.goto(`${front.url}?elsewhere`)
@@ -141,7 +150,6 @@ describe('a tab that was left for another page', () => {
 describe('a tab that falls asleep without a word', () => {
   test('and led loses the lead; the others go on without the store until it wakes', async () => {
     const [one, two, three] = [await openTab(), await openTab(), await openTab()]
-    await login(one)
     await write(one, 'one', 'authority')
     for (const tab of [two, three]) await untilShown(tab, ['one'])
     await one.stun()
@@ -163,11 +171,10 @@ describe('a tab that falls asleep without a word', () => {
 })
 
 describe('where files are in IndexedDB', () => {
-  beforeEach(() => begin(false))
+  beforeAll(() => begin(false))
 
   test('a tab that is frozen while it stores holds no other one up', async () => {
     const [one, two] = [await openTab(), await openTab()]
-    await login(one)
     await write(one, 'one', 'authority')
     expect((await status(two)).storage).toBe('indexeddb')
     for (const [led, next] of [
