@@ -11,6 +11,8 @@ import { afterAll, beforeAll, expect, onTestFailed, test } from 'vitest'
 import { buildApp } from './app.ts'
 import { PlainBrowser } from './devtools.ts'
 import { Front } from './front.ts'
+import type {} from './page/watched-tabs.ts'
+import type {} from './page/watched-worker.ts'
 import { Sequence, type Stage } from './tab-sequence.ts'
 import { Witness } from './witness.ts'
 
