@@ -17,7 +17,7 @@ import { Sequence, type Stage } from './tab-sequence.ts'
 import { Witness } from './witness.ts'
 
 const from = Number(process.env['WEFT_E2E_TABS_FROM'] ?? 1)
-const count = Number(process.env['WEFT_E2E_TABS'] ?? 6)
+const count = Number(process.env['WEFT_E2E_TABS'] ?? 4)
 
 const Card = schema('card', 1, { notes: text() })
 
