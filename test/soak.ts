@@ -117,6 +117,7 @@ const jobs: readonly Job[] = [
   ...crashes,
   firewalls,
   ...tabs,
+  { name: 'tab mutants', script: 'test/mutants/tabs.ts', options: [] },
   ...simulations,
   ...intrigues,
 ]

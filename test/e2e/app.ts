@@ -21,14 +21,14 @@ const bundle = async (source: string): Promise<string> => {
 /** The address of the worker, for a test that keeps it from its page. */
 export const workerAddress = '**/opfs-worker.js'
 
-/** `page`: the name of a source in test/e2e/page. Gives the folder. */
-export const buildApp = async (within: string, page: string): Promise<string> => {
+/** `page`, and `worker` if it is to be another one: names of sources in test/e2e/page. Gives the folder. */
+export const buildApp = async (within: string, page: string, worker?: string): Promise<string> => {
   const app = join(within, 'app')
   await mkdir(app)
   const html = `<!doctype html><title>${page}</title><script type="module" src="/page.js"></script>`
   await Promise.all([
     bundle(`page/${page}`).then((script) => writeFile(join(app, 'page.js'), script)),
-    bundle('../../packages/storage/src/opfs-worker.ts').then((script) =>
+    bundle(worker === undefined ? '../../packages/storage/src/opfs-worker.ts' : `page/${worker}`).then((script) =>
       writeFile(join(app, 'opfs-worker.js'), script),
     ),
     writeFile(join(app, 'index.html'), html),

@@ -8,7 +8,7 @@ import { findChromium } from '../../.ci/chromium.mjs'
 
 const main = new URL('../../signal-server/dist/main.js', import.meta.url).pathname
 
-const flags = [
+export const flags = [
   '--no-sandbox',
   '--disable-gpu',
   '--disable-quic',

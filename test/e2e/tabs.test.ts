@@ -1,7 +1,4 @@
-/**
- * Tabs of one profile are one replica: they share a store and a socket through the one that leads, and go on when it is closed, killed or
- * frozen.
- */
+/** Tabs of one profile are one replica: they share a store and a socket through the one that leads, and go on when it is closed or killed. */
 import { mkdtemp, rm } from 'node:fs/promises'
 import { tmpdir } from 'node:os'
 import { join } from 'node:path'
@@ -10,7 +7,6 @@ import { serve } from '@weft-db/server'
 import type { BrowserContext, Page } from 'playwright-core'
 import { afterAll, beforeAll, beforeEach, describe, expect, test } from 'vitest'
 import { buildApp } from './app.ts'
-import { Frozen } from './frozen.ts'
 import type {} from './page/tabs.ts'
 import { openProfile } from './stage.ts'
 
@@ -168,64 +164,32 @@ test('whoever is elsewhere hears what is said in any tab, and every tab hears th
   }
 })
 
-describe('a frozen tab', () => {
-  test('that led gives the lead up, and goes on as one of the others when it wakes', async () => {
-    const [one, two] = [await openTab(), await openTab()]
-    await login(one)
-    await write(one, 'one', 'authority')
-    await untilShown(two, ['one'])
-    const frozen = await Frozen.freeze(one, true)
-    await write(two, 'two', 'local')
-    await write(two, 'three', 'authority')
-    await frozen.wake()
-    await untilShown(one, ['one', 'two', 'three'])
-    expect(await isBehind(one)).toBe(true)
-    await write(one, 'four', 'local')
-    await untilShown(two, ['one', 'two', 'three', 'four'])
-    await two.close()
-    await write(one, 'five', 'authority')
-    expect(await status(one)).toMatchObject({ storage: 'opfs', unsaved: 0 })
-  })
-
-  test('that works through another one holds nobody up', async () => {
-    const [one, two, three] = [await openTab(), await openTab(), await openTab()]
-    await login(one)
-    await write(one, 'one', 'authority')
-    await untilShown(two, ['one'])
-    const frozen = await Frozen.freeze(two, true)
-    await kill(one)
-    await write(three, 'two', 'authority')
-    await frozen.wake()
-    await untilShown(two, ['one', 'two'])
-  })
-})
-
-describe('a tab that falls asleep without a word', () => {
-  test('and led loses the lead; the others go on without the store until it wakes', async () => {
-    const [one, two, three] = [await openTab(), await openTab(), await openTab()]
-    await login(one)
-    await write(one, 'one', 'authority')
-    for (const page of [two, three]) await untilShown(page, ['one'])
-    const frozen = await Frozen.freeze(one, false)
-    await create(two, 'two')
-    await untilShown(three, ['one', 'two'])
-    await expect
-      .poll(() => status(three), { timeout: 10_000 })
-      .toMatchObject({ storage: 'memory', connection: 'online', unacknowledged: 0 })
-    expect((await status(three)).storageReason).toContain('another tab has the files open')
-    // The server has it, and this device does not.
-    expect(await two.evaluate(() => globalThis.tabs.states())).toEqual(['authority', 'draft'])
-    await frozen.wake()
-    await expect.poll(() => status(two), { timeout: 10_000 }).toMatchObject({ storage: 'opfs', unsaved: 0 })
-    await expect
-      .poll(() => two.evaluate(() => globalThis.tabs.states()), { timeout: 10_000 })
-      .toEqual(['authority', 'authority'])
-    await write(one, 'three', 'local')
-    for (const page of [one, two, three]) await untilShown(page, ['one', 'two', 'three'])
-    const four = await openTab()
-    await four.evaluate(() => globalThis.tabs.ready())
-    expect(await notes(four)).toEqual(['one', 'three', 'two'])
-  })
+test('evidence and connections are those of the browser, whichever tab is asked', async () => {
+  const proof = `evidence-${'0'.repeat(64)}.cbor`
+  const first = await profile.newPage()
+  await first.goto(url)
+  await first.waitForFunction(() => globalThis.tabs !== undefined)
+  await first.evaluate((name) => globalThis.tabs.plant(name), proof)
+  await first.close()
+  const [one, two] = [await openTab(), await openTab()]
+  await login(one)
+  await write(two, 'one', 'authority')
+  const [three] = [await openTab()]
+  for (const page of [one, two, three]) {
+    expect(await page.evaluate(() => globalThis.tabs.evidence())).toEqual([proof])
+    await expect.poll(() => page.evaluate(() => globalThis.tabs.connections())).toBe(1)
+  }
+  await two.evaluate(() => globalThis.tabs.disconnect())
+  for (const page of [one, two, three])
+    await expect.poll(() => page.evaluate(() => globalThis.tabs.connections())).toBe(0)
+  await two.evaluate(() => globalThis.tabs.connect())
+  await expect.poll(() => status(two)).toMatchObject({ connection: 'online' })
+  await kill(one)
+  await write(two, 'two', 'authority')
+  for (const page of [two, three]) {
+    expect(await page.evaluate(() => globalThis.tabs.evidence())).toEqual([proof])
+    await expect.poll(() => page.evaluate(() => globalThis.tabs.connections())).toBe(1)
+  }
 })
 
 test('ten tabs have one socket', async () => {

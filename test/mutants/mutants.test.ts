@@ -1,10 +1,10 @@
 /** The suite must go red on every mutant. Each head names the world and the seed from which on it is looked for. */
-import { mkdtempSync, rmSync, writeFileSync } from 'node:fs'
+import { mkdtempSync, readFileSync, rmSync, writeFileSync } from 'node:fs'
 import { tmpdir } from 'node:os'
 import { join } from 'node:path'
 import { describe, expect, test } from 'vitest'
 import { applyPatch, readPatch } from './patch.ts'
-import { judge, judgeMutants, mutantNames } from './run.ts'
+import { judge, judgeMutants, mutantNames, tabMutants } from './run.ts'
 
 const patch = `law: two is two
 --- a/two.ts
@@ -31,6 +31,15 @@ describe('a patch', () => {
     expect(() => applyPatch('const one = 1\nconst two = 2 // even\nconst three = 3\n', file)).toThrow('stale patch')
     const twice = 'const one = 1\nconst two = 2\nconst three = 3\n'.repeat(2)
     expect(() => applyPatch(twice, file)).toThrow('2 times')
+  })
+
+  test('of the tabs, which the soak judges, is not stale', () => {
+    const files = tabMutants().flatMap((path) => readPatch(readFileSync(path, 'utf8')).files)
+    expect(files.length).toBeGreaterThanOrEqual(7)
+    for (const file of files) {
+      const source = readFileSync(new URL(`../../${file.path}`, import.meta.url), 'utf8')
+      expect(applyPatch(source, file)).not.toBe(source)
+    }
   })
 })
 

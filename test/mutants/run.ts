@@ -5,7 +5,11 @@
  *     law: what no longer holds
  *     world: the simulated world that shows it (optional; else all in turn)
  *     from: the first seed to try (optional), by which `npm test` finds it soon
- *     tests: a path of unit tests to run instead of seeds (optional)
+ *     tests: a path of tests to run instead of seeds (optional)
+ *     project: which project they are of (optional; else unit)
+ *     named: those of them that have this in their name (optional)
+ *
+ * Those of the folder `tabs` are shown by tests in a real browser, which takes a while: they are part of `npm run soak`.
  *
  * The workspace is copied with its dependencies linked, so that the copy imports its own engine and nothing of the tree is touched.
  */
@@ -55,6 +59,12 @@ export const mutantNames = (): readonly string[] =>
     .map((name) => basename(name, '.patch'))
 
 const skipped = new Set(['node_modules', 'dist', '.git', '.cache', 'coverage'])
+
+/** The patches of the folder `tabs`, as `judge` takes them. */
+export const tabMutants = (): readonly string[] =>
+  readdirSync(join(folder, 'tabs'))
+    .sort()
+    .map((name) => join(folder, 'tabs', name))
 
 /** A copy of what the engine, the demo and their tests need. */
 export const copyWorkspace = (to: string): void => {
@@ -124,10 +134,11 @@ export const judge = async (name: string, budget: number): Promise<Kill> => {
       const path = join(copy, file.path)
       writeFileSync(path, applyPatch(readFileSync(path, 'utf8'), file))
     }
-    const { tests, world, from } = patch.head
+    const { tests, world, from, project = 'unit', named } = patch.head
     if (tests !== undefined) {
-      const vitest = [join(root, 'node_modules/vitest/vitest.mjs'), 'run', '--project', 'unit', '--bail', '1']
-      const { code, out } = await run(process.execPath, [...vitest, ...tests.split(' ')], copy)
+      const vitest = [join(root, 'node_modules/vitest/vitest.mjs'), 'run', '--project', project, '--bail', '1']
+      const which = named === undefined ? [] : ['--testNamePattern', named]
+      const { code, out } = await run(process.execPath, [...vitest, ...which, ...tests.split(' ')], copy)
       const failed = /(?:FAIL|×)\s+(.*)/.exec(out)?.[1] ?? null
       return { killedBy: code === 0 ? null : `${failed ?? 'the tests'}`, seed: tests, tried: 0 }
     }

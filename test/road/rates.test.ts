@@ -10,6 +10,7 @@ import {
   type Transport,
   write,
 } from '@weft-db/engine'
+import { memoryFiles } from '@weft-db/storage/memory'
 import { expect, test } from 'vitest'
 import { encode } from '../../packages/engine/src/bytes/cbor.ts'
 import { mostIdle } from '../../packages/engine/src/replica/guests.ts'
@@ -417,5 +418,53 @@ test('a repository that is let go while it stores is opened again only when that
   disk.open()
   await lab.until(() => first.unacknowledged === 0 && first.synced)
   expect(new Set(idsOf(authority.database.repository(first.path)))).toEqual(new Set(idsOf(first)))
+  expect([...codes(authority)]).toEqual([])
+})
+
+test('[R1] a repository that is let go before its first commit is stored is whole when it is opened again', async () => {
+  const lab = new Lab('given up while blank')
+  const authority = await lab.authority({ landmarks: memoryFiles() })
+  const ada = await lab.join('ada', { captureRate: 1_000 })
+  const board = ada.database.repository('/board/hasty')
+  await lab.until(() => board.pipeline.isOpen)
+  await lab.run(100)
+  const disk = gate()
+  authority.faults.hold = disk.promise
+  board.create(Card, { title: 'hasty' })
+  await lab.run(50)
+  lab.disconnect('ada')
+  await lab.run(50)
+  expect([...authority.database.repositories].length).toBe(0)
+  authority.faults.hold = undefined
+  disk.open()
+  await lab.run(50)
+  lab.connect('ada')
+  await lab.until(() => board.unacknowledged === 0, 2_000)
+  expect([...codes(authority)]).toEqual([])
+})
+
+test('[R1] so is one that is let go between an entry and its landmark', async () => {
+  const lab = new Lab('given up while signing')
+  const authority = await lab.authority({ landmarks: memoryFiles() })
+  const ada = await lab.join('ada', { captureRate: 1_000 })
+  const boards = Array.from({ length: mostIdle + 1 }, (_, at) => ada.database.repository(`/board/${at}`))
+  await lab.until(() => boards.every(({ pipeline }) => pipeline.isOpen))
+  for (const one of boards) one.create(Card, { title: 'first' }, { key: 'card' })
+  await lab.until(() => boards.every((one) => one.unacknowledged === 0))
+  const [first] = boards
+  if (first === undefined) throw new Error('there are boards')
+  // So long that the next entry has a landmark of its own.
+  await lab.run(20_000)
+  const pen = gate()
+  authority.faults.sign = () => pen.promise
+  first.create(Card, { title: 'while it is signed' })
+  await lab.run(500)
+  lab.disconnect('ada')
+  await lab.run(10)
+  expect([...authority.database.repositories].length).toBe(mostIdle)
+  pen.open()
+  await lab.run(10)
+  lab.connect('ada')
+  await lab.until(() => boards.every((one) => one.unacknowledged === 0), 5_000)
   expect([...codes(authority)]).toEqual([])
 })

@@ -76,6 +76,7 @@ export const entryPoints: Readonly<Record<string, string>> = {
   'packages/engine/src/merge/oracle.ts': 'the oracle that judges merging: unit tests import it',
   'test/types/schema.ts': 'programs that must not compile: the compiler reads it',
   'packages/engine/src/merge/naive.ts': 'the oracle that judges the walker: tests import it from every folder',
+  'test/mutants/tabs.ts': 'test/soak.ts runs it',
   'test/crash/server.ts': 'test/crash/process.ts spawns it',
 }
 

@@ -159,3 +159,18 @@ test('the lock is a Web Lock where there are Web Locks', async () => {
   expect(held.size).toBe(0)
   await (await two.lock())()
 })
+
+test('files that are abandoned hold nobody up, and what was not complete is undone', async () => {
+  const name = `database-${databases++}`
+  const { files, file } = await logOf(name)
+  await file.write(0, Uint8Array.of(1, 2))
+  await file.sync()
+  const next = await indexedDbFiles(name)
+  await file.write(2, Uint8Array.of(3))
+  const synced = file.sync()
+  files.abandon()
+  await expect(synced).rejects.toMatchObject({ code: 'DiskError' })
+  const found = await next.open('log', false)
+  expect([...((await found?.read(0, 9)) ?? [])]).toEqual([1, 2])
+  await expect(files.list()).rejects.toMatchObject({ code: 'DiskError' })
+})

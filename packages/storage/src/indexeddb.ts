@@ -19,11 +19,23 @@ const sizes = 'sizes'
 /** [file id, offset] -> bytes. Chunks do not overlap; what lies between them is zero. */
 const chunks = 'chunks'
 
+export interface IndexedDbFiles extends Files {
+  /** With `waiting` it stands in line for the lock, until that is aborted. */
+  lock(waiting?: AbortSignal): Promise<() => Promise<void>>
+  /**
+   * Lets go of all files at once, whatever is under way: what is not complete is undone. For a page that will not run again soon: the
+   * transactions of a frozen page would hold up those of all others.
+   */
+  abandon(): void
+}
+
 /** Opens or makes the database. Rejects with a `StorageError` where the browser offers none. */
-export const indexedDbFiles = async (databaseName: string): Promise<Files> => {
+export const indexedDbFiles = async (databaseName: string): Promise<IndexedDbFiles> => {
   const database = await openDatabase(databaseName)
+  const running = new Set<IDBTransaction>()
+  const opened: Opened = { database, running }
   const run = <Result>(mode: IDBTransactionMode, about: string, use: (stores: Stores) => Promise<Result>) =>
-    transact(database, mode, about, use)
+    transact(opened, mode, about, use)
   return {
     // What a transaction that failed wrote is gone with it.
     readsOnlyStored: true,
@@ -36,7 +48,7 @@ export const indexedDbFiles = async (databaseName: string): Promise<Files> => {
         stores.names.put(added, name)
         return added
       })
-      return id === undefined ? undefined : openFile(database, name, id)
+      return id === undefined ? undefined : openFile(opened, name, id)
     },
     list: () =>
       run('readonly', databaseName, async (stores) =>
@@ -60,17 +72,21 @@ export const indexedDbFiles = async (databaseName: string): Promise<Files> => {
     },
     // Each of the above waited for its transaction.
     syncNames: async () => undefined,
-    lock: () => lock(databaseName),
+    lock: (waiting) => lock(databaseName, waiting),
+    abandon: () => {
+      database.close()
+      for (const transaction of running) abort(transaction)
+    },
   }
 }
 
-const openFile = (database: IDBDatabase, name: string, id: IDBValidKey): File => {
+const openFile = (opened: Opened, name: string, id: IDBValidKey): File => {
   let open = true
   const started = new Set<Promise<void>>()
   let failure: unknown
   const run = async <Result>(mode: IDBTransactionMode, use: (stores: Stores, size: number) => Promise<Result>) => {
     if (!open) throw new StorageError('DiskError', `${name} is closed`)
-    return transact(database, mode, name, async (stores) => {
+    return transact(opened, mode, name, async (stores) => {
       const size: unknown = await result(stores.sizes.get(id))
       if (typeof size !== 'number') throw new StorageError('DiskError', `${name} is gone`)
       return use(stores, size)
@@ -175,6 +191,11 @@ const removeFile = async (stores: Stores, name: string): Promise<void> => {
   stores.chunks.delete(IDBKeyRange.bound([id, 0], [id, Number.POSITIVE_INFINITY]))
 }
 
+interface Opened {
+  readonly database: IDBDatabase
+  readonly running: Set<IDBTransaction>
+}
+
 interface Stores {
   readonly names: IDBObjectStore
   readonly sizes: IDBObjectStore
@@ -183,17 +204,18 @@ interface Stores {
 
 /** Resolves when the transaction is complete. `use` awaits nothing but requests of its own stores. */
 const transact = async <Result>(
-  database: IDBDatabase,
+  { database, running }: Opened,
   mode: IDBTransactionMode,
   about: string,
   use: (stores: Stores) => Promise<Result>,
 ): Promise<Result> => {
   try {
     const transaction = database.transaction([names, sizes, chunks], mode, { durability: 'strict' })
+    running.add(transaction)
     const complete = new Promise<void>((resolve, reject) => {
       transaction.oncomplete = () => resolve()
       transaction.onabort = () => reject(transaction.error)
-    })
+    }).finally(() => running.delete(transaction))
     // Heard below in any case; until then a rejection is not an unhandled one.
     complete.catch(() => undefined)
     const stores = {

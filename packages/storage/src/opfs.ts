@@ -128,6 +128,8 @@ class OpfsWorker {
   #isPosting = false
   #end: Error | undefined
   readonly #loading: ReturnType<typeof setTimeout>
+  /** In line for its life. */
+  readonly #waiting = new AbortController()
 
   /** Throws where the browser has none of it: the DOM's types promise to every page what secure contexts alone have. */
   constructor() {
@@ -140,7 +142,7 @@ class OpfsWorker {
     this.#worker.onmessage = ({ data }: MessageEvent<'born' | readonly Outcome[]>) => {
       if (data !== 'born') return this.#answered(data)
       const gone = (): void => this.end('The worker that held the files has ended.')
-      locks.request(life, gone).catch(gone)
+      locks.request(life, { signal: this.#waiting.signal }, gone).catch(gone)
     }
     this.#worker.onerror = ({ message }) => this.end(message || 'The script of the worker was not loaded.')
     this.#loading = setTimeout(() => this.end('The worker did not start in time.'), patience)
@@ -195,6 +197,8 @@ class OpfsWorker {
     if (this.#end !== undefined) return
     this.#end = new Error(why)
     clearTimeout(this.#loading)
+    // A page that is given a lock is not kept for the way back.
+    this.#waiting.abort()
     this.#worker.terminate()
     if (current === this) current = undefined
     for (const { reject, about } of [...this.#sent.splice(0).flat(), ...this.#gathered.splice(0)]) {

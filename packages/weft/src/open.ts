@@ -50,7 +50,7 @@ export const open = (options: OpenOptions): Database => {
     runtime,
     keys: keysOf(name),
     transports,
-    take: (locked) => takeStore(name, (ms) => new Promise((resolve) => void runtime.timer(ms, resolve)), locked),
+    take: (waiting) => takeStore(name, (ms) => new Promise((resolve) => void runtime.timer(ms, resolve)), waiting),
     host: (storage, ways) => new Database({ ...shared(), storage: async () => storage, transports: ways }),
   })
   return new TabDatabase(shared(), tab)

@@ -16,9 +16,8 @@ import { keptFiles } from './persistence.ts'
 
 /** Stores that tabs of one profile had before they shared one. */
 const mostTabs = 32
-/** How often a store is tried that another tab has, and ms between. */
-const mostTries = 40
-const betweenTries = 15
+/** Between two tries to open files whose lock is free and which a worker that has just ended still holds, ms. */
+const betweenTries = 250
 
 /** An empty file in IndexedDB that says where the store is. */
 const mark = 'opfs'
@@ -36,22 +35,23 @@ type OpenStore = Required<Pick<Storage, 'files' | 'keys' | 'release' | 'mode'>> 
 export type TakenStore = Storage & Pick<OpenStore, 'quit'>
 
 /**
- * Locks the store and opens it, whatever kind it is of. Undefined when another tab has it open. `locked` is told how to release it from the
- * moment on that it is locked.
+ * Locks the store and opens it, whatever kind it is of. Undefined when another tab has it open; with `waiting` it stands in line for it until
+ * that is aborted, which releases the store at once as long as this has not resolved.
  */
-const openStore = async (
-  store: string,
-  locked: (quit: () => void) => void = () => undefined,
-): Promise<OpenStore | undefined> => {
+const openStore = async (store: string, waiting?: AbortSignal): Promise<OpenStore | undefined> => {
   const files = opfsFiles(store)
   const indexed = await indexedDbFiles(store)
-  const release = await indexed.lock().catch(unlessOpen)
-  if (release === undefined) return undefined
+  const release = await indexed.lock(waiting).catch(unlessOpen)
+  if (release === undefined) {
+    indexed.abandon()
+    return undefined
+  }
   const quit = (): void => {
     files.abandon()
+    indexed.abandon()
     release().catch(() => undefined)
   }
-  locked(quit)
+  waiting?.addEventListener('abort', quit)
   try {
     const keys = keysOf(store)
     const names = await indexed.list()
@@ -78,6 +78,8 @@ const openStore = async (
   } catch (error) {
     await release()
     throw error
+  } finally {
+    waiting?.removeEventListener('abort', quit)
   }
 }
 
@@ -123,29 +125,41 @@ export const keysOf = (name: string): KeyStore => indexedDbKeys(`${name}-keys`)
 
 /**
  * The app's store, which one tab has open at a time; memory, with the reason, when the browser gives none. A tab that was closed or killed
- * lets go of it within a moment. Undefined while another tab has it.
+ * lets go of it within a moment. Waits while another tab has it, until `waiting` is aborted: undefined then.
  */
 export const takeStore = async (
   name: string,
   pause: (ms: number) => Promise<void>,
-  locked?: (quit: () => void) => void,
+  waiting: AbortSignal,
 ): Promise<TakenStore | undefined> => {
   try {
-    for (let tries = 0; tries < mostTries; tries++) {
-      const opened = await openStore(name, locked)
-      if (opened !== undefined)
-        return { ...opened, files: keptFiles(opened.files), lasting: true, others: () => closedStores(name) }
+    while (!waiting.aborted) {
+      const opened = await openStore(name, waiting)
+      if (opened !== undefined) return lastingStore(name, opened)
       await pause(betweenTries)
     }
     return undefined
+  } catch (error) {
+    return waiting.aborted ? undefined : inMemory(causeOf(error))
+  }
+}
+
+/** The same where tabs cannot share it: a second tab is on its own, in memory. */
+export const findStore = async (name: string): Promise<Storage> => {
+  try {
+    const opened = await openStore(name)
+    return opened === undefined ? inMemory('another tab has this app open') : lastingStore(name, opened)
   } catch (error) {
     return inMemory(causeOf(error))
   }
 }
 
-/** The same where tabs cannot share it: a second tab is on its own, in memory. */
-export const findStore = async (name: string): Promise<Storage> =>
-  (await takeStore(name, async () => undefined)) ?? inMemory('another tab has this app open')
+const lastingStore = (name: string, opened: OpenStore): TakenStore => ({
+  ...opened,
+  files: keptFiles(opened.files),
+  lasting: true,
+  others: () => closedStores(name),
+})
 
 const inMemory = (reason: string): TakenStore => ({
   quit: () => undefined,

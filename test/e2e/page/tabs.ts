@@ -1,7 +1,10 @@
 /** The page of the tabs tests: the app's database as a browser gets it, in as many tabs as the test opens. */
+import { opfsFiles } from '@weft-db/storage/opfs'
 import { anonymous, type Database, open, type Repository, saved, savedState, schema, string, text } from '@weft-db/weft'
 
 const Card = schema('card', 1, { notes: text() })
+/** So long a tab may take to have what another one wrote, ms. */
+const settling = 15_000
 const fields = { words: string() }
 
 let database: Database | undefined
@@ -46,6 +49,18 @@ const stand = {
     cards()
       .map(({ notes }) => notes.toString())
       .sort(),
+  /** What is shown once all of that is, and at the server; or what is shown when the time is over. */
+  settled: async (wanted: readonly string[]): Promise<string[]> => {
+    const { runtime } = started().database
+    const isSettled = (): boolean => {
+      const { unsaved, unacknowledged } = started().database.status
+      const shown = new Set(stand.notes())
+      return unsaved + unacknowledged === 0 && wanted.every((text) => shown.has(text))
+    }
+    for (const began = runtime.elapsed(); !isSettled() && runtime.elapsed() - began < settling; )
+      await new Promise<void>((resolve) => void runtime.timer(20, resolve))
+    return stand.notes()
+  },
   states: (): string[] =>
     cards()
       .map((card) => savedState(card))
@@ -57,6 +72,18 @@ const stand = {
     started()
       .board.presence(fields)
       .others.map(({ state }) => state.words),
+  connections: (): number => started().database.connections,
+  evidence: async (): Promise<string[]> => (await started().database.evidence()).map(({ name }) => name),
+  /** Puts a file into the store, while no tab has it. */
+  plant: async (name: string): Promise<void> => {
+    const files = opfsFiles('tabs')
+    const release = await files.lock()
+    const file = await files.open(name, true)
+    await file?.write(0, Uint8Array.of(1))
+    await file?.sync()
+    await files.syncNames()
+    await release()
+  },
   rejected: (): readonly string[] => rejected,
   incidents: (): readonly string[] => incidents,
   again: (path: string): void => {

@@ -61,7 +61,9 @@ export class Authority {
   /** What the entry under way settles. */
   readonly #current = new Map<Repository, Queued>()
   /** Entries that are kept beside the key before they are stored. */
-  readonly #submitting = new Set<Promise<void>>()
+  readonly #submitting = new Map<Repository, Promise<void>>()
+  /** Repositories that are being closed: nothing is signed for them. */
+  readonly #forgotten = new WeakSet<Repository>()
   readonly #judging: Judging
   /** Repositories whose last entry voided a clock. */
   readonly #clockLast = new WeakSet<Repository>()
@@ -149,7 +151,8 @@ export class Authority {
 
   /** One entry at a time: the next is signed when the one before is durable, so that no place in the log is signed twice. */
   #write(repository: Repository): void {
-    if (this.#stopped || this.#writing.has(repository) || !repository.pipeline.isOpen) return
+    if (this.#stopped || this.#forgotten.has(repository)) return
+    if (this.#writing.has(repository) || !repository.pipeline.isOpen) return
     if (this.#recovery?.holds(repository)) return
     const statement =
       this.#recovery?.due(repository) ??
@@ -181,12 +184,12 @@ export class Authority {
         else if (first !== undefined) first.isJudged = false
         this.#current.delete(repository)
         this.#writing.delete(repository)
-        if (!this.#stopped) this.#schedule(repository, signingRetry)
+        if (!this.#stopped && !this.#forgotten.has(repository)) this.#schedule(repository, signingRetry)
       },
     )
     if (recovery === undefined) return
-    this.#submitting.add(submitted)
-    void submitted.finally(() => this.#submitting.delete(submitted))
+    this.#submitting.set(repository, submitted)
+    void submitted.finally(() => this.#submitting.delete(repository))
   }
 
   /** Clocks and receipts take turns, so that whoever sends many clocks that are ahead holds up nobody's. */
@@ -361,8 +364,12 @@ export class Authority {
     return entry
   }
 
-  /** The repository is being closed. What it lacks of checkpoints is written when it is opened again. */
-  forget(repository: Repository): void {
+  /**
+   * The repository is being closed, and may be as soon as this resolves: no entry is between its landmark and its log. What it lacks of
+   * checkpoints is written when it is opened again.
+   */
+  async forget(repository: Repository): Promise<void> {
+    this.#forgotten.add(repository)
     this.#scheduled.get(repository)?.()
     this.#scheduled.delete(repository)
     this.#last.delete(repository)
@@ -371,6 +378,7 @@ export class Authority {
       one?.done(refusal('Closed', repository.path))
     this.#queued.delete(repository)
     this.#current.delete(repository)
+    await this.#submitting.get(repository)
   }
 
   /** The next entry of the root log, signed. */
@@ -385,7 +393,7 @@ export class Authority {
 
   /** Resolves when no entry is between its landmark and its log. */
   async settled(): Promise<void> {
-    await Promise.all(this.#submitting)
+    await Promise.all(this.#submitting.values())
   }
 
   stop(): void {

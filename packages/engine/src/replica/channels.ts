@@ -15,14 +15,16 @@ export interface ChannelsParts {
 export class Channels {
   readonly #parts: ChannelsParts
   readonly #open = new Set<Connection>()
+  readonly #local = new Set<Connection>()
   #isStarted = false
 
   constructor(parts: ChannelsParts) {
     this.#parts = parts
   }
 
+  /** Those to other devices: what leads to another tab of this browser is none of them. */
   get size(): number {
-    return this.#open.size
+    return this.#open.size - this.#local.size
   }
 
   [Symbol.iterator](): Iterator<Connection> {
@@ -45,11 +47,13 @@ export class Channels {
   take(channel: Channel): Connection {
     const connection = new Connection(channel, this.#parts.switchboard())
     this.#open.add(connection)
+    if (channel.isLocal === true) this.#local.add(connection)
     return connection
   }
 
   closed(connection: Connection): void {
     this.#open.delete(connection)
+    this.#local.delete(connection)
   }
 
   /** Whether the authority is at the other end of one. */

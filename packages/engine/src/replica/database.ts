@@ -144,7 +144,7 @@ export class Database {
         // The last run may have ended between a commit and its checkpoint.
         this.#office?.authority.cover(repository)
       },
-      closing: (repository) => this.#office?.forget(repository),
+      closing: async (repository) => this.#office?.forget(repository),
       incident: (why, path) => this.incident(why, path),
       fault: (why, path) => {
         this.#standing.fault = why
@@ -343,7 +343,7 @@ export class Database {
     return repository
   }
 
-  /** What proves forks that this replica met, as files that `weft evidence` checks: 16 at most. */
+  /** What proves forks that this device met, as files that `weft evidence` checks: 16 at most, and the same ones in every tab of a browser. */
   async evidence(): Promise<{ readonly name: string; readonly bytes: Uint8Array }[]> {
     await this.opened
     return this.#evidence.list()
@@ -363,7 +363,7 @@ export class Database {
     this.#office?.recovery.accept(path)
   }
 
-  /** How many channels are open. */
+  /** How many channels to other devices are open: the server's and those of the mesh, the same number in every tab of a browser. */
   get connections(): number {
     return this.#connections.size
   }
@@ -538,11 +538,11 @@ export class Database {
     this.#incidentListeners.tell({ ...why, repository, message: describeRefusal(why) })
   }
 
-  erased({ path, pipeline }: Repository): void {
-    this.#evidence.erase(path, pipeline.log.erasures)
-  }
+  readonly erased = ({ path, pipeline }: Repository): void => this.#evidence.erase(path, pipeline.log.erasures)
 
-  readonly forked = (met: Met): void => this.#evidence.keep(met)
+  forked(met: Met): void {
+    this.#evidence.keep(met)
+  }
 
   readonly opening = (repository: Repository): void => this.#office?.recovery.opened(repository)
 

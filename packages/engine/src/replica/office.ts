@@ -120,10 +120,10 @@ export class Office {
     if (origin === 'local') this.authority.written(repository)
   }
 
-  /** The repository is being closed. */
-  forget(repository: Repository): void {
-    this.authority.forget(repository)
+  /** The repository is being closed, and may be as soon as this resolves. */
+  async forget(repository: Repository): Promise<void> {
     this.recovery.forget(repository)
+    await this.authority.forget(repository)
   }
 
   stop(): void {

@@ -48,6 +48,8 @@ export interface KeyStore {
 export interface Files {
   /** True where a write whose sync failed is never read: a log need not be copied when it is opened. */
   readonly readsOnlyStored?: true
+  /** True from when on somebody else has what was stored here: it may differ from what was written here by now. */
+  readonly isLetGo?: boolean
   /** Opens a file for reading and writing; `create` makes it when absent, else `undefined` is returned for an absent one. */
   open(name: string, create: boolean): Promise<File | undefined>
   list(): Promise<string[]>

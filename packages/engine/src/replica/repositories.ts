@@ -16,8 +16,8 @@ export interface RepositoriesOptions {
   /** A log's file. */
   name(path: string): string
   opened(repository: Repository): void
-  /** It is closed and forgotten here. */
-  closing(repository: Repository): void
+  /** It is forgotten here, and closed when this resolves. */
+  closing(repository: Repository): Promise<void>
   incident(why: Refusal, path: string): void
   /** It will never open. */
   fault(why: Refusal, path: string): void
@@ -145,8 +145,9 @@ export class Repositories {
     this.#opening.delete(repository)
     this.#reopening.get(repository)?.()
     this.#reopening.delete(repository)
-    this.#of.closing(repository)
+    const closing = this.#of.closing(repository)
     const closed = (this.#lettingGo.get(path) ?? Promise.resolve())
+      .then(() => closing)
       .then(() => repository.close())
       .catch((error: unknown) => this.#of.incident(refusal('Fault', String(error)), path))
       .finally(() => {

@@ -83,6 +83,20 @@ export class TabDatabase extends Database {
     return own !== undefined && told?.id === own.id ? told : own
   }
 
+  override get connections(): number {
+    return this.isBehind ? (this.#tab.tidings?.connections ?? 0) : super.connections
+  }
+
+  /** What comes to this tab came through the leader, which met it too and keeps the proof. */
+  override forked(met: Parameters<Database['forked']>[0]): void {
+    if (!this.isBehind) super.forked(met)
+  }
+
+  override async evidence(): Promise<{ readonly name: string; readonly bytes: Uint8Array }[]> {
+    await this.opened
+    return this.isBehind ? [...(await this.#follow().insist('evidence', null))] : super.evidence()
+  }
+
   override async login(login: Credentials): Promise<LoginOutcome> {
     await this.opened
     if (!this.isBehind) return super.login(login)

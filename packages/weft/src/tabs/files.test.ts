@@ -46,6 +46,67 @@ describe('the files of a tab that leads', () => {
   })
 })
 
+describe('files that are let go', () => {
+  test('while they are read go on as the next leader has them, so that a log is opened whole', async () => {
+    const stored = memoryFiles()
+    await write(stored, 'a.log', bytes(1, 2, 3))
+    const files = new TabFiles(stored, async () => bytes(1, 2, 3, 4))
+    const file = await files.open('a.log', false)
+    expect([...((await file?.read(0, 2)) ?? [])]).toEqual([1, 2])
+    files.letGo()
+    expect([...((await file?.read(2, 9)) ?? [])]).toEqual([3, 4])
+    expect([await file?.size(), files.isLetGo]).toEqual([4, true])
+  })
+
+  test('in the middle of a read that then fails are read from the next leader', async () => {
+    const stored = memoryFiles()
+    await write(stored, 'a.log', bytes(1))
+    let fail: (error: Error) => void = () => undefined
+    const failing: Files = {
+      ...stored,
+      open: async () => ({
+        ...(await stored.open('a.log', true)),
+        size: async () => 1,
+        write: async () => 0,
+        sync: async () => undefined,
+        truncate: async () => undefined,
+        close: async () => undefined,
+        read: () =>
+          new Promise((_, reject) => {
+            fail = reject
+          }),
+      }),
+    }
+    const files = new TabFiles(failing, async () => bytes(1, 2))
+    const file = await files.open('a.log', false)
+    const read = file?.read(0, 9)
+    files.letGo()
+    fail(new Error('the worker ended'))
+    expect([...((await read) ?? [])]).toEqual([1, 2])
+  })
+
+  test('while they are opened are there, also where the next leader has none', async () => {
+    const stored = memoryFiles()
+    await write(stored, 'a.log', bytes(1))
+    let isGone = false
+    const failing: Files = {
+      ...stored,
+      open: async (name, create) => {
+        const file = await stored.open(name, create)
+        if (isGone) throw new Error('the worker ended')
+        return file
+      },
+    }
+    const files = new TabFiles(failing, async () => undefined)
+    await files.open('a.log', false)
+    isGone = true
+    const opening = files.open('a.log', false)
+    files.letGo()
+    expect(await opening).toBeDefined()
+    expect(await files.open('b.log', false)).toBeUndefined()
+  })
+})
+
 describe('the files of a tab that works through another one', () => {
   test('are copies of the logs as the leader has them, made once, which go their own way', async () => {
     const asked: string[] = []

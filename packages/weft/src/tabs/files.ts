@@ -16,6 +16,9 @@ export class TabFiles implements Files {
   readonly #read: ReadFile
   readonly #copied = new Map<string, Promise<void>>()
   #stored: Files | undefined
+  #isLetGo = false
+  /** Files that were opened while they were the browser's: whoever opens one again has to find it, also where the next leader has none. */
+  readonly #known = new Set<string>()
 
   /** `stored`: the browser's, for a tab that leads. */
   constructor(stored: Files | undefined, read: ReadFile) {
@@ -27,17 +30,24 @@ export class TabFiles implements Files {
   /** From here on nothing of the browser's files is read or written. */
   letGo(): void {
     this.#stored = undefined
+    this.#isLetGo = true
+  }
+
+  get isLetGo(): boolean {
+    return this.#isLetGo
   }
 
   async open(name: string, create: boolean): Promise<File | undefined> {
     const stored = this.#stored
     if (stored === undefined) {
       if (name.endsWith('.log')) await this.#copy(name)
-      return this.#copies.open(name, create)
+      return this.#copies.open(name, create || this.#known.has(name))
     }
     try {
       const file = await stored.open(name, create)
-      return file && this.#guarded(file, stored)
+      if (file === undefined) return undefined
+      this.#known.add(name)
+      return this.#guarded(name, file, stored)
     } catch (error) {
       if (this.#stored === stored) throw error
       return this.open(name, create)
@@ -61,8 +71,24 @@ export class TabFiles implements Files {
     await file?.close()
   }
 
-  /** A handle that is worth nothing once the files are let go: it takes what is written, and has nothing to read. */
-  #guarded(file: File, of: Files): File {
+  /**
+   * A handle that touches nothing once the files are let go: it takes what is written. What was only read goes on as the next leader has it,
+   * so that a log that is being opened is opened whole; of what was written to by this handle nothing is read any more.
+   */
+  #guarded(name: string, file: File, of: Files): File {
+    let isWritten = false
+    let copy: Promise<File | undefined> | undefined
+    const read = async <Result>(use: (file: File) => Promise<Result>, instead: Result): Promise<Result> => {
+      try {
+        if (this.#stored === of) return await use(file)
+      } catch (error) {
+        if (this.#stored === of) throw error
+      }
+      if (isWritten) return instead
+      copy ??= this.open(name, true)
+      const copied = await copy
+      return copied === undefined ? instead : use(copied)
+    }
     const ours = async <Result>(use: () => Promise<Result>, instead: Result): Promise<Result> => {
       if (this.#stored !== of) return instead
       try {
@@ -73,9 +99,12 @@ export class TabFiles implements Files {
       }
     }
     return {
-      size: () => ours(() => file.size(), 0),
-      read: (offset, length) => ours(() => file.read(offset, length), new Uint8Array(0)),
-      write: (offset, bytes) => ours(() => file.write(offset, bytes), bytes.length),
+      size: () => read((one) => one.size(), 0),
+      read: (offset, length) => read((one) => one.read(offset, length), new Uint8Array(0)),
+      write: (offset, bytes) => {
+        isWritten = true
+        return ours(() => file.write(offset, bytes), bytes.length)
+      },
       sync: () => ours(() => file.sync(), undefined),
       truncate: (size) => ours(() => file.truncate(size), undefined),
       close: () => ours(() => file.close(), undefined),
@@ -94,6 +123,7 @@ export class TabFiles implements Files {
   }
 
   remove(name: string): Promise<void> {
+    this.#known.delete(name)
     if (this.#stored === undefined) this.#copied.set(name, Promise.resolve())
     return (this.#stored ?? this.#copies).remove(name)
   }

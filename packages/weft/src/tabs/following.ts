@@ -20,8 +20,13 @@ export interface FollowingEvents {
 
 /** Between two looks at whether the leader is there and awake, ms. */
 const pace = 250
-/** So many of them without an answer, and it is not. A timer that was held back is no look. */
-const patience = 8
+/** So long without an answer, and it is not, ms. */
+const patience = 2_000
+/**
+ * What one look counts for at most, ms: browsers call the timers of a tab in the background once a second, and a tab that was itself held up
+ * finds the answer before it looks again.
+ */
+const longestLook = 1_100
 /** Until a channel that closed is dialled again, ms. */
 const redial = 50
 
@@ -42,7 +47,8 @@ export class Following {
   #onChannel: ((channel: Channel) => void) | undefined
   #cancelLook: (() => void) | undefined
   #cancelDial: (() => void) | undefined
-  #looks = 0
+  /** How long nobody has answered, ms. */
+  #silence = 0
   #isOver = false
   #handling: Promise<void> = Promise.resolve()
   /** Who waits for a leader. */
@@ -114,7 +120,11 @@ export class Following {
   }
 
   #heard(message: HallMessage): void {
-    if (this.#isOver || message.kind !== 'lead') return
+    if (this.#isOver || message.kind === 'seek') return
+    if (message.kind === 'coming') {
+      this.#silence = 0
+      return
+    }
     if (message.line === null) {
       // Whoever led before leads no more.
       this.#lose()
@@ -123,7 +133,7 @@ export class Following {
     if (message.line !== this.#soughtName || this.#sought === undefined) return
     this.#line = this.#sought
     this.#sought = undefined
-    this.#looks = 0
+    this.#silence = 0
     this.#forget = outlive(message.leader, () => this.#gone())
     for (const resolve of this.#waiting.splice(0)) resolve()
     this.#events.changed()
@@ -198,9 +208,9 @@ export class Following {
   #look(): void {
     const began = this.#runtime.elapsed()
     this.#cancelLook = this.#runtime.timer(pace, () => {
-      if (this.#runtime.elapsed() - began < 2 * pace) this.#looks++
-      if (this.#looks > patience) {
-        this.#looks = 0
+      this.#silence += Math.min(this.#runtime.elapsed() - began, longestLook)
+      if (this.#silence > patience) {
+        this.#silence = 0
         this.#lose()
         this.#events.silent()
         this.#seek()
@@ -209,7 +219,7 @@ export class Following {
         const line = this.#line
         line.ask('wake', null).then(
           () => {
-            if (line === this.#line) this.#looks = 0
+            if (line === this.#line) this.#silence = 0
           },
           () => undefined,
         )

@@ -114,6 +114,7 @@ export class Leading {
     const handlers: Handlers = {
       read: async ({ name }) => (await led.read(name)) ?? null,
       root: async () => led.database.root.after(0),
+      evidence: async () => led.database.evidence(),
       keep: (ask) => this.#keep(guest, ask),
       login: async (login) => {
         const outcome = await led.login(login)
@@ -177,10 +178,11 @@ export class Leading {
 
   #tidings(): Tidings {
     const { database, lasting } = this.#led
-    const { status, mesh, network, session, identity, person, clock } = database
+    const { status, mesh, network, session, identity, person, clock, connections } = database
     return {
       status,
       lasting,
+      connections,
       now: clock.now(),
       network,
       session,

@@ -19,10 +19,14 @@ export const live = (tab: string): Promise<() => void> =>
     navigator.locks.request(life(tab), () => new Promise<void>((end) => resolve(end))).catch(reject)
   })
 
-/** Calls `gone` when the tab is no more. The returned function stops waiting. */
+/** Calls `gone` when the tab is no more. The returned function stops waiting. Whoever waits and sleeps keeps nobody else from hearing of it. */
 export const outlive = (tab: string, gone: () => void): (() => void) => {
   const waiting = new AbortController()
-  navigator.locks.request(life(tab), { signal: waiting.signal }, () => gone()).catch(() => undefined)
+  const options = { mode: 'shared', signal: waiting.signal } as const
+  const over = (): void => {
+    if (!waiting.signal.aborted) gone()
+  }
+  navigator.locks.request(life(tab), options, over).catch(() => undefined)
   return () => waiting.abort()
 }
 

@@ -3,13 +3,15 @@
  * of its own. A line carries questions, each answered once; what the leader tells of itself; and a channel, over which the two replicas
  * sync as any two do.
  *
- *     seek  a tab looks for the leader, and listens at the line it names
- *     lead  the leader takes that line; without one, it tells everybody that it leads now
+ *     seek    a tab looks for the leader, and listens at the line it names
+ *     coming  somebody leads and is awake, and has not opened the store yet
+ *     lead    the leader takes that line; without one, it tells everybody that it leads now
  */
 import type { Code, Credentials, LoginOutcome, Path, Request, Status } from '@weft-db/engine'
 
 export type HallMessage =
   | { readonly kind: 'seek'; readonly tab: string; readonly line: string }
+  | { readonly kind: 'coming' }
   | { readonly kind: 'lead'; readonly leader: string; readonly line: string | null }
 
 /** What a tab may ask the other end of its line. */
@@ -18,6 +20,11 @@ export interface Questions {
   readonly read: { readonly ask: { readonly name: string }; readonly answer: Uint8Array | null }
   /** The root log's entries. */
   readonly root: { readonly ask: null; readonly answer: readonly Uint8Array[] }
+  /** Every file of evidence. */
+  readonly evidence: {
+    readonly ask: null
+    readonly answer: readonly { readonly name: string; readonly bytes: Uint8Array }[]
+  }
   /** Answered when the leader stores that commit. */
   readonly keep: { readonly ask: { readonly path: string; readonly id: string }; readonly answer: null }
   readonly login: { readonly ask: Credentials; readonly answer: LoginOutcome }
@@ -37,6 +44,8 @@ export type Topic = keyof Questions
 export interface Tidings {
   readonly status: Status
   readonly lasting: boolean
+  /** Channels to other devices. */
+  readonly connections: number
   /** ms since 1970, as the authority sees it. */
   readonly now: number
   readonly network: string | undefined

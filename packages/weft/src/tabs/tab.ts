@@ -30,8 +30,8 @@ export interface TabParts {
   readonly keys: KeyStore
   /** To the server. */
   readonly transports: readonly Transport[]
-  /** The browser's store; undefined while somebody else has it. `locked`: how to let go of it, from the moment on that it is locked. */
-  take(locked: (quit: () => void) => void): Promise<TakenStore | undefined>
+  /** The browser's store, as soon as nobody else has it; undefined, and it is let go at once, when `waiting` is aborted before. */
+  take(waiting: AbortSignal): Promise<TakenStore | undefined>
   /** A database beside the tab's own. */
   host(storage: Storage, transports: readonly Transport[]): Database
 }
@@ -54,10 +54,10 @@ interface Reign {
   leading: Leading | undefined
 }
 
-/** Between two tries to take a store that another tab still has, ms. */
-const again = 1_000
-/** After so many a tab that opens begins without the store. */
-const mostTries = 3
+/** So long another tab may still have the store, ms: then its next leader works without it, and goes on waiting. */
+const patience = 600
+/** The same for a tab that opens: it would begin with nothing, although something is stored. */
+const patienceOfOpening = 4_000
 
 export class Tab {
   readonly #parts: TabParts
@@ -71,16 +71,12 @@ export class Tab {
   #giveUp: (error: WeftError) => void = () => undefined
   /** Whether the tab's own database has the store. */
   #owns = false
-  #isLeader = false
-  /** Lets go of a store that is being opened. */
-  #quit: () => void = () => undefined
-  /** How often a tab that opens found the store taken. */
-  #tries = 0
+  /** As long as it leads. */
+  #term: AbortController | undefined
   #isAsleep = false
   #isOver = false
   #onChannel: ((channel: Channel) => void) | undefined
   #endLife: () => void = () => undefined
-  #cancelAgain: (() => void) | undefined
 
   constructor(parts: TabParts) {
     this.#parts = parts
@@ -184,17 +180,27 @@ export class Tab {
   #openHall(): BroadcastChannel {
     const hall = new BroadcastChannel(hallName(this.#parts.name))
     hall.onmessage = ({ data }: MessageEvent<HallMessage>) => {
-      if (data.kind === 'seek') this.#reign?.leading?.sought(data.tab, data.line)
+      if (data.kind !== 'seek') return
+      const leading = this.#reign?.leading
+      if (leading !== undefined) leading.sought(data.tab, data.line)
+      else if (this.#term !== undefined) this.#comes()
     }
     return hall
+  }
+
+  /** Who waits for a leader is not to take the lead from one that opens a large store. */
+  #comes(): void {
+    this.#hall?.postMessage({ kind: 'coming' } satisfies HallMessage)
   }
 
   #stand(byForce: boolean): void {
     this.#candidacy?.end()
     this.#candidacy = stand(this.#parts.name, byForce, {
       elected: () => {
-        this.#isLeader = true
-        this.#reigns().catch(() => this.#resign())
+        const term = new AbortController()
+        this.#term = term
+        this.#comes()
+        this.#reigns(term.signal).catch(() => (this.#term === term ? this.#resign() : undefined))
       },
       deposed: () => {
         this.#candidacy = undefined
@@ -215,21 +221,17 @@ export class Tab {
     this.#decide = undefined
   }
 
-  async #reigns(): Promise<void> {
-    const storage = await this.#parts.take((quit) => {
-      this.#quit = quit
-      if (!this.#isLeader) quit()
-    })
-    this.#quit = () => undefined
-    if (!this.#isLeader || this.#isOver) return storage?.quit()
-    if (storage === undefined) {
-      this.#cancelAgain = this.#parts.runtime.timer(again, () => {
-        if (this.#isLeader) this.#reigns().catch(() => this.#resign())
-      })
-      if (this.#reign !== undefined || (this.#decide !== undefined && ++this.#tries < mostTries)) return
+  /** `term`: aborted when it leads no more. */
+  async #reigns(term: AbortSignal): Promise<void> {
+    const wait = this.#decide === undefined ? patience : patienceOfOpening
+    const cancel = this.#parts.runtime.timer(wait, () => {
       this.#follow()
-      return this.#reignWithout()
-    }
+      this.#reignWithout().catch(() => undefined)
+    })
+    term.addEventListener('abort', cancel)
+    const storage = await this.#parts.take(term).finally(cancel)
+    if (storage === undefined) return
+    if (term.aborted) return storage.quit()
     if (this.#decide !== undefined) {
       this.#owns = true
       const files = new TabFiles(storage.files, this.#readFromLeader)
@@ -241,7 +243,7 @@ export class Tab {
       return
     }
     await this.#endReign()
-    if (!this.#isLeader || this.#isOver) return storage.quit()
+    if (term.aborted) return storage.quit()
     await this.#reignWith(storage)
   }
 
@@ -327,9 +329,8 @@ export class Tab {
 
   /** Leads no more: lets go of the files before it does anything else. */
   async #resign(): Promise<void> {
-    this.#isLeader = false
-    this.#quit()
-    this.#cancelAgain?.()
+    this.#term?.abort()
+    this.#term = undefined
     this.#candidacy?.end()
     this.#candidacy = undefined
     await this.#endReign()
@@ -371,6 +372,9 @@ export class Tab {
     this.#following?.stop()
     this.#following = undefined
     this.#resign().catch(() => undefined)
+    // A page that hears something is not kept for the way back.
+    this.#hall?.close()
+    this.#hall = undefined
   }
 
   readonly #wake = (): void => {

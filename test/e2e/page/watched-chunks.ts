@@ -1,0 +1,3 @@
+import { watchChunks } from './witness.ts'
+
+watchChunks()

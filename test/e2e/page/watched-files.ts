@@ -1,0 +1,3 @@
+import { watchFiles } from './witness.ts'
+
+watchFiles()
