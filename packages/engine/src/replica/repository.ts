@@ -13,7 +13,8 @@ import type { Entry, NamedChange } from '../trust/entry.ts'
 import type { Rule } from '../trust/rules.ts'
 import { Capture, type Identity } from './capture.ts'
 import { Changes } from './changes.ts'
-import { Counting, type CountingRules } from './counting.ts'
+import { Counting } from './counting.ts'
+import { countingRules } from './countingrules.ts'
 import { Due } from './due.ts'
 import { erasable, inRuns } from './erasing.ts'
 import { refuseFounding } from './founding.ts'
@@ -67,18 +68,7 @@ export class Repository {
   constructor(path: string, host: Host) {
     this.path = path
     this.#host = host
-    const rules: CountingRules = {
-      schema: (hash) => host.schema(hash),
-      policyKnown: (commit) => host.root.knows(commit.policy.root) && this.pipeline.knows(commit.policy.authority),
-      now: () => host.clock.now(),
-      isOwn: (commit) => commit.session === host.identity?.session,
-      isDecided: (commit) => this.covers(commit.id) || this.pipeline.log.isVoid(commit.id),
-      cited: (commit) => this.pipeline.log.cited(commit.policy.authority),
-      full: () => host.incident(refusal('TooMany', `${limits.heldChanges} commits that do not count yet`), path),
-      undecided: (commit) => host.judging.waits(commit, this.pipeline.log, this.pipeline.durableEntries, host.person),
-      erasure: (commit, key) => this.pipeline.log.erasureOf(commit, key, this.pipeline.durableEntries),
-      authorize: (commit, edit) => host.judging.write(commit, this.pipeline.log, edit),
-    }
+    const rules = countingRules(host, this)
     this.counting = new Counting(rules, (counted) => this.#reckoning.counted(counted))
     this.pipeline = new Pipeline({
       path,
@@ -212,16 +202,10 @@ export class Repository {
   #restored = 0
 
   #restore(snapshot: Restored): void {
-    const { log } = this.pipeline
     this.#restored = snapshot.entries
     this.#snapshots.used(snapshot)
-    restore(snapshot, this.pipeline, this.counting)
-    this.#saving.restore(log.covered)
-    if (snapshot.clock <= (this.#host.clock.now() + limits.clockAhead) * clockTicks)
-      this.#host.clock.see(snapshot.clock)
-    for (const entry of log.entries.slice(0, snapshot.entries)) this.#reckoning.recall(entry)
-    // The root log goes on while nobody has this one open.
-    if (this.#host.root.size !== (snapshot.root?.entries ?? 0)) this.#reckoning.revoked()
+    const [host, pipeline, counting] = [this.#host, this.pipeline, this.counting]
+    restore(snapshot, { host, pipeline, counting, saving: this.#saving, reckoning: this.#reckoning })
   }
 
   /** It will never open. */

@@ -185,7 +185,7 @@ export const appHash = (
   rules: Iterable<readonly [version: number, set: readonly { kind: string; template: string; judge: unknown }[]]>,
   hash: (bytes: Uint8Array) => Uint8Array,
 ): Uint8Array => {
-  const texts = [...schemaHashes].sort()
+  const texts = [...schemaHashes].sort((a, b) => (a < b ? -1 : 1))
   for (const [version, set] of [...rules].sort(([a], [b]) => a - b))
     for (const { kind, template, judge } of set) texts.push(`${version} ${kind} ${template} ${String(judge)}`)
   return hash(concatBytes(...texts.map((text) => hash(encodeUtf8(text)))))
