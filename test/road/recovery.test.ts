@@ -1,7 +1,7 @@
 /** A server that lost its disk, or got an older one back: what clients bring it, what it does meanwhile, and what is lost where nobody has it. */
 import { anonymous, create, grant, type Item, read, saved, write } from '@weft-db/engine'
 import { describe, expect, test } from 'vitest'
-import { board, Card, Lab, outcomeOf, type Replica } from './lab.ts'
+import { board, Card, faulty, Lab, outcomeOf, type Replica } from './lab.ts'
 
 const rules = [
   read('/board/:id', ({ role }) => role !== undefined),
@@ -27,7 +27,8 @@ class Town {
   }
 
   async start(options: { certificateLife?: number } = {}): Promise<Replica> {
-    const landmarks = this.lab.device('landmarks').disk.files()
+    const disk = this.lab.device('landmarks').disk.files()
+    const landmarks = faulty(disk, this.lab.faults('authority'), () => undefined)
     this.server = await this.lab.authority({ rules, landmarks, ...options })
     return this.server
   }
@@ -42,6 +43,12 @@ class Town {
     const closing = this.server.database.close()
     await this.lab.run(1_000)
     await closing
+  }
+
+  /** Writes something, and goes on when the server has acknowledged it. */
+  async acknowledged(by: Replica, title: string): Promise<void> {
+    const done = outcomeOf(saved(boardOf(by).create(Card, { title }), 'authority'))
+    await this.lab.until(() => done.current === 'resolved')
   }
 
   /** Asks for what the owner of the board asks for. */
@@ -70,14 +77,15 @@ describe('a wiped server', () => {
     await town.start()
     expect(town.server.database.network).toBe(network)
     lab.connect('ada')
-    await lab.run(2_000)
+    await lab.run(500)
     expect(town.server.database.recovering).toMatchObject([{ repository: board, missing: 0 }])
     expect(ada.database.status.problem?.code).toBe('Recovering')
     const done = outcomeOf(saved(card, 'authority'))
     const asked = outcomeOf(boardOf(ada).grant('somebody', 'editor'))
-    await lab.run(2_000)
+    await lab.run(200)
     expect([done.current, asked.current]).toEqual(['pending', 'Recovering'])
-    await lab.until(() => done.current === 'resolved')
+    // The landmark says that there was no more.
+    await lab.until(() => done.current === 'resolved', 2_000)
     await lab.run(1_000)
     expect(town.server.database.recovering).toEqual([])
     expect(ada.database.status.problem).toBe(undefined)
@@ -121,6 +129,7 @@ describe('a wiped server', () => {
     await lab.run(1_000)
     lab.disconnect('eve')
     await town.grant(ada, eve, null)
+    await town.acknowledged(ada, 'second')
     lab.kill('authority')
     lab.device('landmarks').crash()
     lab.device('authority').wipe()
@@ -131,12 +140,36 @@ describe('a wiped server', () => {
     expect(town.server.database.recovering).toHaveLength(1)
     lab.connect('ada')
     await lab.run(5_000)
-    expect(titles(town.server)).toEqual(['first', 'not for Eve'])
+    expect(titles(town.server)).toEqual(['first', 'not for Eve', 'second'])
     expect(titles(eve)).toEqual(['first'])
     await lab.until(() => boardOf(ada).unacknowledged === 0)
     await lab.run(5_000)
     expect(titles(eve)).toEqual(['first'])
     expect(boardOf(eve).barred?.code).toBe('Revoked')
+  })
+
+  test('[R1] has the last entry of its log beside the key, though nobody else was shown it', async () => {
+    const town = new Town('last entry')
+    const { lab } = town
+    await town.start()
+    const ada = await lab.join('ada', { rules })
+    await town.acknowledged(ada, 'first')
+    const { log } = boardOf(town.server).pipeline
+    const [shown, before] = [boardOf(ada).pipeline.log, log.next]
+    boardOf(ada).create(Card, { title: 'second' })
+    // The commit is through, its checkpoint is on the way.
+    await lab.until(() => boardOf(town.server).pipeline.commits.size === 2)
+    lab.disconnect('ada')
+    await lab.until(() => log.next > before)
+    expect(shown.next).toBe(before)
+    lab.kill('authority')
+    lab.device('landmarks').crash()
+    lab.device('authority').wipe()
+    await town.start()
+    lab.connect('ada')
+    await lab.until(() => boardOf(ada).unacknowledged === 0, 5_000)
+    expect(epochsOf(ada)).toEqual([...Array.from({ length: before + 1 }, () => 0), 1])
+    expect(titles(town.server)).toEqual(['first', 'second'])
   })
 
   test('[R4] [R5] leaves out what comes too late, acknowledges its commits anew, and accuses nobody of a fork', async () => {
@@ -154,23 +187,22 @@ describe('a wiped server', () => {
     await lab.until(() => boardOf(ada).unacknowledged === 0)
     await lab.run(500)
     lab.disconnect('ben')
-    // The landmark goes on within ten seconds of its last step.
-    const late = boardOf(ada).create(Card, { title: 'late' })
-    const done = outcomeOf(saved(late, 'authority'))
-    await lab.until(() => done.current === 'resolved')
+    for (const title of ['late', 'later']) await town.acknowledged(ada, title)
     lab.kill('authority')
     lab.device('landmarks').crash()
     lab.device('authority').wipe()
     await town.start()
     lab.connect('ben')
     await lab.run(quiet)
+    expect(town.server.database.recovering).toHaveLength(1)
+    town.server.database.acceptLoss()
     boardOf(ben).create(Card, { title: 'of Ben' })
     await lab.until(() => boardOf(ben).unacknowledged === 0)
     lab.connect('ada')
     await lab.run(5_000)
     expect(codes(ada)).toContain('EpochLost')
     for (const one of [ada, ben, town.server]) {
-      expect(titles(one)).toEqual(['first', 'kept', 'late', 'of Ben'])
+      expect(titles(one)).toEqual(['first', 'kept', 'late', 'later', 'of Ben'])
       expect(epochsOf(one)).toEqual(epochsOf(town.server))
       expect(codes(one)).not.toContain('LogForked')
     }
@@ -182,7 +214,7 @@ describe('a wiped server', () => {
     const again = await lab.client('ada', { rules })
     boardOf(again)
     await lab.run(5_000)
-    expect([titles(again), boardOf(again).unacknowledged]).toEqual([['first', 'kept', 'late', 'of Ben'], 0])
+    expect([titles(again), boardOf(again).unacknowledged]).toEqual([['first', 'kept', 'late', 'later', 'of Ben'], 0])
     expect(epochsOf(again)).toEqual(epochsOf(town.server))
   })
 
@@ -235,8 +267,8 @@ describe('a wiped server', () => {
     await town.grant(ada, ben, 'owner')
     await lab.run(1_000)
     lab.disconnect('ben')
-    boardOf(ada).create(Card, { title: 'lost' })
-    await lab.run(20_000)
+    for (const title of ['lost', 'lost too']) await town.acknowledged(ada, title)
+    await lab.run(1_000)
     const want = boardOf(ada).pipeline.position
     await town.wipe()
     await town.start()
@@ -339,4 +371,56 @@ describe('an older copy of the folder', () => {
     expect([titles(town.server).includes('fourth'), log.next]).toEqual([true, before])
     await lab.until(() => log.next > before, 10_000)
   })
+})
+
+describe('a server that ends at any call to its disks', () => {
+  for (const cache of ['lost', 'kept'] as const)
+    test(`[R1] has lost nothing when it starts again, where the cache of the system is ${cache}`, async () => {
+      let [calls, completed] = [0, 0]
+      for (let last = 0; last <= calls; last++) {
+        const town = new Town(`call ${last}`)
+        const { lab } = town
+        await town.start()
+        const ada = await lab.join('ada', { rules })
+        await town.acknowledged(ada, 'first')
+        const { log } = boardOf(ada).pipeline
+        const faults = lab.faults('authority')
+        calls = 0
+        faults.operation = () => calls++ < last
+        // Also a write that takes something away, and one that is kept while another waits.
+        boardOf(ada).create(Card, { title: 'second' })
+        await lab.run(300)
+        boardOf(ada)
+          .grant('ben', 'editor')
+          .catch(() => undefined)
+        boardOf(ada).create(Card, { title: 'third' })
+        await lab.run(700)
+        boardOf(ada)
+          .grant('ben', null)
+          .catch(() => undefined)
+        await lab.run(700)
+        lab.disconnect('ada')
+        for (const name of ['authority', 'landmarks']) lab.device(name).crash({ cache, lock: 'released' })
+        faults.operation = undefined
+        const shown = [...log.entries]
+        await town.start()
+        boardOf(town.server)
+        await lab.run(100)
+        const { entries } = boardOf(town.server).pipeline.log
+        if (entries.length > shown.length) completed++
+        lab.connect('ada')
+        await lab.until(() => boardOf(ada).unacknowledged === 0, 3_000)
+        const why = `it ended at call ${last}`
+        expect(
+          entries.slice(0, shown.length).map(({ id }) => id),
+          why,
+        ).toEqual(shown.map(({ id }) => id))
+        expect(new Set(epochsOf(ada)), why).toEqual(new Set([0]))
+        expect([...codes(ada), ...codes(town.server)], why).not.toContain('Recovering')
+        expect([...codes(ada), ...codes(town.server)], why).not.toContain('LogForked')
+        expect(titles(town.server), why).toEqual(['first', 'second', 'third'])
+      }
+      expect(calls).toBeGreaterThan(15)
+      expect(completed).toBeGreaterThan(2)
+    })
 })

@@ -1,13 +1,15 @@
 /**
  * The authority after a loss: a folder that is empty, or older than it was. It takes back what clients hold of its own logs, shows nothing
  * to anybody and writes nothing meanwhile, and goes on in a new epoch, so that whatever stood where its log ends, it never signs a second
- * entry for a place. A repository's recovery is over when its log goes as far as the landmark, all that checkpoints cover is here, and
- * nobody has brought anything for a while; or by the word of whoever runs the server.
+ * entry for a place. A repository's recovery is over when its log ends where its landmark is and all that checkpoints cover is here; where
+ * nobody can tell whether that was the end, also nobody has brought anything for a while; or by the word of whoever runs the server.
+ *
+ * A server that ended between keeping an entry and storing it has lost nothing: the entry comes out of its landmark.
  */
 import { type Refusal, refusal } from '../bytes/refusal.ts'
 import type { Position } from '../commit/commit.ts'
 import type { Entry, Place, Statement } from '../trust/entry.ts'
-import { isBefore, type Landmarks } from './landmarks.ts'
+import { isBefore, type Landmarks, type Missing } from './landmarks.ts'
 import type { Origin } from './pending.ts'
 import type { Runtime } from './ports.ts'
 import type { Repository } from './repository.ts'
@@ -35,7 +37,14 @@ export interface Recovering {
 }
 
 interface Loss {
-  readonly want: Place
+  /** The last entry that is known of. */
+  readonly want: Position
+  /** Whether it was the last. */
+  readonly isEnd: boolean
+  /** How far peers say that it went. */
+  claimed: Place | undefined
+  /** When somebody brought something last, ms. */
+  since: number
   isOver: boolean
   cancel: () => void
 }
@@ -46,8 +55,9 @@ interface Claim {
   readonly until: number
 }
 
-/** So long nobody brought anything, ms. */
+/** So long nobody brought anything, ms; and between two looks at a log of which the end is known. */
 const quiet = 10_000
+const glance = 1_000
 /** Until a claim that nothing follows is not believed any more, ms; and how many of one repository are. */
 const claimPatience = 5_000
 const mostClaims = 3
@@ -56,6 +66,8 @@ export class Recovery {
   readonly #of: RecoveryParts
   #landmarks: Landmarks | undefined
   readonly #losses = new Map<Repository, Loss>()
+  /** Whose last entry is on its way from the landmark into the log. */
+  readonly #completing = new Set<Repository>()
   readonly #claims = new WeakMap<Repository, Claim>()
   readonly #claimed = new WeakMap<Repository, number>()
 
@@ -73,7 +85,7 @@ export class Recovery {
     return [...this.#losses].map(([repository, { want }]) => ({
       repository: repository.path,
       have: placeOf(repository.pipeline.position),
-      want,
+      want: { epoch: want.epoch, n: want.n },
       missing: missing(repository),
     }))
   }
@@ -84,23 +96,55 @@ export class Recovery {
     if (landmarks === undefined) return
     const name = this.#of.name(repository.path)
     const landmark = landmarks.of(name)
-    const { pipeline } = repository
-    const { position } = pipeline
-    if (landmark !== undefined && (landmark.isLost || isBefore(position, landmark))) {
-      // What was kept and not stored yet when the last run ended; whether more came after it nobody can tell.
-      if (landmark.entry !== null && landmark.n === pipeline.log.next)
-        void pipeline.receive(this, { certificates: [], commits: [], entries: [landmark.entry] })
-      this.#begin(repository, landmark)
-    } else if (position !== null) landmarks.reached(name, position)
+    const { position } = repository.pipeline
+    if (landmark === undefined) {
+      if (position !== null) landmarks.reached(name, position)
+    } else if (landmark.missing !== 'nothing') this.#begin(repository, landmark, landmark.missing)
+    else if (position?.hash === landmark.hash) landmarks.settled(name, landmark.hash)
+    else if (this.#kept(repository) !== undefined) void this.#complete(repository, landmark)
+    // A log that is ahead of its landmark has an older copy of that: nobody knows where it ended.
+    else this.#begin(repository, landmark, isBefore(position, landmark) ? 'known' : 'open')
   }
 
-  #begin(repository: Repository, position: Position): void {
+  /** What is beside the key of what comes next in the log. */
+  #kept({ path, pipeline }: Repository): Uint8Array | undefined {
+    const landmark = this.#landmarks?.of(this.#of.name(path))
+    return landmark?.n === pipeline.log.next ? (landmark.entry ?? undefined) : undefined
+  }
+
+  /** Stores it, as if somebody had brought it. */
+  async #takeKept(repository: Repository): Promise<void> {
+    const entry = this.#kept(repository)
+    if (entry !== undefined)
+      await repository.pipeline.receive(this, { certificates: [], commits: [], entries: [entry] })
+  }
+
+  /** The last run ended between keeping the last entry and storing it. */
+  async #complete(repository: Repository, landmark: Position): Promise<void> {
+    this.#completing.add(repository)
+    await this.#takeKept(repository)
+    if (!this.#completing.delete(repository)) return
+    // In an older copy of the log, what the entry covers is missing as well.
+    const isWhole = repository.pipeline.position?.hash === landmark.hash && missing(repository) === 0
+    if (isWhole) this.#of.write(repository)
+    else this.#begin(repository, landmark, 'known')
+  }
+
+  #begin(repository: Repository, { epoch, n, hash }: Position, missing: Missing): void {
     if (this.#losses.has(repository)) return
-    const { epoch, n } = position
+    const want = { epoch, n, hash }
     repository.recovering = true
-    this.#landmarks?.lose(this.#of.name(repository.path), position)
-    this.#losses.set(repository, { want: { epoch, n }, isOver: false, cancel: () => undefined })
-    this.#of.incident(refusal('Recovering', this.#standing(repository, { epoch, n })), repository.path)
+    this.#landmarks?.lose(this.#of.name(repository.path), want, missing)
+    this.#losses.set(repository, {
+      want,
+      isEnd: missing === 'known',
+      claimed: undefined,
+      since: this.#of.runtime.elapsed(),
+      isOver: false,
+      cancel: () => undefined,
+    })
+    this.#of.incident(refusal('Recovering', this.#standing(repository, want)), repository.path)
+    void this.#takeKept(repository)
     this.#wait(repository)
   }
 
@@ -113,15 +157,25 @@ export class Recovery {
   #wait(repository: Repository): void {
     const loss = this.#losses.get(repository)
     if (loss === undefined) return
+    const { runtime, acceptsLoss } = this.#of
     loss.cancel()
-    loss.cancel = this.#of.runtime.timer(quiet, () => {
-      if (this.#of.acceptsLoss || this.#isWhole(repository, loss)) this.#end(repository, loss)
+    loss.cancel = runtime.timer(loss.isEnd ? glance : quiet, () => {
+      const isQuiet = runtime.elapsed() - loss.since >= quiet
+      if (this.#isCertain(repository, loss) || (isQuiet && (acceptsLoss || this.#isWhole(repository, loss))))
+        this.#end(repository, loss)
       else this.#wait(repository)
     })
   }
 
   #isWhole(repository: Repository, { want }: Loss): boolean {
     return !isBefore(repository.pipeline.position, want) && missing(repository) === 0
+  }
+
+  /** Nothing stood behind what is here, and nobody says otherwise. */
+  #isCertain(repository: Repository, loss: Loss): boolean {
+    const { position } = repository.pipeline
+    if (!loss.isEnd || position?.hash !== loss.want.hash) return false
+    return (loss.claimed === undefined || !isBefore(position, loss.claimed)) && this.#isWhole(repository, loss)
   }
 
   /** Goes on with what is here: of one repository, or of all. */
@@ -140,7 +194,7 @@ export class Recovery {
 
   /** Whether nothing may be signed for the repository now. */
   holds(repository: Repository): boolean {
-    if (this.#losses.get(repository)?.isOver === false) return true
+    if (this.#completing.has(repository) || this.#losses.get(repository)?.isOver === false) return true
     const claim = this.#claims.get(repository)
     if (claim === undefined) return false
     const holds = claim.until > this.#of.runtime.elapsed() && isBefore(repository.pipeline.position, claim.place)
@@ -152,7 +206,8 @@ export class Recovery {
   due(repository: Repository): Statement | undefined {
     const loss = this.#losses.get(repository)
     if (loss?.isOver !== true) return undefined
-    const lost = isBefore(repository.pipeline.position, loss.want) ? loss.want : null
+    const { epoch, n } = loss.want
+    const lost = isBefore(repository.pipeline.position, loss.want) ? { epoch, n } : null
     return { kind: 'epoch', lost, reason: 'the server lost what it had stored' }
   }
 
@@ -165,19 +220,16 @@ export class Recovery {
     return last ?? 0
   }
 
-  /**
-   * Keeps beside the key what must not be forgotten, before it is stored: what begins a log or an epoch, what takes something away, and the
-   * first in a while.
-   */
+  /** Keeps an entry beside the key before it is stored. */
   async signed(repository: Repository, entry: Entry): Promise<void> {
-    const name = this.#of.name(repository.path)
-    if (this.#landmarks === undefined || !(mustBeKept(entry) || this.#landmarks.isDue(name))) return
-    await this.#landmarks.keep(name, entry)
+    await this.#landmarks?.keep(this.#of.name(repository.path), entry)
   }
 
   /** A peer says how far its copy of the log goes. */
   shown(repository: Repository, place: Place | undefined): void {
-    if (place === undefined || this.#landmarks === undefined || repository.recovering) return
+    const loss = this.#losses.get(repository)
+    if (place !== undefined && loss !== undefined && isBefore(loss.claimed ?? null, place)) loss.claimed = place
+    if (place === undefined || this.#landmarks === undefined || loss !== undefined) return
     if (repository.pipeline.isOpen && !isBefore(repository.pipeline.position, place)) return
     const claims = (this.#claimed.get(repository) ?? 0) + 1
     if (claims > mostClaims) return
@@ -192,12 +244,19 @@ export class Recovery {
     const { position } = repository.pipeline
     const landmarks = this.#landmarks
     if (landmarks === undefined || position === null) return
-    // Nobody else writes them: what comes back was here once.
-    if (origin !== 'local' && origin !== this && !repository.recovering) {
-      this.#begin(repository, position)
-      for (const connection of this.#of.connections) connection.renew(repository)
+    const name = this.#of.name(repository.path)
+    if (origin === 'local' || origin === this) landmarks.settled(name, position.hash)
+    else {
+      // Nobody else writes them: what comes back was here once.
+      if (!repository.recovering) {
+        this.#begin(repository, position, 'open')
+        for (const connection of this.#of.connections) connection.renew(repository)
+      }
+      landmarks.reached(name, position)
+      void this.#takeKept(repository)
     }
-    landmarks.reached(this.#of.name(repository.path), position)
+    const loss = this.#losses.get(repository)
+    if (loss !== undefined) loss.since = this.#of.runtime.elapsed()
     const begun = entries.find(({ statement }) => statement.kind === 'epoch')?.statement
     if (origin !== 'local' || begun?.kind !== 'epoch') return this.#wait(repository)
     if (begun.lost !== null)
@@ -218,6 +277,7 @@ export class Recovery {
   forget(repository: Repository): void {
     this.#losses.get(repository)?.cancel()
     this.#losses.delete(repository)
+    this.#completing.delete(repository)
   }
 
   stop(): void {
@@ -232,19 +292,4 @@ const missing = ({ pipeline }: Repository): number => {
   let count = 0
   for (const { id } of pipeline.log.covered.values()) if (!pipeline.commits.has(id)) count++
   return count
-}
-
-const mustBeKept = ({ n, statement }: Entry): boolean => {
-  if (n === 0) return true
-  switch (statement.kind) {
-    case 'epoch':
-    case 'erasure':
-      return true
-    case 'grant':
-      return statement.fences || statement.role === null
-    case 'invitation':
-      return statement.uses === 0
-    default:
-      return false
-  }
 }
