@@ -6,13 +6,10 @@
 import { mkdtemp, rm } from 'node:fs/promises'
 import { tmpdir } from 'node:os'
 import { join } from 'node:path'
-import { anonymous, Database, type Repository } from '@weft-db/engine'
-import { memoryKeys, nodeRuntime } from '@weft-db/runtime/node'
-import { socketIoTransport } from '@weft-db/socketio/client'
-import { memoryFiles } from '@weft-db/storage/memory'
 import { Stream } from '../sim/random.ts'
-import { Card, path } from './board.ts'
+import { Card } from './board.ts'
 import { until } from './load.ts'
+import { acknowledged, type Member, member } from './member.ts'
 import { freePort, ServerProcess } from './process.ts'
 
 export interface Wiped {
@@ -28,38 +25,6 @@ export interface Wiped {
 }
 
 const atOnce = 2_000
-
-interface Member {
-  readonly database: Database
-  readonly repository: Repository
-}
-
-const member = async (port: number, name: string, oddities: string[]): Promise<Member> => {
-  const [files, keys] = [memoryFiles(), memoryKeys()]
-  const url = `http://127.0.0.1:${port}`
-  const database = new Database({
-    schemas: [Card],
-    runtime: nodeRuntime(),
-    storage: async () => ({ files, keys, mode: 'memory', lasting: true }),
-    transports: [socketIoTransport({ url, retry: { firstDelay: 10, longestDelay: 100, settled: 100 } })],
-  })
-  database.onIncident(({ code, message }) => {
-    if (code === 'LogForked' || code === 'NumberTwice' || code === 'Fault') oddities.push(`${name}: ${message}`)
-  })
-  const repository = database.repository(path)
-  await database.login(anonymous(name))
-  await repository.ready
-  return { database, repository }
-}
-
-const acknowledged = ({ pipeline: { commits, log } }: Repository): Set<string> => {
-  const ids = new Set<string>()
-  for (let index = 0; index < commits.size; index++) {
-    const commit = commits.at(index)
-    if (commit !== undefined && commit.seq <= (log.covered.get(commit.chain)?.seq ?? -1)) ids.add(commit.id)
-  }
-  return ids
-}
 
 export const wipeServer = async (clients: number, commits: number, seed: string): Promise<Wiped> => {
   const folder = await mkdtemp(join(tmpdir(), 'weft-wiped-'))

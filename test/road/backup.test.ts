@@ -306,7 +306,7 @@ describe('a restore', () => {
   })
 })
 
-test('a restored server goes on, with its key beside it', async () => {
+test('[R9] a restored server goes on with its key beside it, by the word of whoever runs it where its landmarks are gone', async () => {
   const data = place()
   expect((await weft('restore', made.path, data)).code).toBe(0)
   await copyFile(`${store.server}.key`, `${data}.key`)
@@ -324,9 +324,14 @@ test('a restored server goes on, with its key beside it', async () => {
     await replica.login(anonymous('Eve'))
     const repository = replica.repository(board)
     await repository.ready
-    await saved(repository.create(Card, { title: 'after' }), 'authority')
-    expect(repository.pipeline.commits.size).toBe(7)
-    expect(incidents).toEqual([])
+    await saved(repository.create(Card, { title: 'after' }), 'local')
+    expect(server.database.recovering).toContainEqual(expect.objectContaining({ repository: '/sys', want: null }))
+    await server.database.acceptLoss()
+    await server.database.acceptLoss(board)
+    await saved(repository.create(Card, { title: 'later' }), 'authority')
+    expect(repository.pipeline.commits.size).toBe(8)
+    expect(incidents).toContain('EpochLost')
+    expect(incidents).not.toContain('LogForked')
   } finally {
     await replica.close()
     await server.close()

@@ -1,3 +1,4 @@
+import type { Files } from '@weft-db/engine'
 import { nodeRuntime } from '@weft-db/runtime/node'
 import { memoryFiles } from '@weft-db/storage/memory'
 import { expect, test } from 'vitest'
@@ -38,7 +39,14 @@ test('[R1] what is kept is there after the next start, and a landmark only goes 
   const [end, kept] = [entryOf(3, '/board/a'), entryOf(4, '/board/a')]
   await first.keep('a.log', end)
   first.reached('a.log', { epoch: 0, n: 2, hash: hex('5') })
-  expect(first.of('a.log')).toEqual({ epoch: 0, n: 3, hash: end.id, entry: end.bytes, missing: 'nothing' })
+  expect(first.of('a.log')).toEqual({
+    epoch: 0,
+    n: 3,
+    hash: end.id,
+    entry: end.bytes,
+    missing: 'nothing',
+    isAccepted: false,
+  })
   first.gave(7)
   await first.keep('a.log', kept)
   first.settled('a.log', kept.id)
@@ -46,7 +54,7 @@ test('[R1] what is kept is there after the next start, and a landmark only goes 
   await first.close()
   const second = await opened(files)
   // Of a log that is lost later it may be the one that nobody else has.
-  const last = { epoch: 0, n: 4, hash: kept.id, entry: kept.bytes }
+  const last = { epoch: 0, n: 4, hash: kept.id, entry: kept.bytes, isAccepted: false }
   expect(second.of('a.log')).toEqual({ ...last, missing: 'nothing' })
   second.settled('a.log', kept.id)
   second.lose('a.log', { epoch: 0, n: 4, hash: kept.id }, 'known')
@@ -57,7 +65,7 @@ test('[R1] what is kept is there after the next start, and a landmark only goes 
   third.reached('a.log', { epoch: 0, n: 5, hash: hex('6') })
   await third.close()
   const fourth = await opened(files)
-  expect(fourth.of('a.log')).toEqual({ epoch: 0, n: 5, hash: hex('6'), entry: null, missing: 'open' })
+  expect(fourth.of('a.log')).toMatchObject({ n: 5, hash: hex('6'), entry: null, missing: 'open' })
   await fourth.close()
 })
 
@@ -79,17 +87,55 @@ test('[R8] numbers go on above the highest that was given, where certificates ar
   const files = memoryFiles()
   const first = await opened(files)
   for (let number = 1; number <= 5; number++) first.gave(number)
-  await first.stored(0, 5)
+  const holding = { entries: 0, epoch: 0, highest: 5, restored: undefined }
+  await first.compare({ ...holding, certificates: 5 })
   expect(first.numbersFrom).toBe(0)
   await first.close()
   const second = await opened(files)
   await second.keep('a.log', entryOf(0, '/board/a'))
-  await second.stored(0, 4)
+  await second.compare({ ...holding, certificates: 4 })
   expect([second.numbersFrom, second.of('a.log')?.missing]).toEqual([1_005, 'known'])
   await second.close()
   const third = await opened(files)
   expect([third.numbersFrom, third.of('a.log')?.missing]).toEqual([1_005, 'known'])
   await third.close()
+})
+
+test('[R9] landmarks that are damaged, know less than the folder or are not younger than its backup are none', async () => {
+  const root = [entryOf(0, '/board/a'), entryOf(1)]
+  const holding = { entries: 2, epoch: 0, certificates: 0, highest: 7, restored: undefined }
+  const made = async (known = root) => {
+    const files = memoryFiles()
+    const first = await opened(files)
+    for (const entry of known) await first.keepRoot(entry)
+    await first.keep('a.log', entryOf(3, '/board/a'))
+    await first.close()
+    return files
+  }
+  const compared = async (files: Files, restored?: number) => {
+    const landmarks = await opened(files)
+    await landmarks.compare({ ...holding, restored })
+    await landmarks.close()
+    const again = await opened(files)
+    await again.close()
+    return [again.anew > 1_000_000, again.of('a.log')?.missing, again.numbersFrom]
+  }
+  const now = runtime.now()
+  expect(await compared(await made())).toEqual([false, 'nothing', 0])
+  expect(await compared(await made(), now - 1_000)).toEqual([false, 'nothing', 0])
+  expect(await compared(await made(), now + 60_000)).toEqual([true, 'open', 1_007])
+  expect(await compared(await made(root.slice(0, 1)))).toEqual([true, 'open', 1_007])
+  expect(await compared(memoryFiles())).toEqual([true, undefined, 1_007])
+  const damaged = await made()
+  const file = await damaged.open('landmarks.log', false)
+  await file?.write(90, new Uint8Array(20))
+  await file?.close()
+  expect((await compared(damaged))[0]).toBe(true)
+  // What is restored is empty: the network is founded, or its root log is here.
+  const fresh = await opened(memoryFiles())
+  await fresh.compare({ ...holding, entries: 0, restored: undefined })
+  expect(fresh.anew).toBe(0)
+  await fresh.close()
 })
 
 test('what was said again later is dropped before the file grows without end, and nothing else is, whatever the crash', async () => {

@@ -1,65 +1,10 @@
 /** A server that lost its disk, or got an older one back: what clients bring it, what it does meanwhile, and what is lost where nobody has it. */
-import { anonymous, create, grant, type Item, read, saved, write } from '@weft-db/engine'
+import { anonymous, saved } from '@weft-db/engine'
 import { describe, expect, test } from 'vitest'
-import { board, Card, faulty, Lab, outcomeOf, type Replica } from './lab.ts'
+import { board, Card, outcomeOf } from './lab.ts'
+import { boardOf, codes, epochsOf, ownerOf, rules, Town, titles } from './town.ts'
 
-const rules = [
-  read('/board/:id', ({ role }) => role !== undefined),
-  create('/board/:id', ({ session }) => (session === undefined ? undefined : 'owner')),
-  write('/board/:id', ({ role }) => role !== undefined && role !== 'viewer'),
-  grant('/board/:id', ({ role }) => role === 'owner'),
-]
 const quiet = 15_000
-
-const boardOf = ({ database }: Replica) => database.repository(board)
-const titles = (replica: Replica): string[] =>
-  (boardOf(replica).query(Card).current ?? []).map((card: Item<typeof Card>) => card.title).sort()
-const codes = ({ incidents }: Replica): string[] => incidents.map(({ code }) => code)
-const ownerOf = ({ database }: Replica): string => database.certificates.get(database.session?.id ?? '')?.owner ?? ''
-
-/** A server with landmarks on a disk of their own, which may lose its disk or get an older one back. */
-class Town {
-  readonly lab: Lab
-  server!: Replica
-
-  constructor(seed: string) {
-    this.lab = new Lab(seed)
-  }
-
-  async start(options: { certificateLife?: number } = {}): Promise<Replica> {
-    const disk = this.lab.device('landmarks').disk.files()
-    const landmarks = faulty(disk, this.lab.faults('authority'), () => undefined)
-    this.server = await this.lab.authority({ rules, landmarks, ...options })
-    return this.server
-  }
-
-  /** Ends the server, and leaves nothing of its folder. */
-  async wipe(): Promise<void> {
-    await this.stop()
-    this.lab.device('authority').wipe()
-  }
-
-  async stop(): Promise<void> {
-    const closing = this.server.database.close()
-    await this.lab.run(1_000)
-    await closing
-  }
-
-  /** Writes something, and goes on when the server has acknowledged it. */
-  async acknowledged(by: Replica, title: string): Promise<void> {
-    const done = outcomeOf(saved(boardOf(by).create(Card, { title }), 'authority'))
-    await this.lab.until(() => done.current === 'resolved')
-  }
-
-  /** Asks for what the owner of the board asks for. */
-  async grant(by: Replica, to: Replica, role: string | null): Promise<void> {
-    const done = outcomeOf(boardOf(by).grant(ownerOf(to), role))
-    await this.lab.until(() => done.current !== 'pending')
-    expect(done.current).toBe('resolved')
-  }
-}
-
-const epochsOf = (replica: Replica): number[] => boardOf(replica).pipeline.log.entries.map(({ epoch }) => epoch)
 
 describe('a wiped server', () => {
   test('[R2] [R3] takes everything back from one client, acknowledges nothing until then, and goes on in a new epoch', async () => {

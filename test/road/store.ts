@@ -65,7 +65,8 @@ export const copyOf = async (store: Store): Promise<{ readonly path: string; rem
   const folder = await mkdtemp(join(tmpdir(), 'weft-copy-'))
   const path = join(folder, 'server')
   await cp(store.server, path, { recursive: true })
-  await cp(`${store.server}.key`, `${path}.key`)
+  for (const beside of ['key', 'landmarks'])
+    await cp(`${store.server}.${beside}`, `${path}.${beside}`, { recursive: true })
   return { path, remove: () => rm(folder, { recursive: true, force: true }) }
 }
 

@@ -1,4 +1,7 @@
-/** Row F7: a server that lost its disk, or got an older one back, and clients that bring it less than they hold, or say that they hold more. */
+/**
+ * Row F7: a server that lost its disk, or got an older one back, and clients that bring it less than they hold, or say that they hold more. Of
+ * some nobody knows how far the logs went: then somebody has to give up what is missing, at the worst moment or at a better one.
+ */
 import { create, type Database, grant, type Item, keyOf, read, write } from '@weft-db/engine'
 import type { Position } from '../../../packages/engine/src/commit/commit.ts'
 import { board, Card, Lab, outcomeOf, type Replica } from '../../road/lab.ts'
@@ -42,6 +45,20 @@ const acknowledged = (replica: Replica): string[] => {
   return ids
 }
 
+/** How `weft restore` says how old a folder is. */
+const mark = async (lab: Lab, time: number): Promise<void> => {
+  const files = lab.device('authority').disk.files()
+  const writing = (async () => {
+    const file = await files.open('restored', true)
+    await file?.write(0, new TextEncoder().encode(new Date(time).toISOString()))
+    await file?.sync()
+    await file?.close()
+    await files.syncNames()
+  })()
+  await lab.run(100)
+  await writing
+}
+
 const wait = async (lab: Lab, asked: Promise<unknown>): Promise<void> => {
   const outcome = outcomeOf(asked)
   await lab.until(() => outcome.current !== 'pending')
@@ -51,7 +68,7 @@ const wait = async (lab: Lab, asked: Promise<unknown>): Promise<void> => {
 /**
  * `trials` schedules: the owner of a board, a friend, and up to three who conspire. They leave before the owner ends the access of one of them;
  * then the server dies, and what it stored is gone or old. The conspirators come back first, with what they have and with false claims, and
- * the honest come later, or not at all.
+ * the honest come later, or not at all. In a third of them the landmarks are gone, or as old as the folder that was restored.
  */
 export const restorers: Row = async ({ trials, seed }) => {
   let [violations, stayed, epochs, late] = [0, 0, 0, 0]
@@ -80,17 +97,22 @@ export const restorers: Row = async ({ trials, seed }) => {
       await wait(lab, boardOf(owner).grant(ownerOf(member), 'editor'))
     }
     await lab.run(2_000)
-    let made = 0
+    let edits = 0
     const work = async (who: Replica, times: number): Promise<void> => {
       for (let edit = 0; edit < times; edit++) {
-        boardOf(who).create(Card, { title: `${who.name} ${made}` }, { key: `${who.name} ${made++}` })
+        boardOf(who).create(Card, { title: `${who.name} ${edits}` }, { key: `${who.name} ${edits++}` })
         await lab.run(draws.int(900))
       }
     }
     for (const who of [owner, friend, ...hostile]) await work(who, 1 + draws.int(2))
     await lab.run(1_000)
     let backup: Disk | undefined
-    if (draws.chance(0.4)) {
+    const drawn = draws.pick(['gone', 'old'] as const)
+    // A small sample has each of them.
+    const landmarks = trial % 3 !== 2 ? 'there' : trial >= 12 ? drawn : trial % 2 === 0 ? 'gone' : 'old'
+    const made = lab.runtime('clock').now()
+    const old = lab.device('landmarks').disk.clone()
+    if (landmarks !== 'there' || draws.chance(0.4)) {
       backup = lab.device('authority').disk.clone()
       await lab.run(12_000)
     }
@@ -98,7 +120,7 @@ export const restorers: Row = async ({ trials, seed }) => {
     const [mallory] = hostile
     if (mallory === undefined) throw new Error('nobody conspires')
     // In the repository's log, or in the network's.
-    const ofAll = trial % 3 === 1
+    const ofAll = landmarks === 'there' ? trial % 3 === 1 : draws.chance(0.5) || trial === 8
     if (ofAll) await wait(lab, server.database.revoke({ owner: ownerOf(mallory) }))
     else await wait(lab, boardOf(owner).grant(ownerOf(mallory), null))
     if (draws.chance(0.5)) await lab.run(12_000)
@@ -113,6 +135,11 @@ export const restorers: Row = async ({ trials, seed }) => {
     lab.device('landmarks').crash()
     if (backup === undefined) lab.device('authority').disk.wipe()
     else lab.device('authority').disk.restore(backup)
+    if (landmarks === 'gone') lab.device('landmarks').wipe()
+    if (landmarks === 'old') {
+      lab.device('landmarks').disk.restore(old)
+      await mark(lab, made)
+    }
     // What honest people write meanwhile.
     await work(owner, draws.int(2))
     server = await start()
@@ -138,35 +165,47 @@ export const restorers: Row = async ({ trials, seed }) => {
       ofAll
         ? server.database.root.revokedAt({ session: '', owner: ownerOf(mallory) }) !== undefined
         : roleOf(mallory) === undefined
+    if (landmarks !== 'there' && isBack) fail('the server is back though nobody knows what is missing')
     // What ended it for all of the network is beside the key.
-    if ((isBack || ofAll) && !isOut()) fail('the server is back before the end of an access')
+    if ((isBack || (ofAll && landmarks === 'there')) && !isOut()) fail('the server is back before the end of an access')
     if (!isBack) stayed++
     const held = boardOf(mallory).pipeline.commits
     const owned = acked.filter((id) => boardOf(owner).pipeline.commits.get(id)?.session === owner.database.session?.id)
     const before = new Set(owned.filter((id) => held.has(id)))
-    const returns = draws.chance(0.85)
+    const returns = draws.chance(0.85) || trial === 8
+    const isEarly = landmarks !== 'there' && (draws.chance(0.5) || trial === 8)
+    if (isEarly) {
+      await wait(lab, server.database.acceptLoss())
+      await lab.run(draws.int(20_000))
+    }
     for (const name of ['friend', ...(returns ? ['owner'] : [])]) {
       lab.connect(name)
       await lab.run(draws.int(20_000))
     }
     await lab.run(60_000)
+    if (landmarks !== 'there' && !isEarly) {
+      await wait(lab, server.database.acceptLoss())
+      await lab.run(60_000)
+    }
     const honest = [...(returns ? [owner] : []), friend, server]
     if (returns) {
       late++
       const { pipeline } = repository
       if (server.database.recovering.length > 0) fail('the server is not back though everything was brought')
       else if (isBefore(pipeline.position, highest)) fail('the server is behind the highest checkpoint')
-      if (!isOut()) fail('who was put out is back')
+      // What took it for this board alone was given up, if nobody had brought it.
+      if (!isOut() && (ofAll || !isEarly)) fail('who was put out is back')
       const covered = new Set(acknowledged(server))
-      if (acked.some((id) => !covered.has(id))) fail('an acknowledged commit is lost')
+      const due = isEarly ? owned : acked
+      if (due.some((id) => !covered.has(id))) fail('an acknowledged commit is lost')
       if (boardOf(owner).unacknowledged > 0) fail('what was written meanwhile is not acknowledged')
       if (new Set(honest.map(shownBy)).size !== 1) fail('replicas part')
       const epoch = pipeline.position?.epoch ?? 0
       if (epoch === 0) fail('the log goes on in the epoch of which nobody knows the end')
-      epochs += epoch
-    } else if (server.database.recovering.length === 0 && !isOut())
+      epochs++
+    } else if (landmarks === 'there' && server.database.recovering.length === 0 && !isOut())
       fail('the server is back before the end of an access')
-    for (const id of owned)
+    for (const id of landmarks === 'there' || (returns && !isEarly) ? owned : [])
       if (!before.has(id) && held.has(id)) fail('somebody who was put out was shown what came after')
     for (const { incidents } of [owner, friend, server])
       if (incidents.some(({ code }) => code === 'LogForked' || code === 'NumberTwice' || code === 'EvidenceKept'))

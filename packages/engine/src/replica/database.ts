@@ -35,6 +35,7 @@ import { Repositories } from './repositories.ts'
 import { Repository } from './repository.ts'
 import { joinRequest, type Request } from './requests.ts'
 import { RootLog } from './rootlog.ts'
+import { RootNews } from './rootnews.ts'
 import { RootStore } from './rootstore.ts'
 import { Schemas } from './schemas.ts'
 import type { AccountSession } from './sessions.ts'
@@ -77,6 +78,7 @@ export class Database {
   readonly #account: Account
   readonly #subscribing: Subscribing
   readonly #rootStore: RootStore
+  readonly #rootNews: RootNews
   readonly #evidence: EvidenceStore
   #storage: Storage | undefined
   #release: (() => Promise<void>) | undefined
@@ -119,7 +121,7 @@ export class Database {
           channels: this.#connections,
           standing: this.#standing,
           isClosing: () => this.#closing !== undefined,
-          takeRoot: (entries, publicKey) => this.#takeRoot(entries, publicKey),
+          takeRoot: (entries, publicKey) => this.#rootNews.take(entries, publicKey),
           proved: (connection) => this.#proved(connection),
           incident: (why) => this.incident(why),
         }),
@@ -154,6 +156,15 @@ export class Database {
       (why) => this.incident(why, rootPath),
       (met) => this.forked(met),
     )
+    this.#rootNews = new RootNews({
+      root: this.root,
+      store: this.#rootStore,
+      repositories: this.#repositories,
+      connections: this.#connections,
+      network: options.network,
+      office: () => this.#office,
+      incident: (why, path) => this.incident(why, path),
+    })
     this.#standing = new Standing({
       host: this,
       connections: this.#connections,
@@ -228,9 +239,10 @@ export class Database {
         ...shared,
         judging: this.judging,
         connections: this.#connections,
+        repositories: this.#repositories,
         newestRules: Math.max(0, ...versions.keys()),
         withRepository: (path, use) => this.#repositories.with(path, use),
-        takeRoot: (entries, publicKey) => this.#takeRoot(entries, publicKey),
+        takeRoot: (entries, publicKey) => this.#rootNews.take(entries, publicKey),
         storeCertificate: (bytes) => this.#rootStore.keepMet(bytes),
         name: (path) => logName(path, this.runtime),
         incident: (why, path) => this.incident(why, path),
@@ -352,9 +364,15 @@ export class Database {
     return this.#office?.recovery.all ?? []
   }
 
-  /** Goes on with what clients brought so far, of one repository or of all that are being taken back. What is lost is written into the log. */
-  acceptLoss(path?: string): void {
-    this.#office?.recovery.accept(path)
+  /**
+   * Goes on with what clients brought so far, of one log (`/sys`: the network's, which comes first) or of all, also of repositories that somebody
+   * asks for later. What is lost is written into the log. Rejects with `Recovering` where the network's has to come first.
+   */
+  async acceptLoss(path?: string): Promise<void> {
+    const accept = async (what?: typeof rootPath | Repository) => this.#office?.accept(this.root.network ?? '', what)
+    const isOne = path !== undefined && path !== rootPath
+    const why = await (isOne ? this.#repositories.with(path, accept) : accept(path))
+    if (why !== undefined) throw WeftError.of(why)
   }
 
   /** How many channels are open. */
@@ -488,7 +506,7 @@ export class Database {
 
   /** Goes on as that replica does: with its root log, and with who is logged in there. False while it cannot. */
   async adopt({ root, network, certificate }: Adopted): Promise<boolean> {
-    await this.#takeRoot(root, new Uint8Array(0), network)
+    await this.#rootNews.take(root, new Uint8Array(0), network)
     return certificate === undefined || this.#account.adopt(certificate)
   }
 
@@ -564,27 +582,10 @@ export class Database {
     this.#forwarding.refused(repository, origin, id, why)
   }
 
-  async #takeRoot(entries: readonly Uint8Array[], publicKey: Uint8Array, network = this.#options.network) {
-    const known = this.root.network
-    const { added, refused } = await this.#rootStore.take(entries, publicKey, network)
-    if (refused !== undefined) this.incident(refused, rootPath)
-    if (added.length > 0) this.#rootGrew(known === undefined, added)
-    return refused
-  }
-
-  #rootGrew(founded: boolean, added: readonly Uint8Array[]): void {
-    for (const repository of this.#repositories) {
-      if (founded) this.#repositories.open(repository)
-      else repository.reconsider()
-      if (!founded) for (const connection of this.#connections) connection.reconsider(repository)
-      this.#office?.authority.cover(repository)
-    }
-    for (const connection of this.#connections) connection.offerRoot(added)
-  }
-
   #proved(connection: Connection): void {
     const isAuthority = connection.peer?.isAuthority === true
     if (isAuthority) {
+      this.#rootNews.offerDropped(connection)
       this.#cancelConnecting?.()
       this.#standing.connect('online')
       // The authority's time is known now, by which clocks are judged.

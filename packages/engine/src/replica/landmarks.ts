@@ -3,6 +3,9 @@
  * numbers of certificates. Whoever lost the logs, or put an older copy of them back, learns it from here. Every entry is kept here, with its
  * bytes, before it is stored, and so before anybody sees it: a log never goes further than its landmark, and where it ends one entry before
  * it, that one is here. Certificates are counted within ten seconds.
+ *
+ * Landmarks that are gone, damaged, or older than the logs say nothing of how far those went. Then all logs are taken for lost, and go on in an
+ * epoch that is the time of this moment in seconds: none that was ever begun has that number.
  */
 import { fromHex, toHex } from '../bytes/bytes.ts'
 import { decode, encode } from '../bytes/cbor.ts'
@@ -23,13 +26,31 @@ interface Landmark extends Position {
   /** The entry itself; null once it is in the log. The file goes on holding it: of a log that is lost later it may be the one that nobody else has. */
   readonly entry: Uint8Array | null
   readonly missing: Missing
+  /** Whoever runs the server gives up what is missing. */
+  readonly isAccepted: boolean
 }
 
-/** Numbers of certificates: how many were stored, the highest of any account, and the one below which none is given. */
 interface Numbers {
+  /** How many certificates were stored, the highest number of any account, and the one up to which none is given. */
   readonly given: number
   readonly highest: number
   readonly from: number
+  /** The epoch in which logs go on of which there is no landmark, also the root log; 0 while there is one of each. */
+  readonly anew: number
+  /** Whoever runs the server gives up what is missing of logs without a landmark. */
+  readonly isAccepted: boolean
+}
+
+/** What a folder holds that is opened. */
+export interface Holding {
+  /** Entries of the root log, and the epoch of the last. */
+  readonly entries: number
+  readonly epoch: number
+  readonly certificates: number
+  /** The highest number of any certificate. */
+  readonly highest: number
+  /** When the backup was made that it was restored from, ms since 1970. */
+  readonly restored: number | undefined
 }
 
 /** Until what need not be kept at once is kept, ms. */
@@ -52,7 +73,11 @@ export class Landmarks {
   readonly #runtime: Runtime
   readonly #journal: Journal
   readonly #logs = new Map<string, Landmark>()
-  #numbers: Numbers = { given: 0, highest: 0, from: 0 }
+  /** When something was written here last, ms since 1970. */
+  #time = 0
+  /** Whether something that was kept cannot be read. */
+  readonly #isDamaged: boolean
+  #numbers: Numbers = { given: 0, highest: 0, from: 0, anew: 0, isAccepted: false }
   /** What is to be kept before long, by name. */
   readonly #soon = new Set<string>()
   #cancel: (() => void) | undefined
@@ -60,7 +85,8 @@ export class Landmarks {
   #compacting: Promise<void> | undefined
   readonly #onIncident: (why: Refusal) => void
 
-  private constructor(journal: Journal, runtime: Runtime, onIncident: (why: Refusal) => void) {
+  private constructor(journal: Journal, runtime: Runtime, onIncident: (why: Refusal) => void, isDamaged: boolean) {
+    this.#isDamaged = isDamaged
     this.#journal = journal
     this.#runtime = runtime
     this.#onIncident = onIncident
@@ -69,8 +95,8 @@ export class Landmarks {
   /** Rejects with a `StorageError`. */
   static async open(files: Files, runtime: Runtime, onIncident: (why: Refusal) => void): Promise<Landmarks> {
     const header = encode([format, null, rootPath, runtime.random(16)])
-    const { journal, frames } = await Journal.open(files, fileName, { header, onIncident })
-    const landmarks = new Landmarks(journal, runtime, onIncident)
+    const { journal, frames, damage } = await Journal.open(files, fileName, { header, onIncident })
+    const landmarks = new Landmarks(journal, runtime, onIncident, damage.length > 0)
     for (const { kind, payload } of frames) {
       if (kind === frameKinds.entry) {
         const entry = readEntry(payload, runtime.hash)
@@ -82,11 +108,13 @@ export class Landmarks {
   }
 
   #read(payload: Uint8Array): void {
-    const [name, first, second, third, entry, missing] = fieldsOf(payload)
+    const [name, first, second, third, entry, missing, isAccepted, time] = fieldsOf(payload)
     if (typeof name !== 'string' || typeof first !== 'number' || typeof second !== 'number') return
     this.#stale++
+    this.#time = Math.max(this.#time, Number(time))
     if (name === numbersName) {
-      if (typeof third === 'number') this.#numbers = { given: first, highest: second, from: third }
+      if (typeof third !== 'number' || typeof entry !== 'number') return
+      this.#numbers = { given: first, highest: second, from: third, anew: entry, isAccepted: isAccepted === true }
     } else if (isBytes(third) && (entry === null || isBytes(entry))) {
       const [hash, before] = [toHex(third), this.#logs.get(name)]
       const held = before?.hash === hash ? before.entry : null
@@ -96,6 +124,7 @@ export class Landmarks {
         hash,
         entry: entry ?? held,
         missing: missings[Number(missing)] ?? 'open',
+        isAccepted: isAccepted === true,
       })
     }
   }
@@ -117,11 +146,14 @@ export class Landmarks {
     if (entry.n > this.root.length) return
     this.root.length = entry.n
     this.root.push(entry)
+    this.#time = Math.max(this.#time, entry.time)
   }
 
-  /** Keeps an entry that is to be stored afterwards: nothing is missing before it. Rejects with a `StorageError`. */
+  /** Keeps an entry that is to be stored afterwards. What was missing before a new epoch is so no more. Rejects with a `StorageError`. */
   async keep(name: string, { epoch, n, id, bytes }: Entry): Promise<void> {
-    this.#logs.set(name, { epoch, n, hash: id, entry: bytes, missing: 'nothing' })
+    const known = this.#logs.get(name)
+    const missing = known === undefined || epoch > known.epoch ? 'nothing' : known.missing
+    this.#logs.set(name, { epoch, n, hash: id, entry: bytes, missing, isAccepted: false })
     await this.#append([name])
   }
 
@@ -135,27 +167,75 @@ export class Landmarks {
   reached(name: string, position: Position): void {
     const known = this.#logs.get(name)
     if (known !== undefined && !isBefore(known, position)) return
-    this.#logs.set(name, { ...position, entry: null, missing: 'open' })
+    this.#logs.set(name, { ...position, entry: null, missing: 'open', isAccepted: this.isAccepted(name) })
     this.#keepSoon(name)
   }
 
   /** What is missing is to be taken back, also after the next start. */
   lose(name: string, position: Position, missing: Missing): void {
-    this.#logs.set(name, { entry: null, ...(this.#logs.get(name) ?? position), missing })
+    this.#logs.set(name, {
+      entry: null,
+      isAccepted: this.isAccepted(name),
+      ...(this.#logs.get(name) ?? position),
+      missing,
+    })
     void this.#append([name]).catch((error: unknown) => this.#failed(error))
   }
 
   /**
-   * So many entries of the root log and certificates are stored. Where they were more, the folder is another one, and no log of it may be
-   * believed to be whole; and nobody knows which numbers the certificates had.
+   * Compares itself with the folder. Where the folder held more, it is another one, and no log of it may be believed to be whole; and nobody knows
+   * which numbers the certificates had. Where it holds more than is known here, or was restored from a backup that is younger than this, these
+   * are not its landmarks.
    */
-  async stored(entries: number, certificates: number): Promise<void> {
+  async compare({ entries, certificates, highest: known, epoch, restored }: Holding): Promise<void> {
+    const isOlder = restored !== undefined && entries > 0 && !(this.#time > restored)
+    if (entries > this.root.length || isOlder || this.#isDamaged) {
+      this.gave(known, certificates)
+      return this.doubt(epoch)
+    }
     const { given, highest, from } = this.#numbers
-    if (entries >= this.root.length && certificates >= given) return
-    this.#numbers = { given: certificates, highest, from: Math.max(from, highest + spareNumbers) }
+    // Whoever has these later sees that they are as new as this start.
+    if (entries >= this.root.length && certificates >= given)
+      return entries > 0 ? this.#append([numbersName]) : undefined
+    this.#numbers = { ...this.#numbers, given: certificates, from: Math.max(from, highest + spareNumbers) }
     for (const [name, landmark] of this.#logs)
       if (landmark.missing === 'nothing') this.#logs.set(name, { ...landmark, missing: 'known' })
     await this.#append([numbersName, ...this.#logs.keys()])
+  }
+
+  /**
+   * None of it says how far a log went: what is here is an older copy. `epoch`: the last one of the root log. All logs go on in an epoch that nobody
+   * knows of, whatever the clock says.
+   */
+  async doubt(epoch: number): Promise<void> {
+    const { given, highest, from } = this.#numbers
+    let last = Math.max(epoch, this.#numbers.anew)
+    for (const [name, landmark] of this.#logs) {
+      last = Math.max(last, landmark.epoch)
+      this.#logs.set(name, { ...landmark, missing: 'open', isAccepted: false })
+    }
+    const anew = Math.max(last + 1, Math.floor(this.#runtime.now() / 1_000))
+    this.#numbers = { given, highest, from: Math.max(from, highest + spareNumbers), anew, isAccepted: false }
+    await this.#append([numbersName, ...this.#logs.keys()])
+  }
+
+  /** The epoch in which logs go on of which there is no landmark, also the root log; 0 while there is one of each. */
+  get anew(): number {
+    return this.#numbers.anew
+  }
+
+  /** What is missing of a log is given up. */
+  isAccepted(name: string): boolean {
+    return (this.#logs.get(name) ?? this.#numbers).isAccepted
+  }
+
+  /** What is missing now is given up, of all logs but these: also of those that are opened later. */
+  async accept(but: ReadonlySet<string>): Promise<void> {
+    const names = [...this.#logs.keys()].filter((name) => !but.has(name))
+    for (const [name, landmark] of this.#logs)
+      if (!but.has(name)) this.#logs.set(name, { ...landmark, isAccepted: true })
+    this.#numbers = { ...this.#numbers, isAccepted: true }
+    await this.#append([numbersName, ...names])
   }
 
   /** No number up to this one is given. */
@@ -163,10 +243,9 @@ export class Landmarks {
     return this.#numbers.from
   }
 
-  /** A certificate was stored. */
-  gave(number: number): void {
-    const { given, highest, from } = this.#numbers
-    this.#numbers = { given: given + 1, highest: Math.max(highest, number), from }
+  /** A certificate of that number was stored, the `given`-th. */
+  gave(number: number, given = this.#numbers.given + 1): void {
+    this.#numbers = { ...this.#numbers, given, highest: Math.max(this.#numbers.highest, number) }
     this.#keepSoon(numbersName)
   }
 
@@ -197,26 +276,22 @@ export class Landmarks {
 
   async #append(names: readonly string[]): Promise<void> {
     this.#stale += names.length
+    this.#time = Math.max(this.#time, this.#runtime.now())
     await this.#journal.append(names.flatMap((name) => this.#frames(name)))
     // Whoever waits for what he kept does not wait for this.
     this.#compact().catch((error: unknown) => this.#failed(error))
   }
 
   #frames(name: string, entry: Uint8Array | null = null): Framed[] {
-    const { given, highest, from } = this.#numbers
+    const { given, highest, from, anew, isAccepted } = this.#numbers
     const log = this.#logs.get(name)
+    const kind = frameKinds.landmark
     if (name === numbersName)
-      return [{ kind: frameKinds.landmark, payload: encode([numbersName, given, highest, from]) }]
+      return [{ kind, payload: encode([numbersName, given, highest, from, anew, null, isAccepted, this.#time]) }]
     if (log === undefined) return []
-    const payload = encode([
-      name,
-      log.epoch,
-      log.n,
-      fromHex(log.hash),
-      log.entry ?? entry,
-      missings.indexOf(log.missing),
-    ])
-    return [{ kind: frameKinds.landmark, payload }]
+    const { epoch, n, hash, missing } = log
+    const fields = [epoch, n, fromHex(hash), log.entry ?? entry, missings.indexOf(missing), log.isAccepted, this.#time]
+    return [{ kind, payload: encode([name, ...fields]) }]
   }
 
   /** Writes the file anew without what was said again later, when that is most of it. All it says is in the new file, whatever the crash. */
@@ -246,6 +321,7 @@ export class Landmarks {
 
   async close(): Promise<void> {
     this.#cancel?.()
+    this.#soon.add(numbersName)
     await this.#flush().catch((error: unknown) => this.#failed(error))
     // Whoever began it is told how it ends.
     await this.#compacting?.catch(() => undefined)

@@ -4,11 +4,14 @@
  * entry for a place. A repository's recovery is over when its log ends where its landmark is and all that checkpoints cover is here; where
  * nobody can tell whether that was the end, also nobody has brought anything for a while; or by the word of whoever runs the server.
  *
+ * Where landmarks do not say how far the logs went, nobody can tell what is missing, and only that word ends it: first for the root log, which says
+ * who may do what in the network, and then for the others.
+ *
  * A server that ended between keeping an entry and storing it has lost nothing: the entry comes out of its landmark.
  */
 import { type Refusal, refusal } from '../bytes/refusal.ts'
 import type { Position } from '../commit/commit.ts'
-import type { Entry, Place, Statement } from '../trust/entry.ts'
+import { type Entry, type Place, rootPath, type Statement } from '../trust/entry.ts'
 import { isBefore, type Landmarks, type Missing } from './landmarks.ts'
 import type { Origin } from './pending.ts'
 import type { Runtime } from './ports.ts'
@@ -17,8 +20,11 @@ import type { Repository } from './repository.ts'
 export interface RecoveryParts {
   readonly runtime: Runtime
   readonly connections: Iterable<{ renew(repository: Repository): void }>
+  readonly repositories: Iterable<Repository>
   /** Goes on with what is here, whatever is missing. */
   readonly acceptsLoss: boolean
+  /** Where the root log ends. */
+  rootPosition(): Position | null
   name(path: string): string
   /** The repository's next entry is due. */
   write(repository: Repository): void
@@ -30,17 +36,19 @@ export interface Recovering {
   readonly repository: string
   /** Where its log ends by now. */
   readonly have: Place | null
-  /** How far it is known to have gone. */
-  readonly want: Place
+  /** How far it is known to have gone; null where nobody can tell. */
+  readonly want: Place | null
   /** Covered commits that are not here. */
   readonly missing: number
 }
 
 interface Loss {
   /** The last entry that is known of. */
-  readonly want: Position
+  readonly want: Position | null
   /** Whether it was the last. */
   readonly isEnd: boolean
+  /** Whoever runs the server gave up what is missing. */
+  readonly isAccepted: boolean
   /** How far peers say that it went. */
   claimed: Place | undefined
   /** When somebody brought something last, ms. */
@@ -82,12 +90,20 @@ export class Recovery {
 
   /** What is being taken back. */
   get all(): readonly Recovering[] {
-    return [...this.#losses].map(([repository, { want }]) => ({
+    const repositories = [...this.#losses].map(([repository, { want, isEnd }]) => ({
       repository: repository.path,
       have: placeOf(repository.pipeline.position),
-      want: { epoch: want.epoch, n: want.n },
+      want: isEnd ? placeOf(want) : null,
       missing: missing(repository),
     }))
+    if (!this.isRootLost) return repositories
+    const have = placeOf(this.#of.rootPosition())
+    return [{ repository: rootPath, have, want: null, missing: 0 }, ...repositories]
+  }
+
+  /** Nobody knows how far the root log went: nothing is signed that goes by it. */
+  get isRootLost(): boolean {
+    return (this.#landmarks?.anew ?? 0) > (this.#of.rootPosition()?.epoch ?? 0)
   }
 
   /** The log was read; nobody has asked for anything of it yet. */
@@ -98,12 +114,20 @@ export class Recovery {
     const landmark = landmarks.of(name)
     const { position } = repository.pipeline
     if (landmark === undefined) {
-      if (position !== null) landmarks.reached(name, position)
+      // Where landmarks are gone it may have been lost, or never have been.
+      const isNew = position === null && (landmarks.anew === 0 || landmarks.isAccepted(name))
+      if (!isNew) this.#isOlder(repository)
     } else if (landmark.missing !== 'nothing') this.#begin(repository, landmark, landmark.missing)
     else if (position?.hash === landmark.hash) landmarks.settled(name, landmark.hash)
     else if (this.#kept(repository) !== undefined) void this.#complete(repository, landmark)
-    // A log that is ahead of its landmark has an older copy of that: nobody knows where it ended.
-    else this.#begin(repository, landmark, isBefore(position, landmark) ? 'known' : 'open')
+    else if (isBefore(position, landmark)) this.#begin(repository, landmark, 'known')
+    else this.#isOlder(repository)
+  }
+
+  /** A log has no landmark, or is ahead of it. */
+  #isOlder(repository: Repository): void {
+    if ((this.#landmarks?.anew ?? 0) === 0) void this.doubt()
+    this.#begin(repository, repository.pipeline.position, 'open')
   }
 
   /** What is beside the key of what comes next in the log. */
@@ -130,58 +154,74 @@ export class Recovery {
     else this.#begin(repository, landmark, 'known')
   }
 
-  #begin(repository: Repository, { epoch, n, hash }: Position, missing: Missing): void {
+  #begin(repository: Repository, position: Position | null, missing: Missing): void {
     if (this.#losses.has(repository)) return
-    const want = { epoch, n, hash }
+    const name = this.#of.name(repository.path)
+    const want = position && { epoch: position.epoch, n: position.n, hash: position.hash }
     repository.recovering = true
-    this.#landmarks?.lose(this.#of.name(repository.path), want, missing)
+    if (want !== null) this.#landmarks?.lose(name, want, missing)
     this.#losses.set(repository, {
       want,
       isEnd: missing === 'known',
+      isAccepted: this.#of.acceptsLoss || this.#landmarks?.isAccepted(name) === true,
       claimed: undefined,
       since: this.#of.runtime.elapsed(),
       isOver: false,
       cancel: () => undefined,
     })
-    this.#of.incident(refusal('Recovering', this.#standing(repository, want)), repository.path)
+    this.#of.incident(
+      refusal('Recovering', this.#standing(repository, missing === 'known' ? want : null)),
+      repository.path,
+    )
     void this.#takeKept(repository)
     this.#wait(repository)
   }
 
-  #standing({ path, pipeline }: Repository, want: Place): string {
+  #standing({ path, pipeline }: Repository, want: Place | null): string {
     const { position } = pipeline
     const have = position === null ? 'nothing' : `entry ${position.epoch}/${position.n}`
-    return `${path}: here is ${have} of ${want.epoch}/${want.n}`
+    return `${path}: here is ${have} of ${want === null ? 'nobody knows how many' : `${want.epoch}/${want.n}`}`
   }
 
   #wait(repository: Repository): void {
     const loss = this.#losses.get(repository)
     if (loss === undefined) return
-    const { runtime, acceptsLoss } = this.#of
+    const { runtime } = this.#of
     loss.cancel()
     loss.cancel = runtime.timer(loss.isEnd ? glance : quiet, () => {
       const isQuiet = runtime.elapsed() - loss.since >= quiet
-      if (this.#isCertain(repository, loss) || (isQuiet && (acceptsLoss || this.#isWhole(repository, loss))))
-        this.#end(repository, loss)
+      if ((isQuiet && loss.isAccepted) || this.#isWhole(repository, loss, isQuiet)) this.#end(repository, loss)
       else this.#wait(repository)
     })
   }
 
-  #isWhole(repository: Repository, { want }: Loss): boolean {
-    return !isBefore(repository.pipeline.position, want) && missing(repository) === 0
-  }
-
-  /** Nothing stood behind what is here, and nobody says otherwise. */
-  #isCertain(repository: Repository, loss: Loss): boolean {
+  /** Nothing is missing, and nobody says otherwise, or brought nothing when he did. */
+  #isWhole(repository: Repository, { isEnd, want, claimed }: Loss, isQuiet: boolean): boolean {
     const { position } = repository.pipeline
-    if (!loss.isEnd || position?.hash !== loss.want.hash) return false
-    return (loss.claimed === undefined || !isBefore(position, loss.claimed)) && this.#isWhole(repository, loss)
+    if (!isEnd || position === null || position.hash !== want?.hash) return false
+    return (isQuiet || claimed === undefined || !isBefore(position, claimed)) && missing(repository) === 0
   }
 
-  /** Goes on with what is here: of one repository, or of all. */
-  accept(path?: string): void {
-    for (const [repository, loss] of [...this.#losses])
-      if (path === undefined || repository.path === path) this.#end(repository, loss)
+  /** Goes on with what is here: of one that is open, or of all, also of those that are opened later. Rejects with a `StorageError`. */
+  async accept(repository?: Repository): Promise<void> {
+    if (repository === undefined)
+      await this.#landmarks?.accept(new Set([...this.#losses].map(([{ path }]) => this.#of.name(path))))
+    for (const [one, loss] of [...this.#losses])
+      if (repository === undefined || one === repository) this.#end(one, loss)
+  }
+
+  /** Somebody showed what nobody should have who holds less than this replica: its landmarks are an older copy. */
+  async doubt(): Promise<void> {
+    if (this.#landmarks === undefined || this.isRootLost) return
+    const doubted = this.#landmarks.doubt(this.#of.rootPosition()?.epoch ?? 0)
+    this.#of.incident(refusal('Recovering', rootPath), rootPath)
+    for (const repository of this.#of.repositories) {
+      if (!repository.pipeline.isOpen) continue
+      this.forget(repository)
+      this.#begin(repository, repository.pipeline.position, 'open')
+      for (const connection of this.#of.connections) connection.renew(repository)
+    }
+    await doubted.catch((error: unknown) => this.#of.incident(refusal('Fault', String(error)), rootPath))
   }
 
   #end(repository: Repository, loss: Loss): void {
@@ -194,7 +234,8 @@ export class Recovery {
 
   /** Whether nothing may be signed for the repository now. */
   holds(repository: Repository): boolean {
-    if (this.#completing.has(repository) || this.#losses.get(repository)?.isOver === false) return true
+    if (this.isRootLost || this.#completing.has(repository) || this.#losses.get(repository)?.isOver === false)
+      return true
     const claim = this.#claims.get(repository)
     if (claim === undefined) return false
     const holds = claim.until > this.#of.runtime.elapsed() && isBefore(repository.pipeline.position, claim.place)
@@ -206,8 +247,8 @@ export class Recovery {
   due(repository: Repository): Statement | undefined {
     const loss = this.#losses.get(repository)
     if (loss?.isOver !== true) return undefined
-    const { epoch, n } = loss.want
-    const lost = isBefore(repository.pipeline.position, loss.want) ? { epoch, n } : null
+    const { want } = loss
+    const lost = want !== null && isBefore(repository.pipeline.position, want) ? placeOf(want) : null
     return { kind: 'epoch', lost, reason: 'the server lost what it had stored' }
   }
 
@@ -215,8 +256,9 @@ export class Recovery {
   epoch(repository: Repository, begins: boolean): number {
     const last = repository.pipeline.log.position?.epoch
     const landmark = this.#landmarks?.of(this.#of.name(repository.path))
-    const isFirst = last === undefined && landmark !== undefined
-    if (begins || isFirst) return Math.max(last ?? -1, landmark?.epoch ?? -1) + 1
+    const anew = this.#landmarks?.anew ?? 0
+    const isFirst = last === undefined && (landmark !== undefined || anew > 0)
+    if (begins || isFirst) return Math.max(last ?? -1, landmark?.epoch ?? -1, anew - 1) + 1
     return last ?? 0
   }
 
@@ -248,10 +290,7 @@ export class Recovery {
     if (origin === 'local' || origin === this) landmarks.settled(name, position.hash)
     else {
       // Nobody else writes them: what comes back was here once.
-      if (!repository.recovering) {
-        this.#begin(repository, position, 'open')
-        for (const connection of this.#of.connections) connection.renew(repository)
-      }
+      if (!repository.recovering) void this.doubt()
       landmarks.reached(name, position)
       void this.#takeKept(repository)
     }

@@ -423,6 +423,9 @@ export class Repository {
 
   /** Something this replica waited for became known: the root log grew, a schema came, time went on. */
   reconsider(): void {
+    const { dropped } = this.#host.root
+    if (dropped.length > this.#dropped) this.#reckoning.renew()
+    this.#dropped = dropped.length
     this.#reckoning.revoked()
     this.counting.retry()
     this.#refresh()
@@ -430,6 +433,9 @@ export class Repository {
     this.#capture.schedule()
     this.#host.progress(this)
   }
+
+  /** How much of the root log was left out by a newer epoch when commits were judged last. */
+  #dropped = 0
 
   /** The session is known now, or another: what is dirty may be captured, and own commits count whatever their clock. */
   identityChanged(): void {
