@@ -36,8 +36,9 @@ const opened = (files = memoryFiles()): Promise<Landmarks> => Landmarks.open(fil
 test('[R1] what is kept is there after the next start, and a landmark only goes on', async () => {
   const files = memoryFiles()
   const first = await opened(files)
+  const founder = { owner: 'ada', role: 'owner' }
   const [end, kept] = [entryOf(3, '/board/a'), entryOf(4, '/board/a')]
-  await first.keep('a.log', end)
+  await first.keep('a.log', end, founder)
   first.reached('a.log', { epoch: 0, n: 2, hash: hex('5') })
   expect(first.of('a.log')).toEqual({
     epoch: 0,
@@ -46,15 +47,16 @@ test('[R1] what is kept is there after the next start, and a landmark only goes 
     entry: end.bytes,
     missing: 'nothing',
     isAccepted: false,
+    founder,
   })
   first.gave(7)
-  await first.keep('a.log', kept)
+  await first.keep('a.log', kept, founder)
   first.settled('a.log', kept.id)
   expect(first.of('a.log')?.entry).toBe(null)
   await first.close()
   const second = await opened(files)
   // Of a log that is lost later it may be the one that nobody else has.
-  const last = { epoch: 0, n: 4, hash: kept.id, entry: kept.bytes, isAccepted: false }
+  const last = { epoch: 0, n: 4, hash: kept.id, entry: kept.bytes, isAccepted: false, founder }
   expect(second.of('a.log')).toEqual({ ...last, missing: 'nothing' })
   second.settled('a.log', kept.id)
   second.lose('a.log', { epoch: 0, n: 4, hash: kept.id }, 'known')
@@ -65,7 +67,7 @@ test('[R1] what is kept is there after the next start, and a landmark only goes 
   third.reached('a.log', { epoch: 0, n: 5, hash: hex('6') })
   await third.close()
   const fourth = await opened(files)
-  expect(fourth.of('a.log')).toMatchObject({ n: 5, hash: hex('6'), entry: null, missing: 'open' })
+  expect(fourth.of('a.log')).toMatchObject({ n: 5, hash: hex('6'), entry: null, missing: 'open', founder })
   await fourth.close()
 })
 

@@ -229,6 +229,37 @@ describe('a wiped server', () => {
     expect(titles(town.server)).toEqual(['first', 'of Ben'])
   })
 
+  test('[R3] the founder stays, where all of a repository is given up', async () => {
+    const town = new Town('all given up')
+    const { lab } = town
+    await town.start()
+    const ada = await lab.join('ada', { rules })
+    await town.acknowledged(ada, 'first')
+    const eve = await lab.join('eve', { rules })
+    boardOf(eve)
+    await town.grant(ada, eve, 'editor')
+    await town.acknowledged(ada, 'second')
+    await lab.run(1_000)
+    await town.wipe()
+    await town.start()
+    const { database } = town.server
+    // Nobody has it open: it is given up all the same.
+    await database.acceptLoss()
+    await town.stop()
+    await town.start()
+    const mallory = await lab.join('mallory', { rules })
+    boardOf(mallory).create(Card, { title: 'mine' })
+    await lab.run(15_000)
+    const { log } = boardOf(town.server).pipeline
+    expect([...log.roles()]).toEqual([[ownerOf(ada), 'owner']])
+    expect([titles(town.server), boardOf(mallory).unacknowledged]).toEqual([[], 1])
+    lab.connect('ada')
+    await town.acknowledged(ada, 'third')
+    expect(titles(ada)).toEqual(['first', 'second', 'third'])
+    expect(epochsOf(ada)).not.toContain(0)
+    expect([...codes(ada), ...codes(town.server)]).not.toContain('LogForked')
+  })
+
   test('founds a repository that never was while it waits for others', async () => {
     const town = new Town('another')
     const { lab } = town

@@ -28,6 +28,14 @@ interface Landmark extends Position {
   readonly missing: Missing
   /** Whoever runs the server gives up what is missing. */
   readonly isAccepted: boolean
+  /** Who founded the repository; null where nobody did. */
+  readonly founder: Founder | null
+}
+
+/** An owner, and the role that founding gave them. */
+export interface Founder {
+  readonly owner: string
+  readonly role: string
 }
 
 interface Numbers {
@@ -108,7 +116,7 @@ export class Landmarks {
   }
 
   #read(payload: Uint8Array): void {
-    const [name, first, second, third, entry, missing, isAccepted, time] = fieldsOf(payload)
+    const [name, first, second, third, entry, missing, isAccepted, time, owner, role] = fieldsOf(payload)
     if (typeof name !== 'string' || typeof first !== 'number' || typeof second !== 'number') return
     this.#stale++
     this.#time = Math.max(this.#time, Number(time))
@@ -125,6 +133,7 @@ export class Landmarks {
         entry: entry ?? held,
         missing: missings[Number(missing)] ?? 'open',
         isAccepted: isAccepted === true,
+        founder: typeof owner === 'string' && typeof role === 'string' ? { owner, role } : null,
       })
     }
   }
@@ -149,11 +158,14 @@ export class Landmarks {
     this.#time = Math.max(this.#time, entry.time)
   }
 
-  /** Keeps an entry that is to be stored afterwards. What was missing before a new epoch is so no more. Rejects with a `StorageError`. */
-  async keep(name: string, { epoch, n, id, bytes }: Entry): Promise<void> {
+  /**
+   * Keeps an entry that is to be stored afterwards, and who founded the repository. What was missing before a new epoch is so no more. Rejects with a
+   * `StorageError`.
+   */
+  async keep(name: string, { epoch, n, id, bytes }: Entry, founder: Founder | null = null): Promise<void> {
     const known = this.#logs.get(name)
     const missing = known === undefined || epoch > known.epoch ? 'nothing' : known.missing
-    this.#logs.set(name, { epoch, n, hash: id, entry: bytes, missing, isAccepted: false })
+    this.#logs.set(name, { epoch, n, hash: id, entry: bytes, missing, isAccepted: false, founder })
     await this.#append([name])
   }
 
@@ -167,7 +179,8 @@ export class Landmarks {
   reached(name: string, position: Position): void {
     const known = this.#logs.get(name)
     if (known !== undefined && !isBefore(known, position)) return
-    this.#logs.set(name, { ...position, entry: null, missing: 'open', isAccepted: this.isAccepted(name) })
+    const { isAccepted, founder } = { isAccepted: this.isAccepted(name), founder: known?.founder ?? null }
+    this.#logs.set(name, { ...position, entry: null, missing: 'open', isAccepted, founder })
     this.#keepSoon(name)
   }
 
@@ -176,6 +189,7 @@ export class Landmarks {
     this.#logs.set(name, {
       entry: null,
       isAccepted: this.isAccepted(name),
+      founder: null,
       ...(this.#logs.get(name) ?? position),
       missing,
     })
@@ -290,8 +304,9 @@ export class Landmarks {
       return [{ kind, payload: encode([numbersName, given, highest, from, anew, null, isAccepted, this.#time]) }]
     if (log === undefined) return []
     const { epoch, n, hash, missing } = log
+    const founder = log.founder === null ? [] : [log.founder.owner, log.founder.role]
     const fields = [epoch, n, fromHex(hash), log.entry ?? entry, missings.indexOf(missing), log.isAccepted, this.#time]
-    return [{ kind, payload: encode([name, ...fields]) }]
+    return [{ kind, payload: encode([name, ...fields, ...founder]) }]
   }
 
   /** Writes the file anew without what was said again later, when that is most of it. All it says is in the new file, whatever the crash. */

@@ -12,7 +12,7 @@
 import { type Refusal, refusal } from '../bytes/refusal.ts'
 import type { Position } from '../commit/commit.ts'
 import { type Entry, type Place, rootPath, type Statement } from '../trust/entry.ts'
-import { isBefore, type Landmarks, type Missing } from './landmarks.ts'
+import { type Founder, isBefore, type Landmarks, type Missing } from './landmarks.ts'
 import type { Origin } from './pending.ts'
 import type { Runtime } from './ports.ts'
 import type { Repository } from './repository.ts'
@@ -227,9 +227,15 @@ export class Recovery {
   #end(repository: Repository, loss: Loss): void {
     loss.cancel()
     loss.isOver = true
-    // With nothing kept, the first entry of the new epoch is whatever comes.
-    if (repository.pipeline.log.next === 0) this.#over(repository)
+    // With nothing kept, the first entry of the new epoch is the founder's, or whatever comes.
+    if (repository.pipeline.log.next === 0 && this.#founder(repository) === null) this.#over(repository)
     this.#of.write(repository)
+  }
+
+  /** Who founded the repository, by its log or by its landmark. */
+  #founder({ path, pipeline }: Repository): Founder | null {
+    const [first] = pipeline.log.entries
+    return first === undefined ? (this.#landmarks?.of(this.#of.name(path))?.founder ?? null) : founderIn(first)
   }
 
   /** Whether nothing may be signed for the repository now. */
@@ -248,6 +254,8 @@ export class Recovery {
     const loss = this.#losses.get(repository)
     if (loss?.isOver !== true) return undefined
     const { want } = loss
+    const founder = repository.pipeline.log.next === 0 ? this.#founder(repository) : null
+    if (founder !== null) return { kind: 'grant', ...founder, by: null, fences: false, founding: true }
     const lost = want !== null && isBefore(repository.pipeline.position, want) ? placeOf(want) : null
     return { kind: 'epoch', lost, reason: 'the server lost what it had stored' }
   }
@@ -264,7 +272,8 @@ export class Recovery {
 
   /** Keeps an entry beside the key before it is stored. */
   async signed(repository: Repository, entry: Entry): Promise<void> {
-    await this.#landmarks?.keep(this.#of.name(repository.path), entry)
+    const founder = entry.n === 0 ? founderIn(entry) : this.#founder(repository)
+    await this.#landmarks?.keep(this.#of.name(repository.path), entry, founder)
   }
 
   /** A peer says how far its copy of the log goes. */
@@ -296,13 +305,11 @@ export class Recovery {
     }
     const loss = this.#losses.get(repository)
     if (loss !== undefined) loss.since = this.#of.runtime.elapsed()
-    const begun = entries.find(({ statement }) => statement.kind === 'epoch')?.statement
-    if (origin !== 'local' || begun?.kind !== 'epoch') return this.#wait(repository)
-    if (begun.lost !== null)
-      this.#of.incident(
-        refusal('EpochLost', `${repository.path} up to ${begun.lost.epoch}/${begun.lost.n}`),
-        repository.path,
-      )
+    const begun = entries.find(({ statement, n }) => statement.kind === 'epoch' || n === 0)
+    if (origin !== 'local' || begun === undefined || loss?.isOver !== true) return this.#wait(repository)
+    const lost = begun.statement.kind === 'epoch' ? begun.statement.lost : loss.want
+    if (lost !== null)
+      this.#of.incident(refusal('EpochLost', `${repository.path} up to ${lost.epoch}/${lost.n}`), repository.path)
     this.#over(repository)
   }
 
@@ -323,6 +330,11 @@ export class Recovery {
     for (const { cancel } of this.#losses.values()) cancel()
   }
 }
+
+const founderIn = ({ statement }: Entry): Founder | null =>
+  statement.kind === 'grant' && statement.founding && statement.role !== null
+    ? { owner: statement.owner, role: statement.role }
+    : null
 
 const placeOf = (position: Position | null): Place | null => position && { epoch: position.epoch, n: position.n }
 
