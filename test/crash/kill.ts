@@ -15,8 +15,9 @@ import { scan } from '../../packages/engine/src/log/frame.ts'
 import { PackedLogReader } from '../../packages/engine/src/log/packedlog.ts'
 import { Stream } from '../sim/random.ts'
 import { Card, path } from './board.ts'
-import { Client, Tally, until } from './load.ts'
+import { Client, Tally } from './load.ts'
 import { freePort, ServerProcess } from './process.ts'
+import { until } from './watching.ts'
 
 export interface Outcome {
   readonly kills: number

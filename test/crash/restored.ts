@@ -9,9 +9,9 @@ import { run } from '@weft-db/cli'
 import { serve } from '@weft-db/server'
 import { Stream } from '../sim/random.ts'
 import { Card } from './board.ts'
-import { until } from './load.ts'
-import { acknowledged, type Member, member } from './member.ts'
+import { type Member, NodeMember } from './member.ts'
 import { freePort, ServerProcess } from './process.ts'
+import { until } from './watching.ts'
 
 export interface Restored {
   /** Acknowledged before the server was killed, and of these after the backup. */
@@ -42,18 +42,13 @@ export const restoreServer = async (commits: number, seed: string): Promise<Rest
   let second: Awaited<ReturnType<typeof serve>> | undefined
   try {
     await first.says('ready')
-    const ada = await member(port, 'Ada', oddities)
+    const ada = await NodeMember.join(port, 'Ada', oddities)
     members.push(ada)
-    const write = async (count: number): Promise<void> => {
-      for (let made = 0; made < count; made++)
-        ada.repository.transact(() => void ada.repository.create(Card, { title: `${made}` }))
-      await until(ada.database, () => ada.repository.unacknowledged === 0)
-    }
-    await write(commits)
+    await ada.write(commits)
     await cli('backup', store, backup)
-    const before = acknowledged(ada.repository).size
-    await write(commits)
-    const all = acknowledged(ada.repository)
+    const before = (await ada.acknowledged()).size
+    await ada.write(commits)
+    const all = await ada.acknowledged()
     await first.kill()
     await rm(store, { recursive: true })
     await rm(`${store}.landmarks`, { recursive: true })
@@ -66,14 +61,14 @@ export const restoreServer = async (commits: number, seed: string): Promise<Rest
     const isHasty = ada.repository.unacknowledged === 0 || database.recovering.length !== 2
     await database.acceptLoss()
     await until(ada.database, () => ada.repository.unacknowledged === 0)
-    const late = await member(port, 'late', oddities)
+    const late = await NodeMember.join(port, 'late', oddities)
     members.push(late)
-    await until(late.database, () => acknowledged(late.repository).size > all.size)
-    const after = acknowledged(late.repository)
+    await late.holds(all.size + 1)
+    const after = await late.acknowledged()
     const lost = [...all].filter((id) => !after.has(id)).length
     return { commits: all.size, later: all.size - before, lost, isHasty, oddities }
   } finally {
-    for (const { database } of members) await database.close()
+    for (const one of members) await one.close()
     await first.kill()
     await second?.close()
     await rm(folder, { recursive: true, force: true })
