@@ -3,10 +3,9 @@ import { cp, mkdtemp, readdir, readFile, rm, writeFile } from 'node:fs/promises'
 import { tmpdir } from 'node:os'
 import { join } from 'node:path'
 import { auditFolder, run } from '@weft-db/cli'
-import { anonymous, Database, logName, lostSince, mendLog, type Repository, saved } from '@weft-db/engine'
-import { fileKeys, memoryKeys, nodeRuntime } from '@weft-db/runtime/node'
+import { anonymous, type Database, logName, lostSince, mendLog, type Repository, saved } from '@weft-db/engine'
+import { nodeRuntime } from '@weft-db/runtime/node'
 import { serve } from '@weft-db/server'
-import { socketIoTransport } from '@weft-db/socketio/client'
 import { nodeFiles } from '@weft-db/storage/node'
 import { afterAll, beforeAll, describe, expect, test } from 'vitest'
 import { frameKinds, scan } from '../../packages/engine/src/log/frame.ts'
@@ -15,7 +14,7 @@ import { until } from '../crash/watching.ts'
 import { Stream } from '../sim/random.ts'
 import { Card } from './lab.ts'
 import { Mint } from './mint.ts'
-import { boards, copyOf, filesOf, makeStore, type Store } from './store.ts'
+import { boards, clientOf, copyOf, filesOf, makeStore, type Store } from './store.ts'
 
 const runtime = nodeRuntime()
 const [board] = boards
@@ -180,18 +179,8 @@ test('takes what is missing from the running server, and keeps what was not sent
   const copy = await copyOf(store)
   const server = await serve({ schemas: [Card], data: copy.path, port: 0 })
   const client = join(folder, 'of Carl')
-  const opened = (transports = [socketIoTransport({ url: server.url })]): Database =>
-    new Database({
-      schemas: [Card],
-      runtime,
-      storage: async () => ({
-        files: nodeFiles(client),
-        keys: fileKeys(() => `${client}.key`),
-        mode: 'node',
-        lasting: true,
-      }),
-      transports,
-    })
+  const opened = (more: { transports?: [] } = {}): Database =>
+    clientOf(server.url, { directory: client, keyFile: `${client}.key`, ...more })
   try {
     const replica = opened()
     await replica.login(anonymous('Carl'))
@@ -202,7 +191,7 @@ test('takes what is missing from the running server, and keeps what was not sent
     }
     await replica.close()
     // What is written after an opening can be read without what was written before.
-    const away = opened([])
+    const away = opened({ transports: [] })
     await away.opened
     await away.repository(board).ready
     await saved(away.repository(board).create(Card, { title: 'not sent yet' }), 'local')
@@ -261,12 +250,7 @@ test('a client whose log is damaged in the middle has it again from the server, 
   await spoil(client, boardName, frameKinds.pack)
   const server = await serve({ schemas: [Card], data: copy.path, port: 0 })
   const codes: string[] = []
-  const replica = new Database({
-    schemas: [Card],
-    runtime,
-    storage: async () => ({ files: nodeFiles(client), keys: memoryKeys(), mode: 'node', lasting: true }),
-    transports: [socketIoTransport({ url: server.url })],
-  })
+  const replica = clientOf(server.url, { directory: client })
   replica.onIncident(({ code }) => codes.push(code))
   try {
     await replica.login(anonymous('Ada'))
@@ -294,12 +278,7 @@ test('a server whose log is damaged in the middle says so, has it again from a c
       port: 0,
       onIncident: ({ code }) => codes.push(code),
     })
-    const replica = new Database({
-      schemas: [Card],
-      runtime,
-      storage: async () => ({ files: nodeFiles(store.client), keys: memoryKeys(), mode: 'node', lasting: true }),
-      transports: [socketIoTransport({ url: server.url })],
-    })
+    const replica = clientOf(server.url, { directory: store.client })
     try {
       await replica.login(anonymous('Ada'))
       const repository = replica.repository(board)

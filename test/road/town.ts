@@ -1,6 +1,6 @@
 /** A server with landmarks on a disk of their own, which may lose its disk or get an older one back, and what its people see of one board. */
 import { create, type DatabaseOptions, grant, type Item, read, saved, write } from '@weft-db/engine'
-import { expect } from 'vitest'
+import { acknowledged } from '../crash/watching.ts'
 import type { Disk } from '../sim/files.ts'
 import { board, Card, faulty, Lab, outcomeOf, type Replica } from './lab.ts'
 
@@ -33,6 +33,17 @@ export class Town {
     return this.server
   }
 
+  /** The power fails, and nothing of the folder is left. */
+  burn(): void {
+    this.#fail()
+    this.lab.device('authority').wipe()
+  }
+
+  #fail(): void {
+    this.lab.kill('authority')
+    this.lab.device('landmarks').crash()
+  }
+
   /** What is stored now, for `restore`. */
   backup(): Disk {
     return this.lab.device('authority').disk.clone()
@@ -41,8 +52,7 @@ export class Town {
   /** The power fails, and the folder gets an older copy. `time`: when that was made, where `weft restore` says so. */
   async restore(backup: Disk, time?: number): Promise<void> {
     const { lab } = this
-    lab.kill('authority')
-    lab.device('landmarks').crash()
+    this.#fail()
     const { disk } = lab.device('authority')
     disk.restore(backup)
     if (time === undefined) return
@@ -80,8 +90,11 @@ export class Town {
   async grant(by: Replica, to: Replica, role: string | null): Promise<void> {
     const done = outcomeOf(boardOf(by).grant(ownerOf(to), role))
     await this.lab.until(() => done.current !== 'pending')
-    expect(done.current).toBe('resolved')
+    if (done.current !== 'resolved') throw new Error(`it was refused: ${done.current}`)
   }
 }
 
 export const epochsOf = (replica: Replica): number[] => boardOf(replica).pipeline.log.entries.map(({ epoch }) => epoch)
+
+/** Commits that a checkpoint covers, as a replica knows it. */
+export const acknowledgedBy = (replica: Replica): Set<string> => acknowledged(boardOf(replica))

@@ -2,21 +2,13 @@
  * Row F7: a server that lost its disk, or got an older one back, and clients that bring it less than they hold, or say that they hold more. Of
  * some nobody knows how far the logs went: then somebody has to give up what is missing, at the worst moment or at a better one.
  */
-import { create, type Database, grant, type Item, keyOf, read, write } from '@weft-db/engine'
+import { type Item, keyOf } from '@weft-db/engine'
 import type { Position } from '../../../packages/engine/src/commit/commit.ts'
-import { board, Card, Lab, outcomeOf, type Replica } from '../../road/lab.ts'
+import { Card, type Lab, outcomeOf, type Replica } from '../../road/lab.ts'
+import { acknowledgedBy, boardOf, ownerOf, rules, Town } from '../../road/town.ts'
 import type { Disk } from '../../sim/files.ts'
 import { stream } from '../../sim/random.ts'
 import { mustHold, type Row } from '../row.ts'
-
-const rules = [
-  read('/board/:id', ({ role }) => role !== undefined),
-  create('/board/:id', ({ session }) => (session === undefined ? undefined : 'owner')),
-  write('/board/:id', ({ role }) => role !== undefined),
-  grant('/board/:id', ({ role }) => role === 'owner'),
-]
-
-const boardOf = ({ database }: { readonly database: Database }) => database.repository(board)
 
 const shownBy = (replica: Replica): string =>
   JSON.stringify(
@@ -25,39 +17,8 @@ const shownBy = (replica: Replica): string =>
       .sort(),
   )
 
-const ownerOf = ({ database }: Replica): string => {
-  const owner = database.certificates.get(database.session?.id ?? '')?.owner
-  if (owner === undefined) throw new Error('nobody is logged in')
-  return owner
-}
-
 const isBefore = (one: Position | null, other: Position | null): boolean =>
   other !== null && (one === null || one.epoch < other.epoch || (one.epoch === other.epoch && one.n < other.n))
-
-/** Commits that a checkpoint covers, as a replica knows it. */
-const acknowledged = (replica: Replica): string[] => {
-  const { commits, log } = boardOf(replica).pipeline
-  const ids: string[] = []
-  for (let index = 0; index < commits.size; index++) {
-    const commit = commits.at(index)
-    if (commit !== undefined && commit.seq <= (log.covered.get(commit.chain)?.seq ?? -1)) ids.push(commit.id)
-  }
-  return ids
-}
-
-/** How `weft restore` says how old a folder is. */
-const mark = async (lab: Lab, time: number): Promise<void> => {
-  const files = lab.device('authority').disk.files()
-  const writing = (async () => {
-    const file = await files.open('restored', true)
-    await file?.write(0, new TextEncoder().encode(new Date(time).toISOString()))
-    await file?.sync()
-    await file?.close()
-    await files.syncNames()
-  })()
-  await lab.run(100)
-  await writing
-}
 
 const wait = async (lab: Lab, asked: Promise<unknown>): Promise<void> => {
   const outcome = outcomeOf(asked)
@@ -79,12 +40,9 @@ export const restorers: Row = async ({ trials, seed }) => {
   }
   for (let trial = 0; trial < trials; trial++) {
     const draws = stream(seed, `restorers ${trial}`)
-    const lab = new Lab(`${seed} restorers ${trial}`)
-    const start = (): Promise<Replica> => {
-      const landmarks = lab.device('landmarks').disk.files()
-      return lab.authority({ rules, landmarks })
-    }
-    let server = await start()
+    const town = new Town(`${seed} restorers ${trial}`)
+    const { lab } = town
+    let server = await town.start()
     const owner = await lab.join('owner', { rules })
     boardOf(owner).create(Card, { title: 'first' })
     await lab.until(() => boardOf(owner).unacknowledged === 0)
@@ -94,7 +52,7 @@ export const restorers: Row = async ({ trials, seed }) => {
       hostile.push(await lab.join(`mallory ${hostile.length}`, { rules }))
     for (const member of [friend, ...hostile]) {
       boardOf(member)
-      await wait(lab, boardOf(owner).grant(ownerOf(member), 'editor'))
+      await town.grant(owner, member, 'editor')
     }
     await lab.run(2_000)
     let edits = 0
@@ -113,7 +71,7 @@ export const restorers: Row = async ({ trials, seed }) => {
     const made = lab.runtime('clock').now()
     const old = lab.device('landmarks').disk.clone()
     if (landmarks !== 'there' || draws.chance(0.4)) {
-      backup = lab.device('authority').disk.clone()
+      backup = town.backup()
       await lab.run(12_000)
     }
     for (const { name } of hostile) lab.disconnect(name)
@@ -122,27 +80,22 @@ export const restorers: Row = async ({ trials, seed }) => {
     // In the repository's log, or in the network's.
     const ofAll = landmarks === 'there' ? trial % 3 === 1 : draws.chance(0.5) || trial === 8
     if (ofAll) await wait(lab, server.database.revoke({ owner: ownerOf(mallory) }))
-    else await wait(lab, boardOf(owner).grant(ownerOf(mallory), null))
+    else await town.grant(owner, mallory, null)
     if (draws.chance(0.5)) await lab.run(12_000)
     // Who leaves here holds the end of the access, and not what comes now: it may be beyond the landmark.
     if (draws.chance(0.5)) lab.disconnect('friend')
     await work(owner, 1 + draws.int(4))
     await lab.run(draws.chance(0.5) ? 300 : 12_000)
-    const acked = acknowledged(owner)
+    const acked = [...acknowledgedBy(owner)]
     const highest = boardOf(owner).pipeline.position
     // The power fails, and what was stored is gone.
-    lab.kill('authority')
-    lab.device('landmarks').crash()
-    if (backup === undefined) lab.device('authority').disk.wipe()
-    else lab.device('authority').disk.restore(backup)
+    if (backup === undefined) town.burn()
+    else await town.restore(backup, landmarks === 'old' ? made : undefined)
     if (landmarks === 'gone') lab.device('landmarks').wipe()
-    if (landmarks === 'old') {
-      lab.device('landmarks').disk.restore(old)
-      await mark(lab, made)
-    }
+    if (landmarks === 'old') lab.device('landmarks').disk.restore(old)
     // What honest people write meanwhile.
     await work(owner, draws.int(2))
-    server = await start()
+    server = await town.start()
     for (const one of hostile) {
       const { pipeline } = boardOf(one)
       // A claim that nothing follows.
@@ -156,7 +109,7 @@ export const restorers: Row = async ({ trials, seed }) => {
       await work(one, 1)
     }
     await lab.run(30_000)
-    const seen = new Set(hostile.flatMap((one) => acknowledged(one)))
+    const seen = new Set(hostile.flatMap((one) => [...acknowledgedBy(one)]))
     const isBack = server.database.recovering.length === 0
     const repository = boardOf(server)
     const roleOf = (one: Replica): string | undefined =>
@@ -195,7 +148,7 @@ export const restorers: Row = async ({ trials, seed }) => {
       else if (isBefore(pipeline.position, highest)) fail('the server is behind the highest checkpoint')
       // What took it for this board alone was given up, if nobody had brought it.
       if (!isOut() && (ofAll || !isEarly)) fail('who was put out is back')
-      const covered = new Set(acknowledged(server))
+      const covered = acknowledgedBy(server)
       const due = isEarly ? owned : acked
       if (due.some((id) => !covered.has(id))) fail('an acknowledged commit is lost')
       if (boardOf(owner).unacknowledged > 0) fail('what was written meanwhile is not acknowledged')
