@@ -169,10 +169,12 @@ export class Landmarks {
     await this.#append([name])
   }
 
-  /** The entry of that hash is in the log: it need not be here any more. */
+  /** The entry of that hash is in the log: it need not be here any more, and nothing is given up. */
   settled(name: string, hash: string): void {
     const known = this.#logs.get(name)
-    if (known?.hash === hash && known.entry !== null) this.#logs.set(name, { ...known, entry: null })
+    if (known?.hash !== hash || known.missing !== 'nothing') return
+    if (known.isAccepted) this.#keepSoon(name)
+    if (known.isAccepted || known.entry !== null) this.#logs.set(name, { ...known, entry: null, isAccepted: false })
   }
 
   /** The log goes that far, by what was brought; its landmark only goes on. What stands behind one that was not the end nobody knows. */

@@ -153,19 +153,19 @@ export class RootLog {
   }
 
   /**
-   * An entry that a newer epoch left out and that takes away what is not taken yet, when a key that is in force now signed it: somebody's access,
-   * or that of another key.
+   * What an entry says that a newer epoch left out and that takes away what is not taken yet, when a key that is in force now signed it:
+   * somebody's access, or that of another key. Refused when it was signed by nobody.
    */
-  async takenAway(bytes: Uint8Array): Promise<Statement | undefined> {
+  async takenAway(bytes: Uint8Array): Promise<Statement | Refusal | undefined> {
     const entry = readEntry(bytes, this.#runtime.hash)
     if (isRefusal(entry) || entry.network !== this.network) return undefined
     const { statement, signer, epoch, n } = entry
     const start = this.#log.startAfter(epoch)
-    if (start === undefined || n < start || this.keyAt(signer, this.size) === undefined) return undefined
+    const key = this.keyAt(signer, this.size)
+    if (start === undefined || n < start || key === undefined) return undefined
     if (!this.#takesAway(statement)) return undefined
     const message = messageOf('entry', entry.body, this.#runtime.hash)
-    const key = this.keyAt(signer, this.size)
-    return key !== undefined && (await this.#runtime.verify(key, message, entry.signature)) ? statement : undefined
+    return (await this.#runtime.verify(key, message, entry.signature)) ? statement : refusal('BadSignature', entry.id)
   }
 
   /** What a newer epoch left out here and that took away what is not taken again yet. */

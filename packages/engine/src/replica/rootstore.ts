@@ -137,7 +137,9 @@ export class RootStore {
         return { added, ended, refused: refusal('NotAuthority', rootPath) }
       for (const bytes of entries) {
         const why = await this.#takeEntry(bytes, expected)
-        const end = why === 'held' ? await this.#root.takenAway(bytes) : undefined
+        // Of use to the authority alone.
+        const end = why === 'held' && this.#landmarks !== undefined ? await this.#root.takenAway(bytes) : undefined
+        if (isRefusal(end)) return { added, ended, refused: end }
         if (end !== undefined) ended.push(end)
         if (why === undefined) added.push(bytes)
         else if (why !== 'held') return { added, ended, refused: why }
