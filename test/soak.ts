@@ -104,7 +104,10 @@ const meshes = [1_000, 10_000].map(
 /** Kills of a real server in four jobs, and what else befalls a store. */
 const crashes = [
   ...[1, 2, 3, 4].map((job) => ({ name: `kills ${job}`, options: ['--only', 'kill9', '--kills', '500'] })),
-  ...['everyByteCut', 'bitFlips', 'nthSyscall'].map((part) => ({ name: part, options: ['--only', part, '--full'] })),
+  ...['everyByteCut', 'bitFlips', 'nthSyscall', 'wiped', 'browsers', 'restored'].map((part) => ({
+    name: part,
+    options: ['--only', part, '--full'],
+  })),
 ].map(({ name, options }): Job => ({ name, script: 'test/crash/main.ts', options: [...options, '--json'] }))
 
 const jobs: readonly Job[] = [

@@ -7,6 +7,7 @@ import { cutEverywhere } from './cuts.ts'
 import { flipEverywhere } from './flips.ts'
 import { imageOf } from './image.ts'
 import { killServer } from './kill.ts'
+import { restoreServer } from './restored.ts'
 import { wipeServer } from './wiped.ts'
 
 const seed = process.env.SEED ?? randomBytes(4).toString('hex')
@@ -23,6 +24,11 @@ test('[R2] [R5] a server whose disk is wiped has everything back from its client
   for (const clients of [1, 2])
     expect(await wipeServer(clients, 200, seed), replay).toMatchObject({ commits: 200, lost: 0, oddities: [] })
 }, 120_000)
+
+test('[R9] [R10] a server that is restored without its landmarks signs nothing twice', async () => {
+  const expected = { commits: 200, later: 100, lost: 0, isHasty: false, oddities: [] }
+  expect(await restoreServer(100, seed), replay).toEqual(expected)
+}, 60_000)
 
 test('a log that ends at any byte, with anything behind it, is read up to there and goes on', async () => {
   const { first, cuts } = await cutEverywhere(await imageOf(seed, 20_000), seed, 83)

@@ -15,8 +15,9 @@ import { scan } from '../../packages/engine/src/log/frame.ts'
 import { PackedLogReader } from '../../packages/engine/src/log/packedlog.ts'
 import { Stream } from '../sim/random.ts'
 import { Card, path } from './board.ts'
-import { Client, Tally, until } from './load.ts'
+import { Client, Tally } from './load.ts'
 import { freePort, ServerProcess } from './process.ts'
+import { until } from './watching.ts'
 
 export interface Outcome {
   readonly kills: number
@@ -99,6 +100,9 @@ export const killServer = async (
     const isLevel = ({ pipeline }: Repository): boolean => pipeline.commits.size === made && pipeline.log.next >= all
     await Promise.all(loads.map(({ database, repository }) => until(database, () => isLevel(repository))))
     for (const id of ledger) if (!fresh.repository.pipeline.commits.has(id)) lost.add(id)
+    // Nothing was missing after any of the kills, so nothing is to be taken back from anybody.
+    const epoch = fresh.repository.pipeline.position?.epoch
+    if (epoch !== 0) oddities.push(`the log stands in epoch ${epoch}`)
     const [shown, ...others] = loads.map(({ repository }) => shownBy(repository))
     const converged = others.every((other) => other === shown)
     for (const { refused } of loads) for (const error of refused) oddities.push(String(error))

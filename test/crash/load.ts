@@ -9,6 +9,7 @@ import { socketIoTransport } from '@weft-db/socketio/client'
 import { memoryFiles } from '@weft-db/storage/memory'
 import type { Stream } from '../sim/random.ts'
 import { Card, path } from './board.ts'
+import { until } from './watching.ts'
 
 export type Happening = 'stored' | 'acknowledged'
 
@@ -122,15 +123,3 @@ export class Client {
     }
   }
 }
-
-/** Resolves when it holds; looked at whenever the state of the replica changes. */
-export const until = (database: Database, holds: () => boolean): Promise<void> =>
-  new Promise((resolve) => {
-    const stop = database.onStatus(() => look())
-    const look = (): void => {
-      if (!holds()) return
-      stop()
-      resolve()
-    }
-    look()
-  })

@@ -1,15 +1,17 @@
 /**
- * `main.ts [--only kill9,everyByteCut,bitFlips,nthSyscall,wiped] [--full] [--kills N] [--seed S] [--json]`: what becomes of a store whose server is
+ * `main.ts [--only kill9,everyByteCut,bitFlips,nthSyscall,wiped,browsers,restored] [--full] [--kills N] [--seed S] [--json]`: what becomes of a store whose server is
  * killed, whose power fails, whose bits rot and whose disk refuses. A sample unless `--full`.
  */
 import { randomBytes } from 'node:crypto'
 import { parseArgs } from 'node:util'
+import { wipeServerOfBrowsers } from './browsers.ts'
 import { failEverywhere } from './calls.ts'
 import { cutEverywhere } from './cuts.ts'
 import { flipEverywhere } from './flips.ts'
 import { imageOf } from './image.ts'
 import { killServer } from './kill.ts'
-import { wipeServer } from './wiped.ts'
+import { restoreServer } from './restored.ts'
+import { type Wiped, wipeServer } from './wiped.ts'
 
 const { values } = parseArgs({
   options: {
@@ -56,6 +58,17 @@ const parts = {
     const count = full ? 100_000 : 2_000
     const from = [await wipeServer(1, count, seed), await wipeServer(4, count, seed)]
     return { well: from.every(({ lost, oddities }) => lost === 0 && oddities.length === 0), from }
+  },
+  /** The same with clients in Chromium: one, and four. */
+  browsers: async () => {
+    const count = full ? 100_000 : 1_000
+    const from: Wiped[] = []
+    for (const browsers of full ? [1, 4] : [1]) from.push(await wipeServerOfBrowsers(browsers, count, seed))
+    return { well: from.every(({ lost, oddities }) => lost === 0 && oddities.length === 0), from }
+  },
+  restored: async () => {
+    const outcome = await restoreServer(full ? 20_000 : 1_000, seed)
+    return { well: outcome.lost === 0 && !outcome.isHasty && outcome.oddities.length === 0, ...outcome }
   },
 }
 type Part = keyof typeof parts

@@ -15,9 +15,9 @@ export class ServerProcess {
   #errors = ''
   #killed = false
 
-  /** `unlimited`: it charges nobody for what they bring. */
-  constructor(folder: string, port: number, rates: 'unlimited' | '' = '') {
-    const options = ['--import', 'tsx', '--conditions=weft-source', script, folder, String(port), rates]
+  /** `unlimited`: it charges nobody for what they bring. `page`: the folder of a page that it serves. */
+  constructor(folder: string, port: number, rates: 'unlimited' | '' = '', page = '') {
+    const options = ['--import', 'tsx', '--conditions=weft-source', script, folder, String(port), rates, page]
     this.#child = spawn(process.execPath, options, { cwd: top, stdio: ['pipe', 'pipe', 'pipe'] })
     this.#exited = new Promise((resolve) => void this.#child.once('exit', () => resolve()))
     this.#child.stderr?.setEncoding('utf8').on('data', (text: string) => {

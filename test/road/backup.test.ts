@@ -15,11 +15,9 @@ import {
 import { tmpdir } from 'node:os'
 import { join } from 'node:path'
 import { auditFolder, run } from '@weft-db/cli'
-import { anonymous, Database, erase, logName, read, saved, write } from '@weft-db/engine'
-import { fileKeys, memoryKeys, nodeRuntime } from '@weft-db/runtime/node'
+import { anonymous, type Database, erase, logName, read, saved, write } from '@weft-db/engine'
+import { nodeRuntime } from '@weft-db/runtime/node'
 import { serve } from '@weft-db/server'
-import { socketIoTransport } from '@weft-db/socketio/client'
-import { memoryFiles } from '@weft-db/storage/memory'
 import { nodeFiles } from '@weft-db/storage/node'
 import { afterAll, beforeAll, describe, expect, test } from 'vitest'
 import { frameKinds, scan } from '../../packages/engine/src/log/frame.ts'
@@ -27,7 +25,7 @@ import { rootPath } from '../../packages/engine/src/trust/entry.ts'
 import { Stream } from '../sim/random.ts'
 import { Card } from './lab.ts'
 import { Mint } from './mint.ts'
-import { boards, filesOf, makeStore, type Store } from './store.ts'
+import { boards, clientOf, filesOf, makeStore, type Store } from './store.ts'
 
 const [board] = boards
 const runtime = nodeRuntime()
@@ -306,27 +304,26 @@ describe('a restore', () => {
   })
 })
 
-test('a restored server goes on, with its key beside it', async () => {
+test('[R9] a restored server goes on with its key beside it, by the word of whoever runs it where its landmarks are gone', async () => {
   const data = place()
   expect((await weft('restore', made.path, data)).code).toBe(0)
   await copyFile(`${store.server}.key`, `${data}.key`)
   const server = await serve({ schemas: [Card], data, port: 0 })
   const incidents: string[] = []
   server.database.onIncident(({ code }) => incidents.push(code))
-  const replica = new Database({
-    schemas: [Card],
-    runtime: nodeRuntime(),
-    storage: async () => ({ files: memoryFiles(), keys: memoryKeys(), mode: 'memory', lasting: true }),
-    transports: [socketIoTransport({ url: server.url })],
-    network: store.network,
-  })
+  const replica = clientOf(server.url, { network: store.network })
   try {
     await replica.login(anonymous('Eve'))
     const repository = replica.repository(board)
     await repository.ready
-    await saved(repository.create(Card, { title: 'after' }), 'authority')
-    expect(repository.pipeline.commits.size).toBe(7)
-    expect(incidents).toEqual([])
+    await saved(repository.create(Card, { title: 'after' }), 'local')
+    expect(server.database.recovering).toContainEqual(expect.objectContaining({ repository: '/sys', want: null }))
+    await server.database.acceptLoss()
+    await server.database.acceptLoss(board)
+    await saved(repository.create(Card, { title: 'later' }), 'authority')
+    expect(repository.pipeline.commits.size).toBe(8)
+    expect(incidents).toContain('EpochLost')
+    expect(incidents).not.toContain('LogForked')
   } finally {
     await replica.close()
     await server.close()
@@ -342,13 +339,7 @@ test('a backup that is made while logs are written anew is whole', async () => {
     port: 0,
     rules: [read('/:type/:name', () => true), write('/:type/:name', () => true), erase('/:type/:name', () => true)],
   })
-  const replica = new Database({
-    schemas: [Card],
-    runtime: nodeRuntime(),
-    storage: async () => ({ files: memoryFiles(), keys: memoryKeys(), mode: 'memory', lasting: true }),
-    transports: [socketIoTransport({ url: server.url })],
-    captureRate: 1_000,
-  })
+  const replica = clientOf(server.url, { captureRate: 1_000 })
   try {
     await replica.login(anonymous('Ada'))
     const repository = replica.repository(board)
@@ -389,18 +380,7 @@ test('a restored client goes on in a chain of its own, whatever it wrote after t
   const incidents: string[] = []
   server.database.onIncident(({ code }) => incidents.push(code))
   const open = async (directory: string): Promise<Database> => {
-    const replica = new Database({
-      schemas: [Card],
-      runtime: nodeRuntime(),
-      storage: async () => ({
-        files: nodeFiles(directory),
-        keys: fileKeys(() => `${key}.key`),
-        mode: 'node',
-        lasting: true,
-      }),
-      transports: [socketIoTransport({ url: server.url })],
-      captureRate: 1_000,
-    })
+    const replica = clientOf(server.url, { directory, keyFile: `${key}.key`, captureRate: 1_000 })
     replica.onIncident(({ code }) => incidents.push(code))
     await replica.opened
     return replica

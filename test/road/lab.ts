@@ -273,8 +273,8 @@ const failing = <Key extends SigningKey | undefined>(key: Key, faults: Faults): 
   return wrapped as Key
 }
 
-/** `died` is told when its process does nothing any more. */
-const faulty = (files: Files, faults: Faults, died: () => void): Files => {
+/** Files on which a test makes things go wrong. `died` is told when their process does nothing any more. */
+export const faulty = (files: Files, faults: Faults, died: () => void): Files => {
   let isDead = false
   const told = <Result>(what: string, call: () => Promise<Result>): Promise<Result> => {
     isDead ||= faults.operation?.(what) === false

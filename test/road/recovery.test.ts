@@ -1,58 +1,10 @@
 /** A server that lost its disk, or got an older one back: what clients bring it, what it does meanwhile, and what is lost where nobody has it. */
-import { anonymous, create, grant, type Item, read, saved, write } from '@weft-db/engine'
+import { anonymous, saved } from '@weft-db/engine'
 import { describe, expect, test } from 'vitest'
-import { board, Card, Lab, outcomeOf, type Replica } from './lab.ts'
+import { board, Card, outcomeOf } from './lab.ts'
+import { boardOf, codes, epochsOf, ownerOf, rules, Town, titles } from './town.ts'
 
-const rules = [
-  read('/board/:id', ({ role }) => role !== undefined),
-  create('/board/:id', ({ session }) => (session === undefined ? undefined : 'owner')),
-  write('/board/:id', ({ role }) => role !== undefined && role !== 'viewer'),
-  grant('/board/:id', ({ role }) => role === 'owner'),
-]
 const quiet = 15_000
-
-const boardOf = ({ database }: Replica) => database.repository(board)
-const titles = (replica: Replica): string[] =>
-  (boardOf(replica).query(Card).current ?? []).map((card: Item<typeof Card>) => card.title).sort()
-const codes = ({ incidents }: Replica): string[] => incidents.map(({ code }) => code)
-const ownerOf = ({ database }: Replica): string => database.certificates.get(database.session?.id ?? '')?.owner ?? ''
-
-/** A server with landmarks on a disk of their own, which may lose its disk or get an older one back. */
-class Town {
-  readonly lab: Lab
-  server!: Replica
-
-  constructor(seed: string) {
-    this.lab = new Lab(seed)
-  }
-
-  async start(options: { certificateLife?: number } = {}): Promise<Replica> {
-    const landmarks = this.lab.device('landmarks').disk.files()
-    this.server = await this.lab.authority({ rules, landmarks, ...options })
-    return this.server
-  }
-
-  /** Ends the server, and leaves nothing of its folder. */
-  async wipe(): Promise<void> {
-    await this.stop()
-    this.lab.device('authority').wipe()
-  }
-
-  async stop(): Promise<void> {
-    const closing = this.server.database.close()
-    await this.lab.run(1_000)
-    await closing
-  }
-
-  /** Asks for what the owner of the board asks for. */
-  async grant(by: Replica, to: Replica, role: string | null): Promise<void> {
-    const done = outcomeOf(boardOf(by).grant(ownerOf(to), role))
-    await this.lab.until(() => done.current !== 'pending')
-    expect(done.current).toBe('resolved')
-  }
-}
-
-const epochsOf = (replica: Replica): number[] => boardOf(replica).pipeline.log.entries.map(({ epoch }) => epoch)
 
 describe('a wiped server', () => {
   test('[R2] [R3] takes everything back from one client, acknowledges nothing until then, and goes on in a new epoch', async () => {
@@ -70,14 +22,15 @@ describe('a wiped server', () => {
     await town.start()
     expect(town.server.database.network).toBe(network)
     lab.connect('ada')
-    await lab.run(2_000)
+    await lab.run(500)
     expect(town.server.database.recovering).toMatchObject([{ repository: board, missing: 0 }])
     expect(ada.database.status.problem?.code).toBe('Recovering')
     const done = outcomeOf(saved(card, 'authority'))
     const asked = outcomeOf(boardOf(ada).grant('somebody', 'editor'))
-    await lab.run(2_000)
+    await lab.run(200)
     expect([done.current, asked.current]).toEqual(['pending', 'Recovering'])
-    await lab.until(() => done.current === 'resolved')
+    // The landmark says that there was no more.
+    await lab.until(() => done.current === 'resolved', 2_000)
     await lab.run(1_000)
     expect(town.server.database.recovering).toEqual([])
     expect(ada.database.status.problem).toBe(undefined)
@@ -99,9 +52,7 @@ describe('a wiped server', () => {
     const [owner, { network }] = [ownerOf(eve), town.server.database]
     const done = outcomeOf(town.server.database.revoke({ owner }))
     await lab.until(() => done.current === 'resolved')
-    lab.kill('authority')
-    lab.device('landmarks').crash()
-    lab.device('authority').wipe()
+    town.burn()
     await town.start()
     expect(town.server.database.network).toBe(network)
     expect(town.server.database.root.revokedAt({ session: '', owner })).toBe(1)
@@ -121,9 +72,8 @@ describe('a wiped server', () => {
     await lab.run(1_000)
     lab.disconnect('eve')
     await town.grant(ada, eve, null)
-    lab.kill('authority')
-    lab.device('landmarks').crash()
-    lab.device('authority').wipe()
+    await town.acknowledged(ada, 'second')
+    town.burn()
     boardOf(ada).create(Card, { title: 'not for Eve' })
     await town.start()
     lab.connect('eve')
@@ -131,12 +81,34 @@ describe('a wiped server', () => {
     expect(town.server.database.recovering).toHaveLength(1)
     lab.connect('ada')
     await lab.run(5_000)
-    expect(titles(town.server)).toEqual(['first', 'not for Eve'])
+    expect(titles(town.server)).toEqual(['first', 'not for Eve', 'second'])
     expect(titles(eve)).toEqual(['first'])
     await lab.until(() => boardOf(ada).unacknowledged === 0)
     await lab.run(5_000)
     expect(titles(eve)).toEqual(['first'])
     expect(boardOf(eve).barred?.code).toBe('Revoked')
+  })
+
+  test('[R1] has the last entry of its log beside the key, though nobody else was shown it', async () => {
+    const town = new Town('last entry')
+    const { lab } = town
+    await town.start()
+    const ada = await lab.join('ada', { rules })
+    await town.acknowledged(ada, 'first')
+    const { log } = boardOf(town.server).pipeline
+    const [shown, before] = [boardOf(ada).pipeline.log, log.next]
+    boardOf(ada).create(Card, { title: 'second' })
+    // The commit is through, its checkpoint is on the way.
+    await lab.until(() => boardOf(town.server).pipeline.commits.size === 2)
+    lab.disconnect('ada')
+    await lab.until(() => log.next > before)
+    expect(shown.next).toBe(before)
+    town.burn()
+    await town.start()
+    lab.connect('ada')
+    await lab.until(() => boardOf(ada).unacknowledged === 0, 5_000)
+    expect(epochsOf(ada)).toEqual([...Array.from({ length: before + 1 }, () => 0), 1])
+    expect(titles(town.server)).toEqual(['first', 'second'])
   })
 
   test('[R4] [R5] leaves out what comes too late, acknowledges its commits anew, and accuses nobody of a fork', async () => {
@@ -154,23 +126,20 @@ describe('a wiped server', () => {
     await lab.until(() => boardOf(ada).unacknowledged === 0)
     await lab.run(500)
     lab.disconnect('ben')
-    // The landmark goes on within ten seconds of its last step.
-    const late = boardOf(ada).create(Card, { title: 'late' })
-    const done = outcomeOf(saved(late, 'authority'))
-    await lab.until(() => done.current === 'resolved')
-    lab.kill('authority')
-    lab.device('landmarks').crash()
-    lab.device('authority').wipe()
+    for (const title of ['late', 'later']) await town.acknowledged(ada, title)
+    town.burn()
     await town.start()
     lab.connect('ben')
     await lab.run(quiet)
+    expect(town.server.database.recovering).toHaveLength(1)
+    town.server.database.acceptLoss()
     boardOf(ben).create(Card, { title: 'of Ben' })
     await lab.until(() => boardOf(ben).unacknowledged === 0)
     lab.connect('ada')
     await lab.run(5_000)
     expect(codes(ada)).toContain('EpochLost')
     for (const one of [ada, ben, town.server]) {
-      expect(titles(one)).toEqual(['first', 'kept', 'late', 'of Ben'])
+      expect(titles(one)).toEqual(['first', 'kept', 'late', 'later', 'of Ben'])
       expect(epochsOf(one)).toEqual(epochsOf(town.server))
       expect(codes(one)).not.toContain('LogForked')
     }
@@ -182,7 +151,7 @@ describe('a wiped server', () => {
     const again = await lab.client('ada', { rules })
     boardOf(again)
     await lab.run(5_000)
-    expect([titles(again), boardOf(again).unacknowledged]).toEqual([['first', 'kept', 'late', 'of Ben'], 0])
+    expect([titles(again), boardOf(again).unacknowledged]).toEqual([['first', 'kept', 'late', 'later', 'of Ben'], 0])
     expect(epochsOf(again)).toEqual(epochsOf(town.server))
   })
 
@@ -235,8 +204,8 @@ describe('a wiped server', () => {
     await town.grant(ada, ben, 'owner')
     await lab.run(1_000)
     lab.disconnect('ben')
-    boardOf(ada).create(Card, { title: 'lost' })
-    await lab.run(20_000)
+    for (const title of ['lost', 'lost too']) await town.acknowledged(ada, title)
+    await lab.run(1_000)
     const want = boardOf(ada).pipeline.position
     await town.wipe()
     await town.start()
@@ -250,6 +219,37 @@ describe('a wiped server', () => {
     expect(begun?.statement).toMatchObject({ lost: { epoch: 0, n: want?.n } })
     expect(codes(town.server)).toContain('EpochLost')
     expect(titles(town.server)).toEqual(['first', 'of Ben'])
+  })
+
+  test('[R3] the founder stays, where all of a repository is given up', async () => {
+    const town = new Town('all given up')
+    const { lab } = town
+    await town.start()
+    const ada = await lab.join('ada', { rules })
+    await town.acknowledged(ada, 'first')
+    const eve = await lab.join('eve', { rules })
+    boardOf(eve)
+    await town.grant(ada, eve, 'editor')
+    await town.acknowledged(ada, 'second')
+    await lab.run(1_000)
+    await town.wipe()
+    await town.start()
+    const { database } = town.server
+    // Nobody has it open: it is given up all the same.
+    await database.acceptLoss()
+    await town.stop()
+    await town.start()
+    const mallory = await lab.join('mallory', { rules })
+    boardOf(mallory).create(Card, { title: 'mine' })
+    await lab.run(15_000)
+    const { log } = boardOf(town.server).pipeline
+    expect([...log.roles()]).toEqual([[ownerOf(ada), 'owner']])
+    expect([titles(town.server), boardOf(mallory).unacknowledged]).toEqual([[], 1])
+    lab.connect('ada')
+    await town.acknowledged(ada, 'third')
+    expect(titles(ada)).toEqual(['first', 'second', 'third'])
+    expect(epochsOf(ada)).not.toContain(0)
+    expect([...codes(ada), ...codes(town.server)]).not.toContain('LogForked')
   })
 
   test('founds a repository that never was while it waits for others', async () => {
@@ -283,7 +283,7 @@ describe('an older copy of the folder', () => {
     const ada = await lab.join('ada', { rules })
     boardOf(ada).create(Card, { title: 'first' })
     await lab.run(20_000)
-    const backup = lab.device('authority').disk.clone()
+    const backup = town.backup()
     boardOf(ada).create(Card, { title: 'second' })
     await lab.run(20_000)
     await town.stop()
@@ -308,14 +308,12 @@ describe('an older copy of the folder', () => {
     const ada = await lab.join('ada', { rules })
     boardOf(ada).create(Card, { title: 'first' })
     await lab.run(20_000)
-    const backup = lab.device('authority').disk.clone()
+    const backup = town.backup()
     const second = boardOf(ada).create(Card, { title: 'second' })
     const done = outcomeOf(saved(second, 'authority'))
     await lab.until(() => done.current === 'resolved')
     // Before the landmark went on.
-    lab.kill('authority')
-    lab.device('landmarks').crash()
-    lab.device('authority').disk.restore(backup)
+    await town.restore(backup)
     await town.start()
     boardOf(ada).create(Card, { title: 'third' })
     lab.connect('ada')
@@ -339,4 +337,56 @@ describe('an older copy of the folder', () => {
     expect([titles(town.server).includes('fourth'), log.next]).toEqual([true, before])
     await lab.until(() => log.next > before, 10_000)
   })
+})
+
+describe('a server that ends at any call to its disks', () => {
+  for (const cache of ['lost', 'kept'] as const)
+    test(`[R1] has lost nothing when it starts again, where the cache of the system is ${cache}`, async () => {
+      let [calls, completed] = [0, 0]
+      for (let last = 0; last <= calls; last++) {
+        const town = new Town(`call ${last}`)
+        const { lab } = town
+        await town.start()
+        const ada = await lab.join('ada', { rules })
+        await town.acknowledged(ada, 'first')
+        const { log } = boardOf(ada).pipeline
+        const faults = lab.faults('authority')
+        calls = 0
+        faults.operation = () => calls++ < last
+        // Also a write that takes something away, and one that is kept while another waits.
+        boardOf(ada).create(Card, { title: 'second' })
+        await lab.run(300)
+        boardOf(ada)
+          .grant('ben', 'editor')
+          .catch(() => undefined)
+        boardOf(ada).create(Card, { title: 'third' })
+        await lab.run(700)
+        boardOf(ada)
+          .grant('ben', null)
+          .catch(() => undefined)
+        await lab.run(700)
+        lab.disconnect('ada')
+        for (const name of ['authority', 'landmarks']) lab.device(name).crash({ cache, lock: 'released' })
+        faults.operation = undefined
+        const shown = [...log.entries]
+        await town.start()
+        boardOf(town.server)
+        await lab.run(100)
+        const { entries } = boardOf(town.server).pipeline.log
+        if (entries.length > shown.length) completed++
+        lab.connect('ada')
+        await lab.until(() => boardOf(ada).unacknowledged === 0, 3_000)
+        const why = `it ended at call ${last}`
+        expect(
+          entries.slice(0, shown.length).map(({ id }) => id),
+          why,
+        ).toEqual(shown.map(({ id }) => id))
+        expect(new Set(epochsOf(ada)), why).toEqual(new Set([0]))
+        expect([...codes(ada), ...codes(town.server)], why).not.toContain('Recovering')
+        expect([...codes(ada), ...codes(town.server)], why).not.toContain('LogForked')
+        expect(titles(town.server), why).toEqual(['first', 'second', 'third'])
+      }
+      expect(calls).toBeGreaterThan(15)
+      expect(completed).toBeGreaterThan(2)
+    })
 })

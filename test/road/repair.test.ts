@@ -1,20 +1,20 @@
 /** `weft verify --repair`, and what a server does by itself with a log that is damaged in the middle. */
-import { cp, mkdtemp, readFile, rm, writeFile } from 'node:fs/promises'
+import { cp, mkdtemp, readdir, readFile, rm, writeFile } from 'node:fs/promises'
 import { tmpdir } from 'node:os'
 import { join } from 'node:path'
 import { auditFolder, run } from '@weft-db/cli'
-import { anonymous, Database, logName, lostSince, mendLog, type Repository, saved } from '@weft-db/engine'
-import { memoryKeys, nodeRuntime } from '@weft-db/runtime/node'
+import { anonymous, type Database, logName, lostSince, mendLog, type Repository, saved } from '@weft-db/engine'
+import { nodeRuntime } from '@weft-db/runtime/node'
 import { serve } from '@weft-db/server'
-import { socketIoTransport } from '@weft-db/socketio/client'
 import { nodeFiles } from '@weft-db/storage/node'
 import { afterAll, beforeAll, describe, expect, test } from 'vitest'
 import { frameKinds, scan } from '../../packages/engine/src/log/frame.ts'
 import { rootPath } from '../../packages/engine/src/trust/entry.ts'
+import { until } from '../crash/watching.ts'
 import { Stream } from '../sim/random.ts'
 import { Card } from './lab.ts'
 import { Mint } from './mint.ts'
-import { boards, copyOf, filesOf, makeStore, type Store } from './store.ts'
+import { boards, clientOf, copyOf, filesOf, makeStore, type Store } from './store.ts'
 
 const runtime = nodeRuntime()
 const [board] = boards
@@ -175,6 +175,66 @@ test('what could be read is not given up, though what it builds on is nowhere', 
   expect(lostSince(mended, own, runtime.hash)).toHaveLength(2)
 })
 
+test('takes what is missing from the running server, and keeps what was not sent yet', async () => {
+  const copy = await copyOf(store)
+  const server = await serve({ schemas: [Card], data: copy.path, port: 0 })
+  const client = join(folder, 'of Carl')
+  const opened = (more: { transports?: [] } = {}): Database =>
+    clientOf(server.url, { directory: client, keyFile: `${client}.key`, ...more })
+  try {
+    const replica = opened()
+    await replica.login(anonymous('Carl'))
+    for (const path of boards) {
+      const repository = replica.repository(path)
+      await repository.ready
+      await level(repository, server.database.repository(path))
+    }
+    await replica.close()
+    // What is written after an opening can be read without what was written before.
+    const away = opened({ transports: [] })
+    await away.opened
+    await away.repository(board).ready
+    await saved(away.repository(board).create(Card, { title: 'not sent yet' }), 'local')
+    await away.close()
+    const whole = await auditFolder(client)
+    expect(whole.problems).toEqual([])
+    const logs = await filesOf(client)
+    for (const kind of [frameKinds.header, frameKinds.certificate, frameKinds.entry, frameKinds.pack]) {
+      for (const [name, bytes] of logs) if (!name.startsWith('=')) await writeFile(join(client, name), bytes)
+      await spoil(client, boardName, kind)
+      const from = ['--from', server.url]
+      const { code, told } = await weft('verify', client, '--repair', ...from, '--network', store.network)
+      expect([code, told], `${kind}`).toMatchObject([0, { ok: true, repair: { repaired: [boardName] } }])
+      const { repositories } = await auditFolder(client)
+      expect(repositories.map(({ commits }) => commits)).toEqual(whole.repositories.map(({ commits }) => commits))
+    }
+    // Its root log as well: the network is named, and the session's key is beside it.
+    await spoil(client, rootName, frameKinds.entry)
+    const { code } = await weft('verify', client, '--repair', '--from', server.url, '--network', store.network)
+    expect(code).toBe(0)
+    expect((await readdir(folder)).filter((name) => name.includes('fetching'))).toEqual([])
+    const again = opened()
+    const repository = again.repository(board)
+    await repository.ready
+    await until(again, () => repository.unacknowledged === 0)
+    await again.close()
+    expect(
+      server.database
+        .repository(board)
+        .query(Card)
+        .current?.map(({ title }) => title),
+    ).toContain('not sent yet')
+    // A server's own folder is none of its business.
+    await spoil(copy.path, boardName, frameKinds.pack)
+    await server.close()
+    const refused = await weft('verify', copy.path, '--repair', '--from', server.url)
+    expect([refused.code, refused.out]).toEqual([2, expect.stringContaining("is a server's: start it")])
+  } finally {
+    await server.close()
+    await copy.remove()
+  }
+}, 60_000)
+
 /** Writes, and waits for the server to have it, until both hold the same commits. */
 const level = async (one: Repository, other: Repository): Promise<void> => {
   for (let count = 0; count === 0 || one.pipeline.commits.size !== other.pipeline.commits.size; count++) {
@@ -190,12 +250,7 @@ test('a client whose log is damaged in the middle has it again from the server, 
   await spoil(client, boardName, frameKinds.pack)
   const server = await serve({ schemas: [Card], data: copy.path, port: 0 })
   const codes: string[] = []
-  const replica = new Database({
-    schemas: [Card],
-    runtime,
-    storage: async () => ({ files: nodeFiles(client), keys: memoryKeys(), mode: 'node', lasting: true }),
-    transports: [socketIoTransport({ url: server.url })],
-  })
+  const replica = clientOf(server.url, { directory: client })
   replica.onIncident(({ code }) => codes.push(code))
   try {
     await replica.login(anonymous('Ada'))
@@ -223,12 +278,7 @@ test('a server whose log is damaged in the middle says so, has it again from a c
       port: 0,
       onIncident: ({ code }) => codes.push(code),
     })
-    const replica = new Database({
-      schemas: [Card],
-      runtime,
-      storage: async () => ({ files: nodeFiles(store.client), keys: memoryKeys(), mode: 'node', lasting: true }),
-      transports: [socketIoTransport({ url: server.url })],
-    })
+    const replica = clientOf(server.url, { directory: store.client })
     try {
       await replica.login(anonymous('Ada'))
       const repository = replica.repository(board)

@@ -2,10 +2,11 @@
 import { cp, mkdtemp, readdir, readFile, rm } from 'node:fs/promises'
 import { tmpdir } from 'node:os'
 import { join } from 'node:path'
-import { type AuditSource, anonymous, Database, type Runtime, saved } from '@weft-db/engine'
-import { memoryKeys, nodeRuntime } from '@weft-db/runtime/node'
+import { type AuditSource, anonymous, Database, type DatabaseOptions, type Runtime, saved } from '@weft-db/engine'
+import { fileKeys, memoryKeys, nodeRuntime } from '@weft-db/runtime/node'
 import { serve } from '@weft-db/server'
 import { socketIoTransport } from '@weft-db/socketio/client'
+import { memoryFiles } from '@weft-db/storage/memory'
 import { nodeFiles } from '@weft-db/storage/node'
 import { Card } from './lab.ts'
 
@@ -21,6 +22,22 @@ export interface Store {
 
 export const boards = ['/board/roadmap', '/list/shopping'] as const
 
+/** A client of the server there, that stores in a directory, with the key beside it where that is named, or in memory. */
+export const clientOf = (
+  url: string,
+  { directory, keyFile, ...more }: { directory?: string; keyFile?: string } & Partial<DatabaseOptions> = {},
+): Database => {
+  const files = directory === undefined ? memoryFiles() : nodeFiles(directory)
+  const keys = keyFile === undefined ? memoryKeys() : fileKeys(() => keyFile)
+  return new Database({
+    schemas: [Card],
+    runtime: nodeRuntime(),
+    storage: async () => ({ files, keys, mode: 'test', lasting: true }),
+    transports: [socketIoTransport({ url })],
+    ...more,
+  })
+}
+
 /** `edits`: how many commits each of two people makes on each of two boards. `during` runs while the server does. */
 export const makeStore = async (edits: number, during?: (server: string) => Promise<void>): Promise<Store> => {
   const folder = await mkdtemp(join(tmpdir(), 'weft-store-'))
@@ -30,13 +47,7 @@ export const makeStore = async (edits: number, during?: (server: string) => Prom
   try {
     for (const name of ['Ada', 'Bob']) {
       const directory = name === 'Ada' ? client : join(folder, 'other')
-      const replica = new Database({
-        schemas: [Card],
-        runtime: nodeRuntime(),
-        storage: async () => ({ files: nodeFiles(directory), keys: memoryKeys(), mode: 'node', lasting: true }),
-        transports: [socketIoTransport({ url: running.url })],
-        captureRate: 1_000,
-      })
+      const replica = clientOf(running.url, { directory, captureRate: 1_000 })
       clients.push(replica)
       await replica.login(anonymous(name))
     }
@@ -65,7 +76,8 @@ export const copyOf = async (store: Store): Promise<{ readonly path: string; rem
   const folder = await mkdtemp(join(tmpdir(), 'weft-copy-'))
   const path = join(folder, 'server')
   await cp(store.server, path, { recursive: true })
-  await cp(`${store.server}.key`, `${path}.key`)
+  for (const beside of ['key', 'landmarks'])
+    await cp(`${store.server}.${beside}`, `${path}.${beside}`, { recursive: true })
   return { path, remove: () => rm(folder, { recursive: true, force: true }) }
 }
 

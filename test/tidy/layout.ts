@@ -28,7 +28,7 @@ export const packageImports: Readonly<Record<string, readonly string[]>> = {
   'packages/webrtc': ['packages/engine'],
   'packages/svelte': ['packages/engine'],
   'packages/server': ['packages/engine', 'packages/storage', 'packages/runtime', 'packages/socketio'],
-  'packages/cli': ['packages/engine', 'packages/storage', 'packages/runtime'],
+  'packages/cli': ['packages/engine', 'packages/storage', 'packages/runtime', 'packages/socketio'],
   'packages/weft': ['packages/engine', ...adapters, 'packages/server'],
   demo: ['packages/engine', ...adapters, 'packages/server', 'packages/weft'],
   'signal-server': ['packages/engine', ...adapters, 'packages/server', 'packages/weft', 'demo'],

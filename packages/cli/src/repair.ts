@@ -1,5 +1,6 @@
 /**
- * `weft verify --repair`: writes the damaged logs of a store whole, with what a backup or another store of the network holds of them. What
+ * `weft verify --repair`: writes the damaged logs of a store whole, with what a backup, another store of the network or a running server holds
+ * of them. What
  * comes of it is verified before it takes anything's place, and the logs as they were are kept beside the folder.
  */
 import { randomBytes } from 'node:crypto'
@@ -18,6 +19,7 @@ import { nodeRuntime } from '@weft-db/runtime/node'
 import { nodeFiles } from '@weft-db/storage/node'
 import { auditSource } from './audit.ts'
 import { manifestIn, namesIn, openFolder, rootName } from './directory.ts'
+import { fetchLogs, isAddress } from './fetch.ts'
 import { Usage } from './output.ts'
 import { writeWhole } from './writing.ts'
 
@@ -35,8 +37,8 @@ export interface Repair {
 type Trust = { readonly network?: string; readonly key?: string }
 
 /**
- * Repairs the folder of a store that nobody has open. `from`: folders of other stores of the network, or backups. Rejects with a `WeftError`:
- * `AlreadyOpen`, `WrongNetwork`, or what a disk said.
+ * Repairs the folder of a store that nobody has open. `from`: folders of other stores of the network, backups, or addresses of servers. Rejects
+ * with a `WeftError`: `AlreadyOpen`, `WrongNetwork`, why a server gives nothing, or what a disk said.
  */
 export const repairFolder = async (path: string, from: readonly string[], trust: Trust = {}): Promise<Repair> => {
   if ((await manifestIn(path)) !== undefined)
@@ -48,8 +50,13 @@ export const repairFolder = async (path: string, from: readonly string[], trust:
     const before = await auditSource(sourceOf(path, own), path, trust)
     const network = trust.network ?? before.network ?? undefined
     const others: Logs[] = []
-    for (const other of from) others.push(await logsOf(other))
-    const all = mendAll(own, others, network ?? (await networkOf(from, trust)))
+    const isWhole = before.problems.length === 0
+    for (const other of from)
+      if (!isAddress(other)) others.push(await logsOf(other))
+      else if (!isWhole)
+        others.push(await fetchLogs(other, path, own.get(rootName) ?? new Uint8Array(0), before, network))
+    const folders = from.filter((place) => !isAddress(place))
+    const all = mendAll(own, others, network ?? (await networkOf(folders, trust)))
     const tried = await auditSource(sourceOf(path, all), path, trust)
     // Whole now, or richer: to leave out what is damaged is no repair.
     const helps = (name: string, log: Uint8Array): boolean => {

@@ -6,6 +6,7 @@ import { pathToFileURL } from 'node:url'
 import type { AuditReport } from '@weft-db/engine'
 import { auditFolder } from './audit.ts'
 import { mustBeFolder } from './directory.ts'
+import { isAddress } from './fetch.ts'
 import { trusted } from './keys.ts'
 import { type Output, parseFlags, Usage } from './output.ts'
 import { type Repair, repairFolder } from './repair.ts'
@@ -25,8 +26,9 @@ and kept evidence. Without --repair it reads only, and may run while the server 
   --rules MODULE     counts every commit again by the app's own 'rules' and 'schemas', which MODULE exports, and
                      lists what they refuse
   --repair           writes damaged logs whole, while nobody has DIR open. The logs as they were are kept beside it
-  --from PLACE       where --repair looks for what is missing: a backup, or the folder of another store of the
-                     network; may be given more than once
+  --from PLACE       where --repair looks for what is missing: a backup, the folder of another store of the network, or
+                     the address of the server (https://…), which is asked as the session whose store DIR is; may be
+                     given more than once
   --json             the report as one JSON object
 
 Without --key and --network the folder is checked against itself: compare the network that is printed with the one you know.
@@ -52,7 +54,7 @@ export const verifyCommand = async (args: readonly string[], output: Output): Pr
   await mustBeFolder(path)
   const from = values.from ?? []
   if (from.length > 0 && values.repair !== true) throw new Usage('--from goes with --repair')
-  for (const place of from) await mustBeFolder(place)
+  for (const place of from) if (!isAddress(place)) await mustBeFolder(place)
   const trust = await trusted(values)
   const since = values.since === undefined ? undefined : await readReport(values.since)
   const app = values.rules === undefined ? undefined : await loadApp(values.rules)

@@ -1,19 +1,14 @@
-/** Row F7: a server that lost its disk, or got an older one back, and clients that bring it less than they hold, or say that they hold more. */
-import { create, type Database, grant, type Item, keyOf, read, write } from '@weft-db/engine'
+/**
+ * Row F7: a server that lost its disk, or got an older one back, and clients that bring it less than they hold, or say that they hold more. Of
+ * some nobody knows how far the logs went: then somebody has to give up what is missing, at the worst moment or at a better one.
+ */
+import { type Item, keyOf } from '@weft-db/engine'
 import type { Position } from '../../../packages/engine/src/commit/commit.ts'
-import { board, Card, Lab, outcomeOf, type Replica } from '../../road/lab.ts'
+import { Card, type Lab, outcomeOf, type Replica } from '../../road/lab.ts'
+import { acknowledgedBy, boardOf, ownerOf, rules, Town } from '../../road/town.ts'
 import type { Disk } from '../../sim/files.ts'
 import { stream } from '../../sim/random.ts'
 import { mustHold, type Row } from '../row.ts'
-
-const rules = [
-  read('/board/:id', ({ role }) => role !== undefined),
-  create('/board/:id', ({ session }) => (session === undefined ? undefined : 'owner')),
-  write('/board/:id', ({ role }) => role !== undefined),
-  grant('/board/:id', ({ role }) => role === 'owner'),
-]
-
-const boardOf = ({ database }: { readonly database: Database }) => database.repository(board)
 
 const shownBy = (replica: Replica): string =>
   JSON.stringify(
@@ -22,25 +17,8 @@ const shownBy = (replica: Replica): string =>
       .sort(),
   )
 
-const ownerOf = ({ database }: Replica): string => {
-  const owner = database.certificates.get(database.session?.id ?? '')?.owner
-  if (owner === undefined) throw new Error('nobody is logged in')
-  return owner
-}
-
 const isBefore = (one: Position | null, other: Position | null): boolean =>
   other !== null && (one === null || one.epoch < other.epoch || (one.epoch === other.epoch && one.n < other.n))
-
-/** Commits that a checkpoint covers, as a replica knows it. */
-const acknowledged = (replica: Replica): string[] => {
-  const { commits, log } = boardOf(replica).pipeline
-  const ids: string[] = []
-  for (let index = 0; index < commits.size; index++) {
-    const commit = commits.at(index)
-    if (commit !== undefined && commit.seq <= (log.covered.get(commit.chain)?.seq ?? -1)) ids.push(commit.id)
-  }
-  return ids
-}
 
 const wait = async (lab: Lab, asked: Promise<unknown>): Promise<void> => {
   const outcome = outcomeOf(asked)
@@ -51,7 +29,7 @@ const wait = async (lab: Lab, asked: Promise<unknown>): Promise<void> => {
 /**
  * `trials` schedules: the owner of a board, a friend, and up to three who conspire. They leave before the owner ends the access of one of them;
  * then the server dies, and what it stored is gone or old. The conspirators come back first, with what they have and with false claims, and
- * the honest come later, or not at all.
+ * the honest come later, or not at all. In a third of them the landmarks are gone, or as old as the folder that was restored.
  */
 export const restorers: Row = async ({ trials, seed }) => {
   let [violations, stayed, epochs, late] = [0, 0, 0, 0]
@@ -62,12 +40,9 @@ export const restorers: Row = async ({ trials, seed }) => {
   }
   for (let trial = 0; trial < trials; trial++) {
     const draws = stream(seed, `restorers ${trial}`)
-    const lab = new Lab(`${seed} restorers ${trial}`)
-    const start = (): Promise<Replica> => {
-      const landmarks = lab.device('landmarks').disk.files()
-      return lab.authority({ rules, landmarks })
-    }
-    let server = await start()
+    const town = new Town(`${seed} restorers ${trial}`)
+    const { lab } = town
+    let server = await town.start()
     const owner = await lab.join('owner', { rules })
     boardOf(owner).create(Card, { title: 'first' })
     await lab.until(() => boardOf(owner).unacknowledged === 0)
@@ -77,45 +52,50 @@ export const restorers: Row = async ({ trials, seed }) => {
       hostile.push(await lab.join(`mallory ${hostile.length}`, { rules }))
     for (const member of [friend, ...hostile]) {
       boardOf(member)
-      await wait(lab, boardOf(owner).grant(ownerOf(member), 'editor'))
+      await town.grant(owner, member, 'editor')
     }
     await lab.run(2_000)
-    let made = 0
+    let edits = 0
     const work = async (who: Replica, times: number): Promise<void> => {
       for (let edit = 0; edit < times; edit++) {
-        boardOf(who).create(Card, { title: `${who.name} ${made}` }, { key: `${who.name} ${made++}` })
+        boardOf(who).create(Card, { title: `${who.name} ${edits}` }, { key: `${who.name} ${edits++}` })
         await lab.run(draws.int(900))
       }
     }
     for (const who of [owner, friend, ...hostile]) await work(who, 1 + draws.int(2))
     await lab.run(1_000)
     let backup: Disk | undefined
-    if (draws.chance(0.4)) {
-      backup = lab.device('authority').disk.clone()
+    const drawn = draws.pick(['gone', 'old'] as const)
+    // A small sample has each of them.
+    const landmarks = trial % 3 !== 2 ? 'there' : trial >= 12 ? drawn : trial % 2 === 0 ? 'gone' : 'old'
+    const made = lab.runtime('clock').now()
+    const old = lab.device('landmarks').disk.clone()
+    if (landmarks !== 'there' || draws.chance(0.4)) {
+      backup = town.backup()
       await lab.run(12_000)
     }
     for (const { name } of hostile) lab.disconnect(name)
     const [mallory] = hostile
     if (mallory === undefined) throw new Error('nobody conspires')
     // In the repository's log, or in the network's.
-    const ofAll = trial % 3 === 1
+    const ofAll = landmarks === 'there' ? trial % 3 === 1 : draws.chance(0.5) || trial === 8
     if (ofAll) await wait(lab, server.database.revoke({ owner: ownerOf(mallory) }))
-    else await wait(lab, boardOf(owner).grant(ownerOf(mallory), null))
+    else await town.grant(owner, mallory, null)
     if (draws.chance(0.5)) await lab.run(12_000)
     // Who leaves here holds the end of the access, and not what comes now: it may be beyond the landmark.
     if (draws.chance(0.5)) lab.disconnect('friend')
     await work(owner, 1 + draws.int(4))
     await lab.run(draws.chance(0.5) ? 300 : 12_000)
-    const acked = acknowledged(owner)
+    const acked = [...acknowledgedBy(owner)]
     const highest = boardOf(owner).pipeline.position
     // The power fails, and what was stored is gone.
-    lab.kill('authority')
-    lab.device('landmarks').crash()
-    if (backup === undefined) lab.device('authority').disk.wipe()
-    else lab.device('authority').disk.restore(backup)
+    if (backup === undefined) town.burn()
+    else await town.restore(backup, landmarks === 'old' ? made : undefined)
+    if (landmarks === 'gone') lab.device('landmarks').wipe()
+    if (landmarks === 'old') lab.device('landmarks').disk.restore(old)
     // What honest people write meanwhile.
     await work(owner, draws.int(2))
-    server = await start()
+    server = await town.start()
     for (const one of hostile) {
       const { pipeline } = boardOf(one)
       // A claim that nothing follows.
@@ -129,7 +109,7 @@ export const restorers: Row = async ({ trials, seed }) => {
       await work(one, 1)
     }
     await lab.run(30_000)
-    const seen = new Set(hostile.flatMap((one) => acknowledged(one)))
+    const seen = new Set(hostile.flatMap((one) => [...acknowledgedBy(one)]))
     const isBack = server.database.recovering.length === 0
     const repository = boardOf(server)
     const roleOf = (one: Replica): string | undefined =>
@@ -138,35 +118,47 @@ export const restorers: Row = async ({ trials, seed }) => {
       ofAll
         ? server.database.root.revokedAt({ session: '', owner: ownerOf(mallory) }) !== undefined
         : roleOf(mallory) === undefined
+    if (landmarks !== 'there' && isBack) fail('the server is back though nobody knows what is missing')
     // What ended it for all of the network is beside the key.
-    if ((isBack || ofAll) && !isOut()) fail('the server is back before the end of an access')
+    if ((isBack || (ofAll && landmarks === 'there')) && !isOut()) fail('the server is back before the end of an access')
     if (!isBack) stayed++
     const held = boardOf(mallory).pipeline.commits
     const owned = acked.filter((id) => boardOf(owner).pipeline.commits.get(id)?.session === owner.database.session?.id)
     const before = new Set(owned.filter((id) => held.has(id)))
-    const returns = draws.chance(0.85)
+    const returns = draws.chance(0.85) || trial === 8
+    const isEarly = landmarks !== 'there' && (draws.chance(0.5) || trial === 8)
+    if (isEarly) {
+      await wait(lab, server.database.acceptLoss())
+      await lab.run(draws.int(20_000))
+    }
     for (const name of ['friend', ...(returns ? ['owner'] : [])]) {
       lab.connect(name)
       await lab.run(draws.int(20_000))
     }
     await lab.run(60_000)
+    if (landmarks !== 'there' && !isEarly) {
+      await wait(lab, server.database.acceptLoss())
+      await lab.run(60_000)
+    }
     const honest = [...(returns ? [owner] : []), friend, server]
     if (returns) {
       late++
       const { pipeline } = repository
       if (server.database.recovering.length > 0) fail('the server is not back though everything was brought')
       else if (isBefore(pipeline.position, highest)) fail('the server is behind the highest checkpoint')
-      if (!isOut()) fail('who was put out is back')
-      const covered = new Set(acknowledged(server))
-      if (acked.some((id) => !covered.has(id))) fail('an acknowledged commit is lost')
+      // What took it for this board alone was given up, if nobody had brought it.
+      if (!isOut() && (ofAll || !isEarly)) fail('who was put out is back')
+      const covered = acknowledgedBy(server)
+      const due = isEarly ? owned : acked
+      if (due.some((id) => !covered.has(id))) fail('an acknowledged commit is lost')
       if (boardOf(owner).unacknowledged > 0) fail('what was written meanwhile is not acknowledged')
       if (new Set(honest.map(shownBy)).size !== 1) fail('replicas part')
       const epoch = pipeline.position?.epoch ?? 0
       if (epoch === 0) fail('the log goes on in the epoch of which nobody knows the end')
-      epochs += epoch
-    } else if (server.database.recovering.length === 0 && !isOut())
+      epochs++
+    } else if (landmarks === 'there' && server.database.recovering.length === 0 && !isOut())
       fail('the server is back before the end of an access')
-    for (const id of owned)
+    for (const id of landmarks === 'there' || (returns && !isEarly) ? owned : [])
       if (!before.has(id) && held.has(id)) fail('somebody who was put out was shown what came after')
     for (const { incidents } of [owner, friend, server])
       if (incidents.some(({ code }) => code === 'LogForked' || code === 'NumberTwice' || code === 'EvidenceKept'))

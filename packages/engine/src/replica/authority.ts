@@ -381,13 +381,13 @@ export class Authority {
     await this.#submitting.get(repository)
   }
 
-  /** The next entry of the root log, signed. */
-  signRoot(statement: Statement, key: SigningKey = this.key): Promise<Entry> {
+  /** The next entry of the root log, signed. `begun`: the epoch that it begins. */
+  signRoot(statement: Statement, key: SigningKey = this.key, begun?: number): Promise<Entry> {
     const { network, position, size } = this.#root
     if (network === undefined || position === null) throw new Error('the authority writes after its network is founded')
     const signer = toHex(this.#runtime.hash(key.publicKey))
     const time = this.#clock.now()
-    const { epoch, hash: prev } = position
+    const { epoch = position.epoch, hash: prev } = { ...position, epoch: begun }
     return this.#sign({ network, log: rootPath, epoch, n: size, prev, root: null, time, signer, statement }, key)
   }
 

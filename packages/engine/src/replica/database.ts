@@ -2,7 +2,7 @@
  * A replica: it opens what this device stores, connects where its transports lead, keeps its repositories level with every peer, and is
  * the authority when it holds the authority's key. An app calls it its database.
  */
-import { describeRefusal, type Refusal, refusal, WeftError } from '../bytes/refusal.ts'
+import { type Refusal, refusal, WeftError } from '../bytes/refusal.ts'
 import type { Schema } from '../schema/schema.ts'
 import type { Certificate } from '../trust/certificate.ts'
 import { type Entry, rootPath, type Subject } from '../trust/entry.ts'
@@ -31,10 +31,12 @@ import { Readers } from './readers.ts'
 import { type Readable, reportRead } from './reads.ts'
 import type { Recovering } from './recovery.ts'
 import type { Rejection } from './rejections.ts'
+import { Reports } from './reports.ts'
 import { Repositories } from './repositories.ts'
 import { Repository } from './repository.ts'
-import { joinRequest, type Request } from './requests.ts'
+import { joinRequest, type Request, revokeRequest } from './requests.ts'
 import { RootLog } from './rootlog.ts'
+import { RootNews } from './rootnews.ts'
 import { RootStore } from './rootstore.ts'
 import { Schemas } from './schemas.ts'
 import type { AccountSession } from './sessions.ts'
@@ -70,10 +72,7 @@ export class Database {
   readonly #forwarding: Forwarding
   readonly #repositories: Repositories
   readonly #connections: Channels
-  readonly #threw = (error: unknown): void => this.incident(refusal('ListenerThrew', String(error)))
-  readonly #rejectionListeners = new Listeners<[Rejection]>(this.#threw)
-  /** Of a listener of incidents that throws nobody could be told. */
-  readonly #incidentListeners = new Listeners<[Incident]>(() => undefined)
+  readonly #reports = new Reports()
   /** What makes this replica the authority. */
   readonly #office: Office | undefined
   readonly #readers: Readers
@@ -81,13 +80,14 @@ export class Database {
   readonly #account: Account
   readonly #subscribing: Subscribing
   readonly #rootStore: RootStore
+  readonly #rootNews: RootNews
   readonly #evidence: EvidenceStore
   #storage: Storage | undefined
   #release: (() => Promise<void>) | undefined
   #cancelConnecting: (() => void) | undefined
   #closing: Promise<void> | undefined
   readonly #logout: Logout
-  readonly #logoutListeners = new Listeners(this.#threw)
+  readonly #logoutListeners = new Listeners(this.#reports.threw)
   readonly #logouts: Readable = { subscribe: (listener) => this.#logoutListeners.add(listener) }
 
   constructor(options: DatabaseOptions) {
@@ -125,7 +125,7 @@ export class Database {
           channels: this.#connections,
           standing: this.#standing,
           isClosing: () => this.#closing !== undefined,
-          takeRoot: (entries, publicKey) => this.#takeRoot(entries, publicKey),
+          takeRoot: (entries, publicKey) => this.#rootNews.take(entries, publicKey),
           proved: (connection) => this.#proved(connection),
           incident: (why) => this.incident(why),
         }),
@@ -160,13 +160,22 @@ export class Database {
       (why) => this.incident(why, rootPath),
       (met) => this.forked(met),
     )
+    this.#rootNews = new RootNews({
+      root: this.root,
+      store: this.#rootStore,
+      repositories: this.#repositories,
+      connections: this.#connections,
+      network: options.network,
+      office: () => this.#office,
+      incident: (why, path) => this.incident(why, path),
+    })
     this.#standing = new Standing({
       host: this,
       connections: this.#connections,
       repositories: this.#repositories,
       storage: () => this.#storage,
       hasExpired: () => this.#account.hasExpired,
-      threw: this.#threw,
+      threw: this.#reports.threw,
     })
     this.#account = new Account({
       ...shared,
@@ -234,9 +243,10 @@ export class Database {
         ...shared,
         judging: this.judging,
         connections: this.#connections,
+        repositories: this.#repositories,
         newestRules: Math.max(0, ...versions.keys()),
         withRepository: (path, use) => this.#repositories.with(path, use),
-        takeRoot: (entries, publicKey) => this.#takeRoot(entries, publicKey),
+        takeRoot: (entries, publicKey) => this.#rootNews.take(entries, publicKey),
         storeCertificate: (bytes) => this.#rootStore.keepMet(bytes),
         name: (path) => logName(path, this.runtime),
         incident: (why, path) => this.incident(why, path),
@@ -260,12 +270,12 @@ export class Database {
 
   /** Refusals and oddities an app or operator may want to show or count. */
   onIncident(listener: (incident: Incident) => void): () => void {
-    return this.#incidentListeners.add(listener)
+    return this.#reports.incidents.add(listener)
   }
 
   /** Calls back once for every change of this device's person that will not count, with its content. */
   onRejected(listener: (rejection: Rejection) => void): () => void {
-    return this.#rejectionListeners.add(listener)
+    return this.#reports.rejections.add(listener)
   }
 
   /** Who is logged in on this device. */
@@ -326,11 +336,9 @@ export class Database {
    * later does not. An app ends its own person's sessions only; the authority ends any.
    */
   async revoke(subject: Subject, reason = ''): Promise<void> {
-    if (this.#office !== undefined) {
-      const why = await this.#office.revoke(subject, reason)
-      if (why !== undefined) throw WeftError.of(why)
-    } else if ('session' in subject) await this.ask({ method: 'revoke', session: subject.session, reason })
-    else throw new WeftError('NotAuthority', `revoke ${subject.owner}`)
+    if (this.#office === undefined) return this.ask(revokeRequest(subject, reason))
+    const why = await this.#office.revoke(subject, reason)
+    if (why !== undefined) throw WeftError.of(why)
   }
 
   /** A repository by its path, `/type/name`. The same object every time, until the person logs out. */
@@ -358,9 +366,15 @@ export class Database {
     return this.#office?.recovery.all ?? []
   }
 
-  /** Goes on with what clients brought so far, of one repository or of all that are being taken back. What is lost is written into the log. */
-  acceptLoss(path?: string): void {
-    this.#office?.recovery.accept(path)
+  /**
+   * Goes on with what clients brought so far, of one log (`/sys`: the network's, which comes first) or of all, also of repositories that somebody
+   * asks for later. What is lost is written into the log. Rejects with `Recovering` where the network's has to come first.
+   */
+  async acceptLoss(path?: string): Promise<void> {
+    const accept = async (what?: typeof rootPath | Repository) => this.#office?.accept(this.root.network ?? '', what)
+    const isOne = path !== undefined && path !== rootPath
+    const why = await (isOne ? this.#repositories.with(path, accept) : accept(path))
+    if (why !== undefined) throw WeftError.of(why)
   }
 
   /** How many channels to other devices are open: the server's and those of the mesh, the same number in every tab of a browser. */
@@ -494,7 +508,7 @@ export class Database {
 
   /** Goes on as that replica does: with its root log, and with who is logged in there. False while it cannot. */
   async adopt({ root, network, certificate }: Adopted): Promise<boolean> {
-    await this.#takeRoot(root, new Uint8Array(0), network)
+    await this.#rootNews.take(root, new Uint8Array(0), network)
     return certificate === undefined || this.#account.adopt(certificate)
   }
 
@@ -531,11 +545,11 @@ export class Database {
   }
 
   rejected(rejection: Rejection): void {
-    this.#rejectionListeners.tell(rejection)
+    this.#reports.rejections.tell(rejection)
   }
 
   incident(why: Refusal, repository?: string): void {
-    this.#incidentListeners.tell({ ...why, repository, message: describeRefusal(why) })
+    this.#reports.incident(why, repository)
   }
 
   readonly erased = ({ path, pipeline }: Repository): void => this.#evidence.erase(path, pipeline.log.erasures)
@@ -570,27 +584,10 @@ export class Database {
     this.#forwarding.refused(repository, origin, id, why)
   }
 
-  async #takeRoot(entries: readonly Uint8Array[], publicKey: Uint8Array, network = this.#options.network) {
-    const known = this.root.network
-    const { added, refused } = await this.#rootStore.take(entries, publicKey, network)
-    if (refused !== undefined) this.incident(refused, rootPath)
-    if (added.length > 0) this.#rootGrew(known === undefined, added)
-    return refused
-  }
-
-  #rootGrew(founded: boolean, added: readonly Uint8Array[]): void {
-    for (const repository of this.#repositories) {
-      if (founded) this.#repositories.open(repository)
-      else repository.reconsider()
-      if (!founded) for (const connection of this.#connections) connection.reconsider(repository)
-      this.#office?.authority.cover(repository)
-    }
-    for (const connection of this.#connections) connection.offerRoot(added)
-  }
-
   #proved(connection: Connection): void {
     const isAuthority = connection.peer?.isAuthority === true
     if (isAuthority) {
+      this.#rootNews.offerDropped(connection)
       this.#cancelConnecting?.()
       this.#standing.connect('online')
       // The authority's time is known now, by which clocks are judged.

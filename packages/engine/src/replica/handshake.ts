@@ -98,7 +98,7 @@ export class Handshake {
     }
     const { publicKey } = proof.key
     const signature = await proof.key.sign(this.#challenge(publicKey, bytes, this.#channel.initiator))
-    const [first = [], ...others] = inFrames(root.after(frame.root))
+    const [first = [], ...others] = inFrames(root.lackedBy(frame.root))
     this.#ends.send({ kind: 'prove', publicKey, certificate: proof.certificate, signature, root: first })
     this.#rest = others
   }

@@ -125,10 +125,10 @@ export class Judging {
 
   /** Why a commit must wait before anybody can judge it. `reader`: whose replica this is, which has so many `entries` of the log. */
   waits(commit: Commit, log: AuthorityLog, entries: number, reader: Person | undefined): Refusal | undefined {
-    const { root } = commit.policy
-    if (this.rulesAt(root.n) === undefined) return refusal('UnknownRules', String(this.#root.rulesAt(root.n)))
+    const n = this.#root.cited(commit.policy.root)
+    if (this.rulesAt(n) === undefined) return refusal('UnknownRules', String(this.#root.rulesAt(n)))
     const revokedAt = this.#revokedAt(commit)
-    if (revokedAt === undefined || root.n >= revokedAt) return undefined
+    if (revokedAt === undefined || n >= revokedAt) return undefined
     const decided = log.firstKnowing(revokedAt) !== Number.POSITIVE_INFINITY
     const covered = log.coveredAt(commit.chain, commit.seq) !== Number.POSITIVE_INFINITY
     if (decided || covered) return undefined
@@ -168,7 +168,7 @@ export class Judging {
     if (owner === undefined) return refusal('UnknownSession', commit.session)
     return this.writing(
       { session: commit.session, owner },
-      commit.policy.root.n,
+      this.#root.cited(commit.policy.root),
       log.cited(commit.policy.authority),
       log,
       edit,
@@ -183,7 +183,7 @@ export class Judging {
 
   /** Whether the rules that a commit is judged by are those in force now. */
   citesNewest({ policy: { root } }: Commit): boolean {
-    return this.#root.rulesAt(root.n) === this.#root.rulesAt(this.#root.size - 1)
+    return this.#root.rulesAt(this.#root.cited(root)) === this.#root.rulesAt(this.#root.size - 1)
   }
 
   /** Why the rules in force now refuse a change, whichever it cites. */

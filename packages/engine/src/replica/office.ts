@@ -3,9 +3,9 @@
  * takes back what it lost.
  */
 import { equalBytes } from '../bytes/bytes.ts'
-import { type Refusal, WeftError } from '../bytes/refusal.ts'
+import { type Refusal, refusal, WeftError } from '../bytes/refusal.ts'
 import { keyId } from '../commit/commit.ts'
-import type { Entry, Statement, Subject } from '../trust/entry.ts'
+import { type Entry, rootPath, type Statement, type Subject } from '../trust/entry.ts'
 import { Authority } from './authority.ts'
 import type { Certificates } from './certificates.ts'
 import { Certifying } from './certifying.ts'
@@ -34,6 +34,7 @@ export interface OfficeOptions {
   readonly certificates: Certificates
   readonly judging: Judging
   readonly connections: Iterable<Connection>
+  readonly repositories: Iterable<Repository>
   /** The newest version there are rules for. */
   readonly newestRules: number
   withRepository<Result>(path: string, use: (repository: Repository) => Promise<Result>): Promise<Result>
@@ -45,6 +46,9 @@ export interface OfficeOptions {
   name(path: string): string
   incident(why: Refusal, path?: string): void
 }
+
+/** So long nobody brought anything of the root log, ms. */
+const quiet = 10_000
 
 export class Office {
   readonly authority: Authority
@@ -65,7 +69,9 @@ export class Office {
     this.recovery = new Recovery({
       runtime,
       connections: of.connections,
+      repositories: of.repositories,
       acceptsLoss: acceptsLoss ?? false,
+      rootPosition: () => root.position,
       name: (path) => of.name(path),
       write: (repository) => this.authority.cover(repository),
       incident: (why, path) => of.incident(why, path),
@@ -127,6 +133,7 @@ export class Office {
   }
 
   stop(): void {
+    this.#cancelRoot?.()
     this.authority.stop()
     this.recovery.stop()
   }
@@ -135,8 +142,76 @@ export class Office {
     await this.#landmarks?.close()
   }
 
-  /** Brings the root log up to this authority's key and rules. Rejects with `WrongKey` or `UnknownRules`. */
+  /**
+   * Brings the root log up to this authority's key and rules. Rejects with `WrongKey` or `UnknownRules`. Where nobody knows how far it went, it
+   * is left as it is until whoever runs the server gives up what does not come back.
+   */
   async open(network: string): Promise<void> {
+    if (!this.recovery.isRootLost) return this.#bringUp(network)
+    this.#of.incident(refusal('Recovering', rootPath), rootPath)
+    if (this.#of.options.acceptsLoss === true) this.#waitForRoot(network, this.#of.root.size)
+  }
+
+  #cancelRoot: (() => void) | undefined
+
+  #waitForRoot(network: string, size: number): void {
+    const { runtime, root } = this.#of
+    this.#cancelRoot = runtime.timer(quiet, () => {
+      if (root.size > size) return this.#waitForRoot(network, root.size)
+      void this.#beginRoot(network).then((why) => why && this.#of.incident(why, rootPath))
+    })
+  }
+
+  /**
+   * Goes on with what clients brought: of the root log, of one repository that is open, or of all. The root log comes first. Resolves with
+   * the reason why not.
+   */
+  async accept(network: string, what?: typeof rootPath | Repository): Promise<Refusal | undefined> {
+    if (this.recovery.isRootLost) {
+      const why = typeof what === 'object' ? refusal('Recovering', rootPath) : await this.#beginRoot(network)
+      if (why !== undefined) return why
+    }
+    if (what !== rootPath) await this.recovery.accept(what)
+    return undefined
+  }
+
+  /** Begins an epoch of the root log. The key that was in force where it ends signs it. */
+  async #beginRoot(network: string): Promise<Refusal | undefined> {
+    const { root, options } = this.#of
+    const key = [this.#of.key, options.previousAuthority].find((one) => one && root.isAuthority(one.publicKey))
+    if (key === undefined) return refusal('WrongKey', network)
+    const reason = 'the server lost what it had stored'
+    const why = await this.#write({ kind: 'epoch', lost: null, reason }, key, () => !this.recovery.isRootLost)
+    if (why !== undefined) return why
+    this.#of.incident(refusal('EpochLost', rootPath), rootPath)
+    const failed = await this.#bringUp(network).catch((error: unknown) => error)
+    for (const repository of this.#of.repositories) this.authority.cover(repository)
+    if (failed === undefined) return undefined
+    if (!(failed instanceof WeftError)) throw failed
+    return refusal(failed.code, failed.about)
+  }
+
+  /**
+   * What peers showed of the root log: entries of this authority's that it did not have (`added`), and what others took away that it left out
+   * when it began an epoch. That is taken away again.
+   */
+  shown(added: number, ended: readonly Statement[], publicKey: Uint8Array): void {
+    if (added > 0 && !equalBytes(publicKey, this.#of.key.publicKey)) void this.recovery.doubt()
+    for (const statement of ended) {
+      const { root } = this.#of
+      const isSo = (): boolean =>
+        statement.kind === 'revocation'
+          ? root.hasEnded(statement.subject)
+          : statement.kind === 'retirement' && this.#signsBy(statement.signer)
+      void this.#write(statement, undefined, isSo).then((why) => why && this.#of.incident(why, rootPath))
+    }
+  }
+
+  #signsBy(id: string): boolean {
+    return keyId(this.#of.key.publicKey, (bytes) => this.#of.runtime.hash(bytes)) === id
+  }
+
+  async #bringUp(network: string): Promise<void> {
     await this.#rotate(network)
     const { root, newestRules } = this.#of
     const wanted = root.rulesAt(root.size - 1)
@@ -166,7 +241,8 @@ export class Office {
   }
 
   /** Once for all: whoever asks for it again and again makes no log grow. */
-  revoke(subject: Subject, reason: string): Promise<Refusal | undefined> {
+  async revoke(subject: Subject, reason: string): Promise<Refusal | undefined> {
+    if (this.recovery.isRootLost) return refusal('Recovering', rootPath)
     return this.#write({ kind: 'revocation', subject, reason }, undefined, () => this.#of.root.hasEnded(subject))
   }
 
@@ -174,7 +250,8 @@ export class Office {
   #write(statement: Statement, key?: SigningKey, isSo = (): boolean => false): Promise<Refusal | undefined> {
     const written = this.#writing.then(async () => {
       if (isSo()) return undefined
-      const { bytes } = await this.authority.signRoot(statement, key)
+      const begun = statement.kind === 'epoch' ? this.#landmarks?.anew : undefined
+      const { bytes } = await this.authority.signRoot(statement, key, begun)
       return this.#of.takeRoot([bytes], this.#of.key.publicKey)
     })
     this.#writing = written.catch(() => undefined)

@@ -213,7 +213,7 @@ export class Reception {
     if (isRefusal(entry)) return entry
     if (entry.network !== root.network) return refusal('WrongNetwork', entry.id)
     // Whose keys are in force there, and who may do what, the root log says up to there.
-    if (entry.root === null || !root.knows(entry.root)) return refusal('Undecided', entry.id)
+    if (entry.root === null || !root.holds(entry.root)) return refusal('Undecided', entry.id)
     const key = root.keyAt(entry.signer, entry.root.n)
     if (key === undefined) return refusal('BadEntry', entry.id)
     const message = messageOf('entry', entry.body, runtime.hash)

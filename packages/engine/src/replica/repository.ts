@@ -3,7 +3,7 @@
  * others. It joins the parts (capture, pipeline, counting, saving) and tells the app what changed.
  */
 
-import { fromHex, isWellFormed, toHex, utf8Length } from '../bytes/bytes.ts'
+import { isWellFormed, toHex, utf8Length } from '../bytes/bytes.ts'
 import { limits } from '../bytes/limits.ts'
 import { type Refusal, refusal, StorageError, WeftError } from '../bytes/refusal.ts'
 import { type Commit, clockTicks } from '../commit/commit.ts'
@@ -19,6 +19,7 @@ import { Due } from './due.ts'
 import { erasable, inRuns } from './erasing.ts'
 import { refuseFounding } from './founding.ts'
 import type { Host } from './host.ts'
+import { inviteRequest, withdrawRequest } from './inviting.ts'
 import { Items } from './items.ts'
 import type { LastChange, LiveItem, LiveOwner } from './live.ts'
 import { lastChangeOf, type Member, membersOf } from './members.ts'
@@ -36,8 +37,6 @@ import { Saving } from './saving.ts'
 import { Snapshots } from './snapshots.ts'
 import type { Restored } from './storedlog.ts'
 import type { ChangedVerdict } from './whatif.ts'
-
-const week = 604_800_000
 
 export class Repository {
   readonly path: string
@@ -358,26 +357,14 @@ export class Repository {
    * ms since 1970, in a week unless told. The server keeps the code's hash alone.
    */
   async invite(role: string, options: { uses?: number; expires?: number } = {}): Promise<string> {
-    const { runtime, clock } = this.#host
-    const secret = runtime.random(16)
-    const { uses = 1, expires = clock.now() + week } = options
-    await this.#ask({
-      method: 'invite',
-      path: this.path,
-      secret: toHex(runtime.hash(secret)),
-      role,
-      expires,
-      uses,
-    })
-    return toHex(secret)
+    const { request, code } = inviteRequest(this.path, role, options, this.#host)
+    await this.#ask(request)
+    return code
   }
 
   /** Takes back what can still be used of an invitation, by its code or by the `secret` that `invitations` names. */
   withdraw(invitation: { readonly code: string } | { readonly secret: string }): Promise<void> {
-    const { runtime } = this.#host
-    const secret = 'code' in invitation ? toHex(runtime.hash(fromHex(invitation.code))) : invitation.secret
-    const role = this.pipeline.log.invitation(secret)?.statement.role ?? 'none'
-    return this.#ask({ method: 'invite', path: this.path, secret, role, expires: 0, uses: 0 })
+    return this.#ask(withdrawRequest(this.pipeline.log, invitation, this.#host))
   }
 
   /**
@@ -432,6 +419,9 @@ export class Repository {
 
   /** Something this replica waited for became known: the root log grew, a schema came, time went on. */
   reconsider(): void {
+    const { dropped } = this.#host.root
+    if (dropped.length > this.#dropped) this.#reckoning.renew()
+    this.#dropped = dropped.length
     this.#reckoning.revoked()
     this.counting.retry()
     this.#refresh()
@@ -439,6 +429,9 @@ export class Repository {
     this.#capture.schedule()
     this.#host.progress(this)
   }
+
+  /** How much of the root log was left out by a newer epoch when commits were judged last. */
+  #dropped = 0
 
   /** The session is known now, or another: what is dirty may be captured, and own commits count whatever their clock. */
   identityChanged(): void {

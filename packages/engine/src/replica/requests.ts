@@ -12,6 +12,7 @@ import { fromHex, toHex, utf8Length } from '../bytes/bytes.ts'
 import { limits } from '../bytes/limits.ts'
 import type { Plain } from '../bytes/plain.ts'
 import { type Refusal, refusal, WeftError } from '../bytes/refusal.ts'
+import type { Subject } from '../trust/entry.ts'
 import { isRepositoryPath } from '../trust/rules.ts'
 
 export type Request =
@@ -44,6 +45,12 @@ export const joinRequest = (path: string, code: string): Request => {
   if (!isRepositoryPath(path)) throw new WeftError('BadPath', path)
   if (!/^(?:[0-9a-f]{2}){16,64}$/.test(code)) throw new WeftError('InvitationOver', path)
   return { method: 'join', path, secret: fromHex(code) }
+}
+
+/** Throws `NotAuthority`: only the authority ends all sessions of an owner. */
+export const revokeRequest = (subject: Subject, reason: string): Request => {
+  if (!('session' in subject)) throw new WeftError('NotAuthority', `revoke ${subject.owner}`)
+  return { method: 'revoke', session: subject.session, reason }
 }
 
 export const encodeRequest = (request: Request): Plain => {

@@ -45,5 +45,5 @@ export const restore = (snapshot: Restored, { host, pipeline, counting, saving, 
   if (snapshot.clock <= (host.clock.now() + limits.clockAhead) * clockTicks) host.clock.see(snapshot.clock)
   for (const entry of log.entries.slice(0, snapshot.entries)) reckoning.recall(entry)
   // The root log goes on while nobody has the repository open.
-  if (host.root.size !== (snapshot.root?.entries ?? 0)) reckoning.revoked()
+  if (host.root.position?.n !== snapshot.root?.n) reckoning.revoked()
 }

@@ -2,12 +2,15 @@
  * The root log of the network, as a replica holds it: everybody has it, it is small, and it begins with the genesis entry whose hash is
  * the network's name. A replica that has none takes the first one that an authority shows which proved its key (trust on first use),
  * unless the app names the network.
+ *
+ * An authority that lost what it wrote last goes on in a new epoch, as every log does. Who held more drops it, and keeps it at hand: what ended
+ * somebody's access is written anew as soon as the authority is shown it.
  */
 import { toHex } from '../bytes/bytes.ts'
 import { isRefusal, type Refusal, refusal } from '../bytes/refusal.ts'
 import type { Position } from '../commit/commit.ts'
 import { AuthorityLog } from '../trust/authoritylog.ts'
-import { type Entry, noNetwork, readEntry, rootPath, type Subject } from '../trust/entry.ts'
+import { type Entry, noNetwork, readEntry, rootPath, type Statement, type Subject } from '../trust/entry.ts'
 import { messageOf } from '../trust/signed.ts'
 import type { Runtime } from './ports.ts'
 
@@ -21,6 +24,8 @@ export class RootLog {
   /** Session, or owner, to where its access ended. */
   readonly #revoked = { session: new Map<string, number>(), owner: new Map<string, number>() }
   readonly #rules: { readonly n: number; readonly version: number }[] = []
+  /** What this replica held and a newer epoch left out. */
+  readonly dropped: Entry[] = []
 
   constructor(runtime: Runtime) {
     this.#runtime = runtime
@@ -39,24 +44,30 @@ export class RootLog {
     return this.#log.entries.length
   }
 
-  /** How many entries there are, and the id of the last of them; undefined for none. */
-  get last(): { readonly entries: number; readonly last: string } | undefined {
-    const last = this.#log.entries.at(-1)
-    return last && { entries: this.size, last: last.id }
-  }
-
-  /** Whether the last of so many entries is that one here. */
-  holds({ entries, last }: { readonly entries: number; readonly last: string }): boolean {
-    return this.#log.entries[entries - 1]?.id === last
-  }
-
+  /** Whether that entry stood here, also one that a newer epoch left out. */
   knows(position: Position): boolean {
     return this.#log.knows(position)
+  }
+
+  /** Whether that very entry stands here. */
+  holds({ n, hash }: Pick<Position, 'n' | 'hash'>): boolean {
+    return this.#log.entries[n]?.id === hash
+  }
+
+  /** The place that a commit cites, as rules and deaths count it: of an entry that was left out, the last one kept. */
+  cited(position: Position): number {
+    return this.#log.cited(position)
   }
 
   /** Entries from `n` on, as bytes. */
   after(n: number): Uint8Array[] {
     return this.#log.entries.slice(n).map((entry) => entry.bytes)
+  }
+
+  /** What somebody lacks who holds so many entries, perhaps of an older epoch. */
+  lackedBy(size: number): Uint8Array[] {
+    const begun = this.#log.entries.findLastIndex(({ statement }) => statement.kind === 'epoch')
+    return this.after(begun < 0 ? size : Math.min(size, begun))
   }
 
   /** The authority key of that id, in force or retired. */
@@ -123,16 +134,65 @@ export class RootLog {
       if (toHex(this.#runtime.hash(statement.publicKey)) !== entry.signer) return refusal('BadEntry', 'genesis')
       if (expectedNetwork !== undefined && entry.id !== expectedNetwork) return refusal('WrongNetwork', entry.id)
     } else if (entry.network !== this.network) return refusal('WrongNetwork', entry.network)
-    const key = statement.kind === 'genesis' ? statement.publicKey : this.keyAt(entry.signer, entry.n)
+    const key = statement.kind === 'genesis' ? statement.publicKey : this.#keyFor(entry)
     if (key === undefined) return refusal('BadEntry', 'an unknown key')
     const message = messageOf('entry', entry.body, this.#runtime.hash)
     if (!(await this.#runtime.verify(key, message, entry.signature))) return refusal('BadSignature', entry.id)
     return entry
   }
 
+  /**
+   * The key that may sign an entry. One that leaves others out is in force by what is kept, and by what it leaves out as well: a key that was
+   * retired does not undo that.
+   */
+  #keyFor(entry: Entry): Uint8Array | undefined {
+    if (!this.#log.leavesOut(entry)) return this.keyAt(entry.signer, entry.n)
+    const kept = new RootLog(this.#runtime)
+    for (const one of this.#log.entries.slice(0, entry.n)) kept.append(one)
+    return this.keyAt(entry.signer, this.size) && kept.keyAt(entry.signer, entry.n)
+  }
+
+  /**
+   * What an entry says that a newer epoch left out and that takes away what is not taken yet, when a key that is in force now signed it:
+   * somebody's access, or that of another key. Refused when it was signed by nobody.
+   */
+  async takenAway(bytes: Uint8Array): Promise<Statement | Refusal | undefined> {
+    const entry = readEntry(bytes, this.#runtime.hash)
+    if (isRefusal(entry) || entry.network !== this.network) return undefined
+    const { statement, signer, epoch, n } = entry
+    const start = this.#log.startAfter(epoch)
+    const key = this.keyAt(signer, this.size)
+    if (start === undefined || n < start || key === undefined) return undefined
+    if (!this.#takesAway(statement)) return undefined
+    const message = messageOf('entry', entry.body, this.#runtime.hash)
+    return (await this.#runtime.verify(key, message, entry.signature)) ? statement : refusal('BadSignature', entry.id)
+  }
+
+  /** What a newer epoch left out here and that took away what is not taken again yet. */
+  get missed(): Uint8Array[] {
+    return this.dropped.filter(({ statement }) => this.#takesAway(statement)).map(({ bytes }) => bytes)
+  }
+
+  #takesAway(statement: Statement): boolean {
+    if (statement.kind === 'revocation') return !this.hasEnded(statement.subject)
+    return statement.kind === 'retirement' && this.keyAt(statement.signer, this.size) !== undefined
+  }
+
   /** Adds an entry that was checked before: made here, or read from this replica's own log. */
   append(entry: Entry): void {
+    const left = this.#log.entries.slice(entry.n)
     this.#log.append(entry)
+    if (left.length > 0) {
+      this.dropped.push(...left)
+      for (const said of [this.#keys, this.#revoked.session, this.#revoked.owner]) said.clear()
+      this.#rules.length = 0
+      this.#lastEnd = -1
+      for (const kept of this.#log.entries.slice(0, entry.n)) this.#apply(kept)
+    }
+    this.#apply(entry)
+  }
+
+  #apply(entry: Entry): void {
     const { statement, n } = entry
     switch (statement.kind) {
       case 'genesis':

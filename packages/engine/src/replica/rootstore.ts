@@ -8,13 +8,20 @@ import { isRefusal, type Refusal, refusal, WeftError } from '../bytes/refusal.ts
 import { format } from '../commit/commit.ts'
 import { frameKinds } from '../log/frame.ts'
 import { readCertificate } from '../trust/certificate.ts'
-import { type Entry, readEntry, rootPath } from '../trust/entry.ts'
+import { type Entry, readEntry, rootPath, type Statement } from '../trust/entry.ts'
 import type { Certificates } from './certificates.ts'
 import type { Met } from './evidence.ts'
 import { Journal } from './journal.ts'
 import type { Landmarks } from './landmarks.ts'
 import type { Files, Runtime } from './ports.ts'
+import { forgetRestored, restoredFrom } from './restored.ts'
 import { RootLog } from './rootlog.ts'
+
+export interface Taken {
+  readonly added: readonly Uint8Array[]
+  readonly ended: readonly Statement[]
+  readonly refused: Refusal | undefined
+}
 
 export class RootStore {
   readonly #runtime: Runtime
@@ -53,7 +60,7 @@ export class RootStore {
     landmarks?: Landmarks,
   ): Promise<void> {
     this.#landmarks = landmarks
-    let certificates = 0
+    let [certificates, highest] = [0, 0]
     const header = this.#header()
     const { journal, frames, damage } = await Journal.open(files, name, { header, onIncident: this.#onIncident })
     this.#journal = journal
@@ -70,10 +77,18 @@ export class RootStore {
         else {
           this.#certificates.keep(certificate)
           certificates++
+          highest = Math.max(highest, certificate.number)
         }
       }
     }
-    if (landmarks !== undefined) await this.#level(journal, landmarks, certificates)
+    if (landmarks !== undefined) {
+      const [first, { network, size: entries, position }] = [landmarks.root[0], this.#root]
+      if (first !== undefined && first.id !== (network ?? first.id)) throw new WeftError('WrongNetwork', first.id)
+      const restored = await restoredFrom(files)
+      await landmarks.compare({ entries, epoch: position?.epoch ?? 0, certificates, highest, restored })
+      await this.#level(journal, landmarks)
+      if (restored !== undefined) await forgetRestored(files)
+    }
     if (found === undefined || this.#root.network !== undefined) return
     if (damage.length > 0 || frames.length > 0) throw new WeftError('LogCorrupt', rootPath)
     const genesis = await found()
@@ -84,8 +99,7 @@ export class RootStore {
   }
 
   /** Takes from beside the key what is lost here, and keeps there what it lacks. */
-  async #level(journal: Journal, landmarks: Landmarks, certificates: number): Promise<void> {
-    await landmarks.stored(this.#root.size, certificates)
+  async #level(journal: Journal, landmarks: Landmarks): Promise<void> {
     for (const entry of landmarks.root) {
       const why = this.#root.place(entry)
       if (why === 'held') continue
@@ -111,24 +125,26 @@ export class RootStore {
 
   /**
    * Takes entries that a peer showed. `publicKey` is the one the peer proved: a replica without a network takes one only from the
-   * authority itself, unless the app named it (`expected`). Gives those that are new, and why the next one was refused.
+   * authority itself, unless the app named it (`expected`). Gives those that are new, what others say that a newer epoch left out and that
+   * ended somebody's access, and why the next one was refused.
    */
-  take(
-    entries: readonly Uint8Array[],
-    publicKey: Uint8Array,
-    expected: string | undefined,
-  ): Promise<{ readonly added: readonly Uint8Array[]; readonly refused: Refusal | undefined }> {
+  take(entries: readonly Uint8Array[], publicKey: Uint8Array, expected: string | undefined): Promise<Taken> {
     const taken = this.#taking.then(async () => {
       const added: Uint8Array[] = []
+      const ended: Statement[] = []
       const isFirst = this.#root.network === undefined && expected === undefined
       if (isFirst && !(await this.#isFromAuthority(entries, publicKey)))
-        return { added, refused: refusal('NotAuthority', rootPath) }
+        return { added, ended, refused: refusal('NotAuthority', rootPath) }
       for (const bytes of entries) {
         const why = await this.#takeEntry(bytes, expected)
+        // Of use to the authority alone.
+        const end = why === 'held' && this.#landmarks !== undefined ? await this.#root.takenAway(bytes) : undefined
+        if (isRefusal(end)) return { added, ended, refused: end }
+        if (end !== undefined) ended.push(end)
         if (why === undefined) added.push(bytes)
-        else if (why !== 'held') return { added, refused: why }
+        else if (why !== 'held') return { added, ended, refused: why }
       }
-      return { added, refused: undefined }
+      return { added, ended, refused: undefined }
     })
     this.#taking = taken.catch(() => undefined)
     return taken

@@ -14,6 +14,7 @@ import { concatBytes, encodeUtf8, equalBytes, fromHex, hexAt } from '../bytes/by
 import { crc32c } from '../bytes/crc32c.ts'
 import { Cursor } from '../bytes/cursor.ts'
 import { Sink } from '../bytes/sink.ts'
+import type { Position } from '../commit/commit.ts'
 import { type CommitSource, LoggedCommits } from '../graph/logged.ts'
 import { LogLayout } from '../log/layout.ts'
 import { Shelf, type ShelfCommits } from '../merge/shelf.ts'
@@ -40,8 +41,8 @@ export interface Snapshot {
   /** The log up to where it was made of. */
   readonly size: number
   readonly checksum: number
-  /** How many entries the root log had, and the id of the last of them. */
-  readonly root: { readonly entries: number; readonly last: string } | undefined
+  /** The newest entry of the root log. */
+  readonly root: Pick<Position, 'n' | 'hash'> | undefined
   /** The latest clock of all commits. */
   readonly clock: number
   readonly layout: Uint8Array
@@ -72,8 +73,8 @@ export const encodeSnapshotEnd = (end: SnapshotEnd, checksumBefore: number): Uin
   sink.put(app)
   sink.varint(size)
   sink.varint(checksum)
-  sink.varint(root?.entries ?? 0)
-  if (root !== undefined) sink.put(fromHex(root.last))
+  sink.varint(root === undefined ? 0 : root.n + 1)
+  if (root !== undefined) sink.put(fromHex(root.hash))
   sink.varint(clock)
   part(layout)
   part(ids)
@@ -154,7 +155,7 @@ export const readSnapshot = (bytes: Uint8Array): Snapshot | undefined => {
     odd.push({ number: before, changes })
   }
   if (cursor.bad || cursor.at !== end) return undefined
-  const root = last === undefined ? undefined : { entries, last: hexAt(bytes, last, last + hashBytes) }
+  const root = last === undefined ? undefined : { n: entries - 1, hash: hexAt(bytes, last, last + hashBytes) }
   return { app, size, checksum, root, clock, layout, ids, columns, shelves, odd }
 }
 

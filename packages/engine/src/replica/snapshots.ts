@@ -214,7 +214,7 @@ class Making {
     this.size = stored?.layout.end ?? 0
     this.#layout = stored?.layout.encode() ?? new Uint8Array(0)
     this.#checksum = stored?.checksum ?? 0
-    this.#root = host.root.last
+    this.#root = host.root.position ?? undefined
     this.#recounts = counting.recounts
     this.#count = pipeline.commits.size
     this.#views = this.isPossible ? [...counting.items].map(([hash, items]) => viewOf(hash, items)) : []

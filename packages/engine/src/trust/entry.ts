@@ -14,7 +14,7 @@
  *     7 key        = [public key (65 bytes)]                       in the root log: one more key of the authority is in force from here on
  *     8 retirement = [key id (32 bytes)]                           in the root log: it signs nothing that comes after
  *     9 rules      = [version]                                     in the root log: what commits that cite this position are judged by
- *     10 epoch     = [[epoch, n] | null, reason]                   the first entry of an epoch: what stood behind `prev` is lost, as far as up to there
+ *     10 epoch     = [[epoch, n] | null, reason]                   in any log, the first entry of an epoch: what stood behind `prev` is lost, as far as up to there
  *
  * The root position is null in the root log itself, and only there. Genesis names no network (32 zero bytes): it makes it, as the
  * first entry of the root log, signed with the key that it names. It stands nowhere else: whoever could write one would be the authority.
@@ -140,8 +140,9 @@ const kinds = {
   epoch: 10,
 } as const
 
-/** Statements of the root log; all others stand in the logs of repositories. */
+/** Statements of the root log alone, and those of every log; all others stand in the logs of repositories. */
 const rootKinds: readonly Statement['kind'][] = ['genesis', 'revocation', 'key', 'retirement', 'rules']
+const kindsOfAll: readonly Statement['kind'][] = ['epoch', 'unknown']
 const fencesFlag = 1
 const foundingFlag = 2
 
@@ -367,7 +368,8 @@ export const readEntry = (bytes: Uint8Array, hash: Hash): Entry | Refusal => {
     if (!isFirst || toHex(network) !== noNetwork || toHex(hash(statement.publicKey)) !== toHex(signer)) return malformed
   } else if (log === rootPath && n === 0) return malformed
   // A statement of the one kind of log in the other would be no statement there.
-  if (statement.kind !== 'unknown' && rootKinds.includes(statement.kind) !== (log === rootPath)) return malformed
+  const isPlaced = kindsOfAll.includes(statement.kind) || rootKinds.includes(statement.kind) === (log === rootPath)
+  if (!isPlaced) return malformed
   if (statement.kind === 'grant' && statement.founding && n !== 0) return malformed
   return {
     ...read.signed,

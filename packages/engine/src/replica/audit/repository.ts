@@ -235,7 +235,7 @@ class RepositoryAudit {
       if (waits !== undefined) waiting.push({ commit: commit.id, owner, key: null, ...waits })
       const keys = commit.changes.map(({ key }) => key)
       const revoked = owner === null ? undefined : root.log.revokedAt({ session: commit.session, owner })
-      if (revoked !== undefined && commit.policy.root.n >= revoked) {
+      if (revoked !== undefined && root.log.cited(commit.policy.root) >= revoked) {
         const reason = `its author knew entry ${revoked} of the root log, which ended the access`
         dead.push({ commit: commit.id, owner, key: null, code: 'Revoked', reason })
         continue
