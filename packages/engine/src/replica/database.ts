@@ -257,8 +257,6 @@ export class Database {
     this.opened.catch(() => undefined)
   }
 
-  // What an app uses.
-
   get status(): Status {
     return this.#standing.status
   }
@@ -419,8 +417,6 @@ export class Database {
     await this.#attempt(this.#office?.close())
     await this.#release?.()
   }
-
-  // Opening.
 
   async #open(): Promise<void> {
     try {
