@@ -164,7 +164,7 @@ const compared = async (lab: Lab, name: string, snapshot: string, end: 'close' |
   return { quick, slow }
 }
 
-describe('[G8] [P1] a snapshot', () => {
+describe('a snapshot', () => {
   for (let seed = 0; seed < 12; seed++)
     test(`holds what the log says, drawn with seed ${seed}`, async () => {
       const { lab, people, snapshot } = await scene(`snapshots ${seed}`)
@@ -243,7 +243,7 @@ describe('[G8] [P1] a snapshot', () => {
   })
 })
 
-describe('[G8] a snapshot is of one moment', () => {
+describe('a snapshot is of one moment', () => {
   test('also where something is edited while it is written', async () => {
     const { lab, people, snapshot } = await scene('edited meanwhile')
     await live(lab, people, new Stream('edited meanwhile', 'steps'), 40)
@@ -275,7 +275,7 @@ describe('[G8] a snapshot is of one moment', () => {
   })
 })
 
-describe('[G2] [G8] a snapshot is not used', () => {
+describe('a snapshot is not used', () => {
   const closedScene = async (seed: string) => {
     const found = await scene(seed)
     await live(found.lab, found.people, new Stream(seed, 'steps'), 40)
@@ -338,7 +338,7 @@ describe('[G2] [G8] a snapshot is not used', () => {
     return { ...found, ada, card }
   }
 
-  test('[E1] once content was erased: nothing of it is left', async () => {
+  test('once content was erased: nothing of it is left', async () => {
     const { lab, authority, ada, bob, card, snapshot } = await erasing('erased')
     const outcome = outcomeOf(boardOf(bob).erase(card, 'asked for'))
     await lab.run(5_000)
@@ -352,7 +352,7 @@ describe('[G2] [G8] a snapshot is not used', () => {
     expect(cardsOf(ada)).toEqual(cardsOf(bob))
   })
 
-  test('[E1] nor where the process died before it could be removed', async () => {
+  test('nor where the process died before it could be removed', async () => {
     const { lab, bob, card, snapshot } = await erasing('erased and killed')
     const faults = lab.faults('ada')
     let died = false

@@ -199,6 +199,7 @@ const kindOf = (name: string): AuditedFile['kind'] => {
   if (isEvidenceName(name)) return 'evidence'
   if (/^=(lock|draft)\./.test(name)) return 'lock'
   if (logPattern.test(name.replace(/\.torn$/, '')) && name.endsWith('.torn')) return 'torn'
+  if (logPattern.test(name.replace(/\.snapshot$/, '')) && name.endsWith('.snapshot')) return 'snapshot'
   if (name === 'logout') return 'logout'
   if (name === 'restored') return 'mark'
   if (name === 'evidence.new' || name === 'logout.new' || (name.endsWith('.new') && logPattern.test(name.slice(0, -4))))
