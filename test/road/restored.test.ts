@@ -185,6 +185,21 @@ describe('landmarks that are gone', () => {
     expect(forks(town.server, ada)).toEqual([])
   })
 
+  test('[R9] one repository is given up by its path, whether somebody has it open or not', async () => {
+    const { town, lab, ada, backup, time } = await scene('by its path')
+    await town.restore(backup, time)
+    lab.device('landmarks').wipe()
+    await town.start()
+    expect(await accepted(town, '/sys')).toBe('resolved')
+    expect(await accepted(town, board)).toBe('resolved')
+    expect(town.server.database.recovering).toEqual([])
+    boardOf(ada).create(Card, { title: 'third' })
+    lab.connect('ada')
+    await lab.until(() => boardOf(ada).unacknowledged === 0, 5_000)
+    expect(titles(town.server)).toEqual(['first', 'second', 'third'])
+    expect(forks(town.server, ada)).toEqual([])
+  })
+
   test('[R8] [R9] no number of a certificate is given twice', async () => {
     const { town, lab, ada, backup, time } = await scene('numbers again')
     const later = await lab.join('later', { rules })

@@ -55,6 +55,8 @@ interface Loss {
   since: number
   isOver: boolean
   cancel: () => void
+  /** Told when it is through, or the repository closed. */
+  ended: () => void
 }
 
 /** What somebody says to have of a log, before it came. */
@@ -115,19 +117,17 @@ export class Recovery {
     const { position } = repository.pipeline
     if (landmark === undefined) {
       // Where landmarks are gone it may have been lost, or never have been.
-      const isNew = position === null && (landmarks.anew === 0 || landmarks.isAccepted(name))
-      if (!isNew) this.#isOlder(repository)
+      if (position === null && (landmarks.anew === 0 || landmarks.isAccepted(name))) return
+      if (landmarks.anew === 0) void this.doubt()
+      this.#begin(repository, position, 'open')
     } else if (landmark.missing !== 'nothing') this.#begin(repository, landmark, landmark.missing)
     else if (position?.hash === landmark.hash) landmarks.settled(name, landmark.hash)
     else if (this.#kept(repository) !== undefined) void this.#complete(repository, landmark)
     else if (isBefore(position, landmark)) this.#begin(repository, landmark, 'known')
-    else this.#isOlder(repository)
-  }
-
-  /** A log has no landmark, or is ahead of it. */
-  #isOlder(repository: Repository): void {
-    if ((this.#landmarks?.anew ?? 0) === 0) void this.doubt()
-    this.#begin(repository, repository.pipeline.position, 'open')
+    else {
+      void this.doubt()
+      this.#begin(repository, position, 'open')
+    }
   }
 
   /** What is beside the key of what comes next in the log. */
@@ -168,6 +168,7 @@ export class Recovery {
       since: this.#of.runtime.elapsed(),
       isOver: false,
       cancel: () => undefined,
+      ended: () => undefined,
     })
     this.#of.incident(
       refusal('Recovering', this.#standing(repository, missing === 'known' ? want : null)),
@@ -206,8 +207,12 @@ export class Recovery {
   async accept(repository?: Repository): Promise<void> {
     if (repository === undefined)
       await this.#landmarks?.accept(new Set([...this.#losses].map(([{ path }]) => this.#of.name(path))))
+    const loss = repository && this.#losses.get(repository)
+    // Whoever opened it for this goes on to hold it until the epoch has begun.
+    const ended = loss && new Promise<void>((resolve) => Object.assign(loss, { ended: resolve }))
     for (const [one, loss] of [...this.#losses])
       if (repository === undefined || one === repository) this.#end(one, loss)
+    await ended
   }
 
   /** Somebody showed what nobody should have who holds less than this replica: its landmarks are an older copy. */
@@ -314,6 +319,7 @@ export class Recovery {
   }
 
   #over(repository: Repository): void {
+    this.#losses.get(repository)?.ended()
     if (!this.#losses.delete(repository)) return
     repository.recovering = false
     for (const connection of this.#of.connections) connection.renew(repository)
@@ -322,12 +328,16 @@ export class Recovery {
   /** The repository is being closed. What it lacks is missed when it is opened again. */
   forget(repository: Repository): void {
     this.#losses.get(repository)?.cancel()
+    this.#losses.get(repository)?.ended()
     this.#losses.delete(repository)
     this.#completing.delete(repository)
   }
 
   stop(): void {
-    for (const { cancel } of this.#losses.values()) cancel()
+    for (const { cancel, ended } of this.#losses.values()) {
+      cancel()
+      ended()
+    }
   }
 }
 
