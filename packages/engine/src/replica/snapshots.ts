@@ -34,7 +34,7 @@ export const snapshotName = (log: string): string => `${log}.snapshot`
 
 type Held = MergedItem | Commit | number
 
-type Surroundings = Pick<Host, 'app' | 'clock' | 'lasting' | 'root' | 'runtime' | 'snapshotFrom'>
+type Surroundings = Pick<Host, 'app' | 'clock' | 'isBehind' | 'lasting' | 'root' | 'runtime' | 'snapshotFrom'>
 
 /** The items of one schema at one moment. */
 interface View {
@@ -114,10 +114,15 @@ export class Snapshots {
     this.#covered = size
   }
 
+  /** Of a copy in memory, or of what another replica of this device keeps, nobody ever opens one. */
+  get #isWanted(): boolean {
+    return this.#host.lasting && !this.#host.isBehind
+  }
+
   /** Something was stored. */
   stored(): void {
     const { layout } = this.#pipeline
-    if (this.#isClosed || layout === undefined || this.#cancel !== undefined || !this.#host.lasting) return
+    if (this.#isClosed || layout === undefined || this.#cancel !== undefined || !this.#isWanted) return
     if (layout.end - this.#covered < Math.max(this.#host.snapshotFrom, this.#covered / fraction)) return
     this.#cancel = this.#host.runtime.timer(quiet, () => {
       this.#cancel = undefined
@@ -150,7 +155,7 @@ export class Snapshots {
     this.#cancel?.()
     await this.#writing
     const { stored } = this.#pipeline
-    if (!keeps || !this.#host.lasting || stored === undefined) return
+    if (!keeps || !this.#isWanted || stored === undefined) return
     if (
       stored.layout.end - this.#covered >=
       Math.max(this.#host.snapshotFrom / closingFraction, this.#covered / fraction)

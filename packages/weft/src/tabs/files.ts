@@ -10,6 +10,9 @@ import { memoryFiles } from '@weft-db/storage/memory'
 /** A file as the leader has it; undefined for none. */
 export type ReadFile = (name: string) => Promise<Uint8Array | undefined>
 
+/** Logs, and what they are opened from. */
+const copied = /\.log(?:\.snapshot)?$/
+
 export class TabFiles implements Files {
   readonly readsOnlyStored?: true
   readonly #copies = memoryFiles()
@@ -40,7 +43,7 @@ export class TabFiles implements Files {
   async open(name: string, create: boolean): Promise<File | undefined> {
     const stored = this.#stored
     if (stored === undefined) {
-      if (name.endsWith('.log')) await this.#copy(name)
+      if (copied.test(name)) await this.#copy(name)
       return this.#copies.open(name, create || this.#known.has(name))
     }
     try {
