@@ -49,6 +49,8 @@ const methodsOf = ({ fill, open, writer }: Engine): Methods => {
       const all = performance.now() - began
       if ((kept as readonly unknown[]).length !== items) throw new Error('items are missing')
       kept = store
+      // What a weak reference was asked for stays until the turn is over.
+      await new Promise((resolve) => setImmediate(resolve))
       return { first, all, held: (heldBytes() - before) / items }
     },
     /** ms of each durable append, one after the other; then µs an item of many at once. */

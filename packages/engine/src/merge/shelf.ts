@@ -10,6 +10,8 @@ import { type StoredItem, StoredItems } from './stored.ts'
 
 /** Items in a block. */
 export const blockItems = 128
+/** Looked for one by one. */
+const fewLooks = 32
 /** Blocks that are kept once they were read. */
 const mostRead = 64
 
@@ -94,8 +96,8 @@ export class Shelf {
   readonly #commits: ShelfCommits
   /** Hashes of keys, in the order of the items. */
   readonly #hashes: Uint32Array
-  /** Places plus one by hash, open addressing. */
-  readonly #table: Uint32Array
+  #table: Uint32Array | undefined
+  #looked = 0
   readonly #read = new Map<number, StoredItems>()
 
   /** `hashes`: of the keys in the blocks, all of which but the last hold `blockItems`. */
@@ -104,21 +106,35 @@ export class Shelf {
     this.#blocks = blocks
     this.#hashes = hashes
     this.#commits = commits
-    this.#table = new Uint32Array(2 ** Math.ceil(Math.log2(Math.max(8, 2 * hashes.length))))
-    const mask = this.#table.length - 1
-    for (const [place, hash] of hashes.entries()) {
-      let slot = hash & mask
-      while (this.#table[slot] !== 0) slot = (slot + 1) & mask
-      this.#table[slot] = place + 1
+  }
+
+  /** Places plus one by hash, open addressing. */
+  #tableOf(): Uint32Array {
+    const hashes = this.#hashes
+    const table = new Uint32Array(2 ** Math.ceil(Math.log2(Math.max(8, 2 * hashes.length))))
+    const mask = table.length - 1
+    for (let place = 0; place < hashes.length; place++) {
+      let slot = (hashes[place] ?? 0) & mask
+      while (table[slot] !== 0) slot = (slot + 1) & mask
+      table[slot] = place + 1
     }
+    return table
   }
 
   /** The place of the item with that key, -1 where there is none. */
   placeOf(key: string): number {
     const hash = keyHash(key)
-    const mask = this.#table.length - 1
+    // Going through all hashes costs less than a table, for the first few.
+    if (this.#table === undefined && this.#looked++ < fewLooks) {
+      for (let place = this.#hashes.indexOf(hash); place >= 0; place = this.#hashes.indexOf(hash, place + 1))
+        if (this.keyAt(place) === key) return place
+      return -1
+    }
+    this.#table ??= this.#tableOf()
+    const table = this.#table
+    const mask = table.length - 1
     for (let slot = hash & mask; ; slot = (slot + 1) & mask) {
-      const place = (this.#table[slot] ?? 0) - 1
+      const place = (table[slot] ?? 0) - 1
       if (place < 0) return -1
       if (this.#hashes[place] === hash && this.keyAt(place) === key) return place
     }

@@ -123,7 +123,7 @@ export class Journal {
         else if (journal.#torn) await journal.#handle().catch(report)
         const first = known === undefined ? frames[0] : scan(known.subarray(0, mostHeader)).frames[0]
         const intact = first !== undefined && first.offset === 0 && first.kind === 0
-        await files.syncNames()
+        if (!isStored || files.readsOnlyStored === true) await files.syncNames()
         return {
           journal,
           header: intact ? first.payload : undefined,
@@ -327,9 +327,9 @@ export class Journal {
     expected?: Known,
   ): Promise<{ frames: Frame[]; damage: readonly Hole[]; length: number; known: Uint8Array | undefined }> {
     this.#file = file
-    // A process that was killed may have left what it had written and not yet synced. It counts from now on, so it has to last.
-    await file.sync()
     const known = expected && (await knownBytes(file, expected))
+    // A process that was killed may have left what it had written and not yet synced. It counts from now on, so it has to last.
+    if (known === undefined || (await file.size()) > known.length) await file.sync()
     if (known !== undefined && expected !== undefined) {
       this.#size = expected.size
       this.#checksum = expected.checksum

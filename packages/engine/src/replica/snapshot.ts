@@ -107,6 +107,13 @@ const putNumber = (sink: Sink, value: number): void => {
 const numberAt = (bytes: Uint8Array, at: number): number =>
   ((bytes[at] ?? 0) | ((bytes[at + 1] ?? 0) << 8) | ((bytes[at + 2] ?? 0) << 16) | ((bytes[at + 3] ?? 0) << 24)) >>> 0
 
+const isLittle = new Uint8Array(Uint32Array.of(1).buffer)[0] === 1
+
+const numbersAt = (bytes: Uint8Array, from: number, count: number): Uint32Array => {
+  if (isLittle) return new Uint32Array(bytes.slice(from, from + 4 * count).buffer)
+  return Uint32Array.from({ length: count }, (_, at) => numberAt(bytes, from + 4 * at))
+}
+
 /** Undefined where these bytes are no snapshot. Parts of it are views of `bytes`. */
 export const readSnapshot = (bytes: Uint8Array): Snapshot | undefined => {
   const start = snapshotStart.length
@@ -135,8 +142,7 @@ export const readSnapshot = (bytes: Uint8Array): Snapshot | undefined => {
     const items = cursor.varint()
     const from = cursor.skip(4 * items)
     if (cursor.bad) return undefined
-    const hashes = new Uint32Array(items)
-    for (let at = 0; at < items; at++) hashes[at] = numberAt(bytes, from + 4 * at)
+    const hashes = numbersAt(bytes, from, items)
     const blocks: Uint8Array[] = []
     for (let more = cursor.varint(); more > 0 && !cursor.bad; more--) {
       const to = block + cursor.varint()
