@@ -2,7 +2,7 @@
 import { Database } from '@weft-db/engine'
 import { browserRuntime, memoryKeys } from '@weft-db/runtime/browser'
 import { memoryFiles } from '@weft-db/storage/memory'
-import { anonymous, type Database as AppDatabase, open, type Repository } from '@weft-db/weft'
+import { type Database as AppDatabase, anonymous, open, type Repository } from '@weft-db/weft'
 import { memoryPair } from '../sim/memory-transport.ts'
 import { fieldsOf, keyOf, sumOf, Thing } from './thing.ts'
 
@@ -79,7 +79,8 @@ const stand = {
     const repository = database.repository(path)
     await repository.ready
     const item = repository.item(Thing, keyOf(items >> 1))
-    if (item === null || item === undefined || !(sumOf(item) > 0)) throw new Error('what was read is not what was written')
+    if (item === null || item === undefined || !(sumOf(item) > 0))
+      throw new Error('what was read is not what was written')
     const first = performance.now() - began
     const { length } = repository.query(Thing).orderBy('rank').current ?? []
     const all = performance.now() - began
