@@ -3,33 +3,14 @@ import { mkdtempSync, readdirSync, rmSync, statSync } from 'node:fs'
 import { createRequire } from 'node:module'
 import { tmpdir } from 'node:os'
 import { join } from 'node:path'
-import { boolean, number, schema, string } from '@weft-db/engine'
 import { nodeFiles } from '@weft-db/storage/node'
 import { cpuOf, cpuOfAsync, heldBytes } from './measure.ts'
 import type { Methods } from './methods.ts'
 import { peer } from './peers.ts'
 import { openAlone } from './replica.ts'
+import { type Fields, fieldsOf, keyOf, sumOf, Thing } from './thing.ts'
 
-/** About 120 bytes of JSON. */
-export interface Fields {
-  title: string
-  owner: string
-  state: string
-  points: number
-  rank: number
-  done: boolean
-}
-
-export const fieldsOf = (index: number): Fields => ({
-  title: `Item number ${index} of the list`,
-  owner: `person-${index % 100}`,
-  state: 'open',
-  points: index % 21,
-  rank: index,
-  done: index % 3 === 0,
-})
 const names = ['title', 'owner', 'state', 'points', 'rank', 'done'] as const
-export const keyOf = (index: number): string => `item-${index.toString(36).padStart(6, '0')}`
 
 interface Engine {
   create(key: string, fields: Fields): void
@@ -99,20 +80,8 @@ const methodsOf = (engine: Engine): Methods => {
   }
 }
 
-export const sumOf = (fields: Fields): number =>
-  fields.title.length + fields.owner.length + fields.state.length + fields.points + fields.rank + (fields.done ? 1 : 0)
-
 export const bytesIn = (folder: string): number =>
   readdirSync(folder).reduce((sum, name) => sum + statSync(join(folder, name)).size, 0)
-
-export const Thing = schema('thing', 1, {
-  title: string(),
-  owner: string(),
-  state: string(),
-  points: number(),
-  rank: number(),
-  done: boolean(),
-})
 
 const weft = async (): Promise<Methods> => {
   const folder = mkdtempSync(join(tmpdir(), 'weft-bench-'))

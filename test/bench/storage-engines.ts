@@ -4,10 +4,11 @@ import { join } from 'node:path'
 import { Database, type Repository } from '@weft-db/engine'
 import { memoryKeys, nodeRuntime } from '@weft-db/runtime/node'
 import { nodeFiles } from '@weft-db/storage/node'
-import { bytesIn, type Fields, fieldsOf, keyOf, openSqlite, type Sqlite, sumOf, Thing } from './local-engines.ts'
+import { bytesIn, openSqlite, type Sqlite } from './local-engines.ts'
 import { heldBytes } from './measure.ts'
 import type { Methods } from './methods.ts'
 import { alonePath, openAlone } from './replica.ts'
+import { type Fields, fieldsOf, keyOf, sumOf, Thing } from './thing.ts'
 
 /** What opening took: ms until one item was read and until all were, in an order; bytes an item that are held then. */
 export interface Opened {

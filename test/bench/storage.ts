@@ -6,11 +6,46 @@ import type { Area } from './area.ts'
 import { Child } from './child.ts'
 import type { Figure, Role } from './figure.ts'
 import { interleaved, median, quantile } from './measure.ts'
+import { BrowserStores } from './storage-browser.ts'
 import type { Opened } from './storage-engines.ts'
+import type { BrowserStore } from './storage-page.ts'
 
 const area = 'storage'
 const engines: Readonly<Record<string, Role>> = { weft: 'weft', SQLite: 'peer', JSON: 'peer' }
 const limits = { first: 30, all: 300, held: 450, disk: 135 } as const
+const browserLimits = { first: 60, all: 600 } as const
+const browserStores: Readonly<Record<BrowserStore, string>> = { opfs: 'OPFS', indexeddb: 'IndexedDB' }
+
+/** The same in a browser, as an app opens it. */
+const inBrowser = async (items: number, rounds: number): Promise<Figure[]> => {
+  const browser = await BrowserStores.start()
+  if (browser === undefined) return []
+  try {
+    const stores: BrowserStore[] = ['opfs', 'indexeddb']
+    for (const store of stores) await browser.fill(store, items)
+    const turn = new Map(stores.map((store) => [browserStores[store], () => browser.open(store, items)]))
+    return [...(await interleaved(rounds, turn))].flatMap(([store, opened]) => {
+      const figure = (metric: string, value: number, limit: number): Figure => ({
+        area,
+        case: `${openingOf(items)}, Chromium, ${store}`,
+        engine: 'weft',
+        role: 'weft',
+        metric,
+        value,
+        unit: 'ms',
+        ...(store === browserStores.opfs && { limit }),
+      })
+      return [
+        figure('first read', median(opened.map(({ first }) => first)), browserLimits.first),
+        figure('all read, in order', median(opened.map(({ all }) => all)), browserLimits.all),
+      ]
+    })
+  } finally {
+    await browser.end()
+  }
+}
+
+const openingOf = (items: number): string => `opening ${items.toLocaleString('en-US')} items`
 
 export const storage: Area = async ({ quick }) => {
   const items = quick ? 20_000 : 100_000
@@ -38,7 +73,7 @@ export const storage: Area = async ({ quick }) => {
     }
   }
   try {
-    const opening = `opening ${items.toLocaleString('en-US')} items`
+    const opening = openingOf(items)
     for (const engine of Object.keys(engines)) {
       if (!(await child<boolean>(engine, 'isReady'))) continue
       const folder = mkdtempSync(join(tmpdir(), 'weft-bench-'))
@@ -54,6 +89,7 @@ export const storage: Area = async ({ quick }) => {
       figure('all read, in order', median(opened.map(({ all }) => all)), 'ms', limits.all)
       figure('memory', median(opened.map(({ held }) => held)), 'B/item', limits.held)
     }
+    figures.push(...(await inBrowser(items, rounds)))
     const writers = new Map(
       [...folders.keys()].map((engine) => [
         engine,

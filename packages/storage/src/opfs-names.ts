@@ -48,11 +48,11 @@ export class Names {
 
   /** `whole`: no name was lost. `isNew`: no name was ever synced. */
   static async open(directory: Directory): Promise<{ names: Names; whole: boolean; isNew: boolean }> {
-    const handles: AccessHandle[] = []
+    const opened = await Promise.allSettled(files.map((name) => directory.open(name)))
+    const handles = opened.flatMap((one) => (one.status === 'fulfilled' ? [one.value] : []))
     try {
-      for (const name of files) handles.push(await directory.open(name))
-      const logs: Log[] = []
-      for (const handle of handles) logs.push(await readLog(handle))
+      for (const one of opened) if (one.status === 'rejected') throw one.reason
+      const logs = await Promise.all(handles.map(readLog))
       const [used, spare] = logs.sort((one, other) => other.generation - one.generation)
       if (used === undefined || spare === undefined) throw new Error('two files make two logs')
       const whole = used.whole && (spare.generation > 0 || spare.whole)

@@ -36,11 +36,13 @@ export class OpfsStore {
 
   /** A new store has been written, flushed and read when this resolves. Rejects where that is not possible. */
   static async open(directory: Directory): Promise<OpfsStore> {
-    const there = new Set((await directory.list()).filter((name) => /^\d+$/.test(name)).map(Number))
+    const listing = directory.list()
+    listing.catch(() => undefined)
     let { names, whole, isNew } = await Names.open(directory)
-    // Names last before there are files.
-    if (isNew && there.size > 0) whole = false
     try {
+      const there = new Set((await listing).filter((name) => /^\d+$/.test(name)).map(Number))
+      // Names last before there are files.
+      if (isNew && there.size > 0) whole = false
       if (isNew) {
         await names.sync()
         names.close()

@@ -112,6 +112,9 @@ const live = ({ life }: Birth): Promise<void> =>
     navigator.locks.request(life, held).catch(reject)
   })
 
+// The first call takes longest, and is under way while the page finds out whether it may have the store. Whoever asks again is told.
+navigator.storage.getDirectory().catch(() => undefined)
+
 let last = Promise.resolve()
 self.onmessage = ({ data }: MessageEvent<Birth | readonly Call[]>) => {
   last = last.then(async () => {

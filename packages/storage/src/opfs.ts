@@ -108,6 +108,19 @@ const openFile = (by: OpfsWorker, name: string, file: number): File => {
   }
 }
 
+/**
+ * The worker begins to load, for whoever opens a store soon. The returned function ends it, unless it was asked for anything by then. Does
+ * nothing where the browser offers no files.
+ */
+export const startWorker = (): (() => void) => {
+  try {
+    const started = worker()
+    return () => started.endUnused()
+  } catch {
+    return () => undefined
+  }
+}
+
 /** How long a worker may take to load and to answer first, ms: longer is as good as never. */
 const patience = 10_000
 /** Written bytes that wait for another call, at most. */
@@ -127,6 +140,7 @@ class OpfsWorker {
   #bytes = 0
   #isPosting = false
   #end: Error | undefined
+  #isUsed = false
   readonly #loading: ReturnType<typeof setTimeout>
   /** In line for its life. */
   readonly #waiting = new AbortController()
@@ -167,6 +181,7 @@ class OpfsWorker {
   }
 
   #gather(asked: Asked): void {
+    this.#isUsed = true
     if (this.#end === undefined) this.#gathered.push(asked)
     else asked.reject(storageError(this.#end, asked.about))
   }
@@ -190,6 +205,10 @@ class OpfsWorker {
       if (outcome !== undefined && 'value' in outcome) resolve(outcome.value)
       else reject(storageError(Object.assign(new Error(outcome?.error.message), outcome?.error), about))
     }
+  }
+
+  endUnused(): void {
+    if (!this.#isUsed) this.end('Nobody asked for files.')
   }
 
   /** Whoever waits for an answer is refused, and the browser closes what was open. */

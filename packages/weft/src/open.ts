@@ -2,6 +2,7 @@
 import { Database, type DatabaseOptions, type Rules, type Schema, type Transport } from '@weft-db/engine'
 import { browserRuntime } from '@weft-db/runtime/browser'
 import { socketIoTransport } from '@weft-db/socketio/client'
+import { startWorker } from '@weft-db/storage/opfs'
 import { webrtcTransport } from '@weft-db/webrtc'
 import { findStore, keysOf, takeStore } from './stores.ts'
 import { TabDatabase } from './tabs/database.ts'
@@ -45,6 +46,7 @@ export const open = (options: OpenOptions): Database => {
     ...(mesh !== 'off' && { mesh: { transport: webrtcTransport(), mode: mesh } }),
   })
   if (!canShare()) return new Database({ ...shared(), storage: () => findStore(name), transports })
+  const endUnused = startWorker()
   const tab = new Tab({
     name,
     runtime,
@@ -53,5 +55,8 @@ export const open = (options: OpenOptions): Database => {
     take: (waiting) => takeStore(name, (ms) => new Promise((resolve) => void runtime.timer(ms, resolve)), waiting),
     host: (storage, ways) => new Database({ ...shared(), storage: async () => storage, transports: ways }),
   })
-  return new TabDatabase(shared(), tab)
+  const database = new TabDatabase(shared(), tab)
+  // A tab that works through another one has no files.
+  database.opened.then(endUnused, endUnused)
+  return database
 }

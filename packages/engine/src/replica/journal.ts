@@ -100,7 +100,7 @@ export class Journal {
         journal.#header = encodeFrame(0, options.header)
         return { journal, header: options.header, known: undefined, frames: [], damage: [] }
       }
-      let { frames, damage, length, known } = await journal.#load(found, await options.known?.())
+      let { frames, damage, length, known } = await journal.#load(found, options.known)
       let { header: payload } = options
       const [only] = frames
       if (frames.length === 1 && only?.kind === 0 && only.offset === 0 && journal.#size === length) {
@@ -119,11 +119,16 @@ export class Journal {
         // append, and only what an earlier failure left in doubt stays so.
         const report = (error: StorageError): void => journal.#report(error)
         const isStored = files.readsOnlyStored === true || known?.length === journal.#size
-        if (!isStored) await journal.#renew().catch(report)
-        else if (journal.#torn) await journal.#handle().catch(report)
+        // A snapshot is made of what has a name that lasts.
+        let areNamesStored = known?.length === journal.#size
+        if (!isStored) {
+          await journal.#renew().then(() => {
+            areNamesStored = true
+          }, report)
+        } else if (journal.#torn) await journal.#handle().catch(report)
         const first = known === undefined ? frames[0] : scan(known.subarray(0, mostHeader)).frames[0]
         const intact = first !== undefined && first.offset === 0 && first.kind === 0
-        if (!isStored || files.readsOnlyStored === true) await files.syncNames()
+        if (!areNamesStored) await files.syncNames()
         return {
           journal,
           header: intact ? first.payload : undefined,
@@ -324,12 +329,16 @@ export class Journal {
   /** Reads the whole file, and leaves a handle when there is nothing to cut. */
   async #load(
     file: File,
-    expected?: Known,
+    knowing?: JournalOptions['known'],
   ): Promise<{ frames: Frame[]; damage: readonly Hole[]; length: number; known: Uint8Array | undefined }> {
     this.#file = file
-    const known = expected && (await knownBytes(file, expected))
-    // A process that was killed may have left what it had written and not yet synced. It counts from now on, so it has to last.
-    if (known === undefined || (await file.size()) > known.length) await file.sync()
+    // A process that was killed may have left what it had written and not yet synced. It counts from now on, so it has to last. All is asked
+    // for at once: what takes time in browsers is each question.
+    const begun = Promise.all([file.sync(), file.size(), file.read(0, pieceBytes)])
+    begun.catch(ignore)
+    const expected = await knowing?.()
+    const [, end, first] = await begun
+    const known = expected && end >= expected.size ? await knownBytes(file, expected, first) : undefined
     if (known !== undefined && expected !== undefined) {
       this.#size = expected.size
       this.#checksum = expected.checksum
@@ -348,7 +357,7 @@ export class Journal {
         return whole < piece.length ? [piece.subarray(whole)] : []
       })
     }
-    for await (const piece of pieces(file, length, Number.POSITIVE_INFINITY)) {
+    for await (const piece of pieces(file, length, end, length === 0 ? first : undefined)) {
       length += piece.length
       behind.push(piece)
       advance(scanner.push(piece))
@@ -379,9 +388,8 @@ export class Journal {
         }
         await to.sync()
       } finally {
-        await to.close().catch(ignore)
+        await Promise.all([to.close().catch(ignore), this.#drop()])
       }
-      await this.#drop()
       await this.#files.rename(renewed, this.#name)
       this.#isNameDoubtful = true
       await this.#files.syncNames()
@@ -489,26 +497,50 @@ const writeAll = async (file: File, offset: number, bytes: Uint8Array): Promise<
 }
 
 /** The beginning of the file, if it is what is known of it. */
-const knownBytes = async (file: File, { size, checksum }: Known): Promise<Uint8Array | undefined> => {
-  if (size > (await file.size())) return undefined
+const knownBytes = async (
+  file: File,
+  { size, checksum }: Known,
+  first: Uint8Array,
+): Promise<Uint8Array | undefined> => {
   const bytes = new Uint8Array(size)
-  let [length, sum] = [0, 0]
-  for await (const piece of pieces(file, 0, size)) {
+  let [read, sum] = [0, 0]
+  for await (const piece of pieces(file, 0, size, first)) {
     sum = crc32c(piece, sum)
-    bytes.set(piece, length)
-    length += piece.length
+    bytes.set(piece, read)
+    read += piece.length
   }
-  return length === size && sum === checksum ? bytes : undefined
+  return read === size && sum === checksum ? bytes : undefined
 }
 
-/** The bytes from `from` up to `to` or the end of the file. */
-async function* pieces(file: File, from: number, to: number): AsyncGenerator<Uint8Array, void, undefined> {
+/**
+ * The bytes from `from` up to `to` or the end of the file. The next piece is on its way while one is looked at. `first`: what was read at
+ * `from` already.
+ */
+async function* pieces(
+  file: File,
+  from: number,
+  to: number,
+  first?: Uint8Array,
+): AsyncGenerator<Uint8Array, void, undefined> {
+  const read = (at: number): Promise<Uint8Array> | undefined => {
+    const reading = at < to ? file.read(at, Math.min(pieceBytes, to - at)) : undefined
+    // Whoever comes for the piece hears of it.
+    reading?.catch(ignore)
+    return reading
+  }
   let offset = from
-  while (offset < to) {
-    const piece = await file.read(offset, Math.min(pieceBytes, to - offset))
-    if (piece.length === 0) return
-    offset += piece.length
-    yield piece
+  let next: Promise<Uint8Array> | Uint8Array | undefined = first?.subarray(0, to - from) ?? read(offset)
+  try {
+    while (next !== undefined) {
+      const piece: Uint8Array = await next
+      if (piece.length === 0) return
+      offset += piece.length
+      next = read(offset)
+      yield piece
+    }
+  } finally {
+    // Nobody closes the file under it.
+    await Promise.resolve(next).catch(ignore)
   }
 }
 

@@ -96,7 +96,9 @@ export class Snapshots {
     const file = await this.#files?.open(this.#name, false)
     if (file === undefined) return undefined
     try {
-      const bytes = new Uint8Array(await file.size())
+      const [size, first] = await Promise.all([file.size(), file.read(0, mostRead)])
+      if (first.length === size) return readSnapshot(first)
+      const bytes = new Uint8Array(size)
       for (let at = 0; at < bytes.length; ) {
         const piece = await file.read(at, Math.min(mostRead, bytes.length - at))
         if (piece.length === 0) return undefined
@@ -105,7 +107,8 @@ export class Snapshots {
       }
       return readSnapshot(bytes)
     } finally {
-      await file.close().catch(ignore)
+      // Nobody has to wait for it.
+      file.close().catch(ignore)
     }
   }
 
