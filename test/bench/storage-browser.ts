@@ -7,7 +7,6 @@ import { tmpdir } from 'node:os'
 import { extname, join } from 'node:path'
 import type { BrowserContext } from 'playwright-core'
 import { buildApp } from '../e2e/app.ts'
-import { openProfile } from '../e2e/stage.ts'
 import type { BrowserStore, OpenedInPage } from './storage-page.ts'
 
 const types: Readonly<Record<string, string>> = { '.html': 'text/html', '.js': 'text/javascript' }
@@ -41,6 +40,8 @@ export class BrowserStores {
   static async start(): Promise<BrowserStores | undefined> {
     const folder = await mkdtemp(join(tmpdir(), 'weft-bench-'))
     try {
+      // It looks for Chromium as soon as it is loaded, and whoever loads it hears when there is none.
+      const { openProfile } = await import('../e2e/stage.ts')
       const profile = await openProfile(join(folder, 'profile'))
       const server = await serveFolder(await buildApp(folder, '../../bench/storage-page.ts'))
       return new BrowserStores(folder, server, profile)
