@@ -1,6 +1,6 @@
 /**
  * What becomes of people's pages: frozen, stopped without a word, reloaded, killed. A browser freezes pages when it wants to, not when it is asked: here
- * the page is told so, and then its process is stopped.
+ * the page is told so, its process is stopped, and it is told again when that goes on. (`tabs-frozen.test.ts` has Chromium freeze them.)
  */
 import type { Page } from 'playwright-core'
 import { afterAll, beforeAll, expect, test } from 'vitest'
@@ -38,13 +38,16 @@ const levelAgain = async (): Promise<void> => {
   await untilSaved(pages)
 }
 
+const told = (page: Page, what: string): Promise<void> =>
+  page.evaluate((name) => void document.dispatchEvent(new Event(name)), what)
+
 test.each([
-  ['frozen', (page: Page) => page.evaluate(() => void document.dispatchEvent(new Event('freeze')))],
+  ['frozen', told],
   ['stopped without a word', async () => undefined],
 ])('who is %s is missed by the others, and level again afterwards', async (how, tell) => {
   const [ada, bob, eve] = three()
   const renderers = await processes(eve, 'renderer')
-  await tell(eve)
+  await tell(eve, 'freeze')
   for (const id of renderers) process.kill(id, 'SIGSTOP')
   try {
     await add(ada, `While one is ${how}`)
@@ -53,6 +56,7 @@ test.each([
   } finally {
     for (const id of renderers) process.kill(id, 'SIGCONT')
   }
+  await tell(eve, 'resume')
   await add(eve, `No more ${how}`)
   await levelAgain()
 })
