@@ -197,13 +197,13 @@ describe('a snapshot', () => {
         expect(outcome.current).not.toBe('pending')
       }
       const again = await lab.join('ada', { rules })
-      const { logged } = boardOf(again).pipeline.commits
       await lab.run(2_000)
       await live(lab, [again, bob], stream, 10)
       lab.kill('ada')
       lab.disconnect('bob')
       const { quick, slow } = await compared(lab, 'ada', snapshot)
-      expect(logged + quick.logged).toBeGreaterThanOrEqual(0)
+      // Where only checkpoints came behind it, the snapshot is used.
+      if (seed % 3 === 0) expect(quick.logged).toBeGreaterThan(10)
       expect(quick.shown).toEqual(slow.shown)
     })
 

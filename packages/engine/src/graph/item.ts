@@ -103,12 +103,6 @@ export class ItemGraph {
     return node
   }
 
-  clear(): void {
-    this.#nodes = []
-    this.#byId = undefined
-    this.#heads = []
-  }
-
   #cover(head: Node): void {
     const last = this.#heads.at(-1)
     if (head.place < 0 || last === undefined) return

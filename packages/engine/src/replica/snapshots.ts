@@ -3,13 +3,14 @@
  * closed. What is stored is one moment: whatever changes while it is written is left out of it and counted again by whoever opens it. A
  * snapshot that fails is none: nothing depends on it.
  */
+import { equalBytes } from '../bytes/bytes.ts'
 import { crc32c } from '../bytes/crc32c.ts'
 import { limits } from '../bytes/limits.ts'
 import { type Commit, clockTicks } from '../commit/commit.ts'
 import { RowWriter } from '../graph/logged.ts'
 import { MergedItem } from '../merge/item.ts'
 import { firstItem, type MergedItems } from '../merge/items.ts'
-import { blockItems, keyHash, type RestoredItem } from '../merge/shelf.ts'
+import { blockItems, keyHash, RestoredItem } from '../merge/shelf.ts'
 import type { StoredItem } from '../merge/stored.ts'
 import { encodeItems } from '../merge/storing.ts'
 import type { Counting } from './counting.ts'
@@ -30,7 +31,7 @@ const quiet = 2_000
 const pieceBytes = 65_536
 const mostRead = 16_777_216
 
-export const snapshotName = (log: string): string => `${log}.snapshot`
+const snapshotName = (log: string): string => `${log}.snapshot`
 
 type Held = MergedItem | Commit | number
 
@@ -88,7 +89,7 @@ export class Snapshots {
   async load(): Promise<Snapshot | undefined> {
     const snapshot = await this.#read().catch(() => undefined)
     const { app, root } = this.#host
-    if (snapshot === undefined || !isSame(snapshot.app, app)) return undefined
+    if (snapshot === undefined || !equalBytes(snapshot.app, app)) return undefined
     return snapshot.root === undefined || root.holds(snapshot.root) ? snapshot : undefined
   }
 
@@ -285,8 +286,7 @@ class Making {
     if (!(one instanceof MergedItem)) return this.#firstOf(one, key, items)
     const size = sizes[place] ?? 0
     if (size === 0) return undefined
-    const restored = one.restored as RestoredItem | undefined
-    if (restored !== undefined) return restored.stored
+    if (one.restored instanceof RestoredItem) return one.restored.stored
     const { nodes } = one.graph
     const changes: number[] = []
     for (let index = 0; index < size; index++) changes.push(this.#numberOf(nodes[index]?.id ?? ''))
@@ -362,7 +362,5 @@ class Output {
     await this.rest()
   }
 }
-
-const isSame = (a: Uint8Array, b: Uint8Array): boolean => a.length === b.length && a.every((byte, at) => byte === b[at])
 
 const ignore = (): void => undefined
