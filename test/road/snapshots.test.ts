@@ -4,8 +4,6 @@
  */
 import {
   activity,
-  erase,
-  grant,
   type Incident,
   keyOf,
   logName,
@@ -18,16 +16,8 @@ import {
 import { describe, expect, test } from 'vitest'
 import { valuesOf } from '../../packages/engine/src/merge/values.ts'
 import { Stream } from '../sim/random.ts'
+import { boardOf, live, rules } from './drawn.ts'
 import { board, Card, Lab, outcomeOf, type Replica } from './lab.ts'
-
-const rules: Rules = [
-  read('/board/:id', () => true),
-  write('/board/:id', ({ after }) => (after?.title !== 'forbidden' ? true : 'not that')),
-  grant('/board/:id', () => true),
-  erase('/board/:id', () => true),
-]
-
-const boardOf = ({ database }: Replica): Repository => database.repository(board)
 
 /** All that a repository is, but how far this device got with what is stored elsewhere. */
 const shown = (repository: Repository, incidents: readonly Incident[]): unknown => {
@@ -56,63 +46,6 @@ const shown = (repository: Repository, incidents: readonly Incident[]): unknown 
     history: activity(repository, { limit: 1_000 }).map(({ commit }) => commit),
     told: incidents.map(({ code, about }) => `${code} ${about}`).sort(),
   }
-}
-
-/** Everything a repository may come to hold, drawn. */
-const live = async (lab: Lab, people: readonly Replica[], stream: Stream, steps: number): Promise<void> => {
-  for (let step = 0; step < steps; step++) {
-    const replica = people[stream.int(people.length)]
-    if (replica === undefined) continue
-    const repository = boardOf(replica)
-    const cards = repository.query(Card).current ?? []
-    const card = cards[stream.int(Math.max(1, cards.length))]
-    const word = `w${stream.int(50)}`
-    switch (card === undefined ? 0 : stream.int(12)) {
-      case 0:
-      case 1:
-        repository.create(Card, { title: word, points: stream.int(9), tags: [word] }, { key: `card${stream.int(30)}` })
-        break
-      case 2:
-        card?.notes.insert(stream.int(card.notes.length + 1), `${word} `)
-        break
-      case 3:
-        if (card !== undefined && card.notes.length > 2) card.notes.remove(stream.int(card.notes.length - 2), 2)
-        break
-      case 4:
-        card?.tags.add(word)
-        break
-      case 5:
-        for (const tag of card?.tags.values().slice(0, 1) ?? []) card?.tags.delete(tag)
-        break
-      case 6:
-        card?.votes.set(word, step)
-        break
-      case 7:
-        if (card !== undefined) repository.delete(card)
-        break
-      case 8:
-        try {
-          repository.transact(() => {
-            for (const one of cards.slice(0, 3)) one.points = step
-          })
-        } catch (error) {
-          // Whoever was put out is told at once.
-          expect((error as { code?: string }).code).toBe('Revoked')
-        }
-        break
-      case 9:
-        if (card !== undefined) card.title = stream.int(6) === 0 ? 'forbidden' : word
-        break
-      case 10:
-        lab.disconnect(replica.name)
-        break
-      default:
-        lab.connect(replica.name)
-    }
-    await lab.run(stream.int(600))
-  }
-  for (const { name } of people) lab.connect(name)
-  await lab.run(5_000)
 }
 
 const scene = async (seed: string) => {

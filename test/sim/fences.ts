@@ -75,6 +75,7 @@ class Reader {
       lasting: true,
       app: new Uint8Array(32),
       snapshotFrom: Number.POSITIVE_INFINITY,
+      offlineWindow: Number.POSITIVE_INFINITY,
       isBehind: false,
       leaving: false,
       schemaHash: () => schemaHash,

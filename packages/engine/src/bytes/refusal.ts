@@ -44,6 +44,10 @@ export const catalogue = {
     'The commit comes without content that the authority did not erase.',
     'Fetch the whole commit from another peer.',
   ],
+  HistoryDropped: [
+    'This is about history that this device dropped, since it is older than the offline window.',
+    'It is merged once the history came from the server again: connect to it.',
+  ],
   PolicyBack: ['The commit cites an older policy than the commits it builds on.', 'Cite the newest policy known.'],
   UnknownSession: [
     'No certificate is known for the session that signed.',

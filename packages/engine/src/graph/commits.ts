@@ -4,11 +4,14 @@
  * durable (`settle`); only then do peers see it. When it could not be stored, it is dropped again (`rollback`).
  *
  * The first ones may be left in the log (`LoggedCommits`): most of what is asked of a commit is answered without making it.
+ *
+ * The beginnings of chains may have been dropped, up to a floor that a checkpoint covers. Of what was dropped those are known by id that
+ * something names which is here; of the others nobody can tell what they were. Some at or below a floor may have been kept.
  */
 
 import { type Refusal, refusal } from '../bytes/refusal.ts'
-import type { Commit, Position } from '../commit/commit.ts'
-import type { LoggedCommits, LoggedRow } from './logged.ts'
+import type { Commit } from '../commit/commit.ts'
+import type { Cite, Cited, LoggedCommits, LoggedRow } from './logged.ts'
 
 /** The last commit of a chain, or of one branch of a forked one. */
 export interface Head {
@@ -22,6 +25,7 @@ export type CommitRow = Pick<Commit, 'id' | 'chain' | 'session' | 'seq' | 'prev'
 
 const sessionDigits = 64
 const noIds: readonly string[] = []
+const noFloors: ReadonlyMap<string, number> = new Map()
 
 class UnreadCommit implements CommitRow {
   readonly #logged: LoggedCommits
@@ -58,10 +62,29 @@ class UnreadCommit implements CommitRow {
   }
 }
 
-const before = (a: Position | null, b: Position | null): boolean => {
+/** What is to be known of a commit for another one to build on it. */
+interface Ancestor extends Pick<Commit, 'chain' | 'seq' | 'clock'> {
+  readonly policy: Cited
+}
+
+const before = (a: Cite, b: Cite): boolean => {
   if (a === null) return b !== null
   if (b === null) return false
   return a.epoch < b.epoch || (a.epoch === b.epoch && a.n < b.n)
+}
+
+class DroppedAncestor implements Ancestor {
+  readonly chain: string
+  readonly seq: number
+  readonly clock: number
+  readonly policy: Cited
+
+  constructor(logged: LoggedCommits, index: number) {
+    this.chain = logged.chainAt(index)
+    this.seq = logged.seqAt(index)
+    this.clock = logged.clockAt(index)
+    this.policy = logged.citedAt(index)
+  }
 }
 
 export class Commits {
@@ -101,13 +124,43 @@ export class Commits {
     return this.#first
   }
 
+  /** How many are known by no more than their id and place: the first ones. */
+  get dropped(): number {
+    return this.#logged?.dropped ?? 0
+  }
+
+  /** Whether all that is here of the commit is its id and place. */
+  isDropped(id: string): boolean {
+    const index = this.indexOf(id)
+    return index >= 0 && index < this.dropped
+  }
+
+  /** Commits of the chain up to that place were dropped, all but some; -1 for none. */
+  floorOf(chain: string): number {
+    return this.#logged?.floorOf(chain) ?? -1
+  }
+
+  /** Whether the commit stands where its chain lost others: then it was dropped itself, or is of a branch that nobody follows. */
+  isBelowFloor({ chain, seq }: Pick<Commit, 'chain' | 'seq'>): boolean {
+    return this.dropsAny && seq <= this.floorOf(chain)
+  }
+
+  /** Whether the beginning of any chain was dropped. */
+  get dropsAny(): boolean {
+    return (this.#logged?.floors.size ?? 0) > 0
+  }
+
+  get floors(): ReadonlyMap<string, number> {
+    return this.#logged?.floors ?? noFloors
+  }
+
   /** Whether the commit is here and durable. */
   has(id: string): boolean {
     const index = this.indexOf(id)
     return index >= 0 && index < this.#durable
   }
 
-  /** The commit, durable or staged. */
+  /** The commit, durable or staged; undefined where it was dropped. */
   get(id: string): Commit | undefined {
     const index = this.indexOf(id)
     return index < 0 ? undefined : this.#commit(index)
@@ -118,7 +171,7 @@ export class Commits {
     return this.#held.get(id) ?? this.#logged?.indexOf(id) ?? -1
   }
 
-  /** The durable commit at that place in the order of admission. */
+  /** The durable commit at that place in the order of admission; undefined where it was dropped: all from `dropped` on are here. */
   at(index: number): Commit | undefined {
     return index < this.#durable ? this.#commit(index) : undefined
   }
@@ -145,9 +198,24 @@ export class Commits {
     if (logged !== undefined && index < this.#first) return logged.row(index)
     const commit = index < this.#durable ? this.#order[index - this.#first] : undefined
     if (commit === undefined) return undefined
-    const { id, chain, clock, bytes, signature } = commit
+    const { id, chain, seq, clock, bytes, signature } = commit
     const prev = commit.prev === null ? -1 : this.indexOf(commit.prev)
-    return { id, chain, prev, clock, bytes: bytes.length, isSigned: signature.length > 0 }
+    return { id, chain, prev, seq, clock, bytes: bytes.length, isSigned: signature.length > 0 }
+  }
+
+  /** What is left of the commit, durable or staged, where it is dropped. */
+  droppedRow(id: string): LoggedRow | undefined {
+    const index = this.indexOf(id)
+    const row = this.row(id)
+    if (row === undefined) return undefined
+    const policy = this.#commit(index)?.policy ?? this.#logged?.citedAt(index)
+    const { chain, seq, clock } = row
+    return { id, chain, prev: -1, seq, clock, bytes: 0, isSigned: false, policy }
+  }
+
+  /** The number of the commit as a dropped one, -1 where it is none: it may be here all the same. */
+  droppedIndexOf(id: string): number {
+    return this.#logged?.droppedIndexOf(id) ?? -1
   }
 
   /** The clock of the commit at that place. */
@@ -229,10 +297,15 @@ export class Commits {
   /**
    * Whether a commit may be admitted: chain, parents, clock and policy. Its bytes and signature were checked before. A parent is a change
    * of the same item, of whatever schema: another version's value may take it in, which is for counting to know. `isErased`: whether the
-   * authority erased the change of that item.
+   * authority erased the change of that item. `wroteTo`: whether a dropped commit had a change of that item.
    */
-  check(commit: Commit, isErased: (commit: string, key: string) => boolean = () => false): Refusal | undefined {
+  check(
+    commit: Commit,
+    isErased: (commit: string, key: string) => boolean = () => false,
+    wroteTo: (commit: string, key: string) => boolean = () => true,
+  ): Refusal | undefined {
     if (this.indexOf(commit.id) >= 0) return refusal('BrokenChain', `${commit.id} is here already`)
+    if (this.isBelowFloor(commit)) return refusal('HistoryDropped', commit.id)
     // Anybody can leave a content out, and who has it would never send it again: only the authority erases.
     for (const { erased, key } of commit.changes)
       if (erased && !isErased(commit.id, key)) return refusal('NotErased', `${commit.id} ${key}`)
@@ -241,7 +314,7 @@ export class Commits {
     const isNext = newest !== undefined && commit.prev === newest.id
     const missing = isNext ? this.#missingParent(commit) : this.missing(commit)
     if (missing !== undefined) return refusal('MissingParents', missing)
-    const prev = isNext ? newest : commit.prev === null ? undefined : this.get(commit.prev)
+    const prev = isNext ? newest : commit.prev === null ? undefined : this.#ancestor(commit.prev)
     if (prev !== undefined && (prev.chain !== commit.chain || prev.seq + 1 !== commit.seq))
       return refusal('BrokenChain', commit.id)
     if (prev !== undefined) {
@@ -250,9 +323,9 @@ export class Commits {
     }
     for (const change of commit.changes) {
       for (const id of change.parents) {
-        const parent = this.get(id)
-        const same = parent?.changes.some((other) => other.key === change.key)
-        if (parent === undefined || same !== true) return refusal('BadParents', id)
+        const parent = this.#ancestor(id)
+        const same = parent instanceof DroppedAncestor ? wroteTo(id, change.key) : this.#wrote(id, change.key)
+        if (parent === undefined || !same) return refusal('BadParents', id)
         const follows = this.#follows(commit, parent)
         if (follows !== undefined) return follows
       }
@@ -260,7 +333,18 @@ export class Commits {
     return undefined
   }
 
-  #follows(commit: Commit, earlier: Commit): Refusal | undefined {
+  #wrote(id: string, key: string): boolean {
+    return this.get(id)?.changes.some((other) => other.key === key) === true
+  }
+
+  #ancestor(id: string): Ancestor | undefined {
+    const index = this.indexOf(id)
+    if (index < 0) return undefined
+    const logged = this.#logged
+    return this.#commit(index) ?? (logged && new DroppedAncestor(logged, index))
+  }
+
+  #follows(commit: Commit, earlier: Ancestor): Refusal | undefined {
     if (commit.clock <= earlier.clock) return refusal('ClockNotLater', commit.id)
     const { root, authority } = commit.policy
     if (before(root, earlier.policy.root) || before(authority, earlier.policy.authority))
@@ -285,6 +369,23 @@ export class Commits {
     return advance(this.#staged, commit)
   }
 
+  /**
+   * Keeps a commit that stands at or below the floor of its chain, and is known to be one of those that were there. Nothing is asked of what it
+   * builds on.
+   */
+  keep(commit: Commit): void {
+    if (this.indexOf(commit.id) >= this.dropped) return
+    this.#held.set(commit.id, this.#first + this.#order.length)
+    this.#order.push(commit)
+    this.#keepTip(this.#staged, commit)
+  }
+
+  /** What is named as the tip of its chain may be here as well. */
+  #keepTip(tips: Map<string, Head[]>, commit: Commit): void {
+    const isTip = commit.seq === this.floorOf(commit.chain) && !tips.has(commit.chain)
+    if (isTip) advance(tips, commit)
+  }
+
   /** Puts the same commit without its content in its place. */
   replace(stripped: Commit): void {
     const index = this.indexOf(stripped.id)
@@ -298,6 +399,11 @@ export class Commits {
     let from = 0
     for (let index = 0; index < settled.length; index++) {
       const [commit, next] = [settled[index], settled[index + 1]]
+      if (commit !== undefined && this.isBelowFloor(commit)) {
+        this.#keepTip(this.#tips, commit)
+        from = index + 1
+        continue
+      }
       if (commit === undefined || (next?.prev === commit.id && next.chain === commit.chain)) continue
       advance(this.#tips, commit, settled[from]?.prev ?? null)
       from = index + 1

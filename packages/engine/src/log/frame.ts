@@ -24,6 +24,7 @@ export const frameKinds = {
   pack: 5,
   met: 6,
   landmark: 7,
+  floor: 8,
 } as const
 
 /** What becomes a frame. */

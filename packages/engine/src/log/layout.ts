@@ -64,14 +64,25 @@ export class LogLayout {
     return segments
   }
 
-  /** The frames of the log's bytes that hold no commits, each with how many commits stand before it. */
+  /** The frames of the log's bytes that hold neither commits nor a floor, each with how many commits stand before it. */
   *others(log: Uint8Array): Generator<{ readonly frame: Frame; readonly commits: number }> {
     let commits = 0
     for (const [index, kind] of this.#kinds.entries()) {
       const [from, to] = [this.#ends[index - 1] ?? 0, this.#ends[index] ?? 0]
       if (holdsCommits(kind)) commits += this.#commits[index] ?? 0
-      else for (const frame of scan(log.subarray(0, to), from).frames) yield { frame, commits }
+      else if (kind !== frameKinds.floor)
+        for (const frame of scan(log.subarray(0, to), from).frames) yield { frame, commits }
     }
+  }
+
+  /** The frames of the log's bytes that hold its floor. */
+  floor(log: Uint8Array): readonly Frame[] {
+    return this.#kinds.flatMap((kind, index) => {
+      const [from, to] = [this.#ends[index - 1] ?? 0, this.#ends[index] ?? 0]
+      if (kind !== frameKinds.floor) return []
+      // The header is no frame of its own here.
+      return scan(log.subarray(0, to), from).frames.filter((frame) => frame.kind === kind)
+    })
   }
 
   encode(): Uint8Array {

@@ -103,10 +103,23 @@ export interface Restored {
   readonly state: ItemState
   /** How many changes it has. */
   readonly size: number
-  /** Adds its changes to an empty graph, in the order they were counted. */
-  fill(graph: ItemGraph): void
+  /** How many of them were dropped. */
+  readonly dropped: number
+  /** Adds its changes to an empty graph, in the order they were counted. Returns its floor, where its first changes were dropped. */
+  fill(graph: ItemGraph): Floor | undefined
   /** The commit of a node. */
   nameOf(index: number): { readonly id: string; readonly clock: number }
+}
+
+/**
+ * What is left of the changes that an item began with. They stand in its graph one behind the other, as nodes that say no more than what they are
+ * called; whatever else is in the graph builds on the last of them.
+ */
+export interface Floor {
+  /** Numbers of the commits they are of. */
+  readonly commits: readonly number[]
+  /** The value at the last of them. */
+  readonly state: ItemState
 }
 
 export class MergedItem {
@@ -125,6 +138,8 @@ export class MergedItem {
   /** Values given out since the last verdict; undefined before the first one, when all of them were. */
   #given: WeakSet<ItemState> | undefined
   #current = nothing
+  #floor = nothing
+  #floorCommits: readonly number[] = none
   /** Whether some change does not count as its author meant it, for whatever reason. */
   #isOdd = false
 
@@ -148,10 +163,21 @@ export class MergedItem {
 
   #read(): ItemGraph {
     const graph = new ItemGraph()
-    this.#restored?.fill(graph)
+    const floor = this.#restored?.fill(graph)
+    if (floor !== undefined) this.#lay(floor)
     this.#graph = graph
     this.#restored = undefined
     return graph
+  }
+
+  #lay({ commits, state }: Floor): void {
+    this.#floorCommits = commits
+    this.#floor = { heads: only(commits.length - 1), nodes: commits.length, state }
+  }
+
+  /** Numbers of the commits of its dropped changes; empty while nobody asked for the others. */
+  get floorCommits(): readonly number[] {
+    return this.#floorCommits
   }
 
   /** What it was restored from, as long as nobody asked for its changes. */
@@ -162,6 +188,17 @@ export class MergedItem {
   /** How many changes it has. */
   get size(): number {
     return this.#graph?.nodes.length ?? this.#current.nodes
+  }
+
+  /** How many of its changes were dropped: the first ones. */
+  get dropped(): number {
+    return this.#graph === undefined ? (this.#restored?.dropped ?? 0) : this.#floor.nodes
+  }
+
+  /** Whether a change that builds on these is beside some that were dropped: then it cannot be merged with them. */
+  isBesideFloor(parents: readonly number[]): boolean {
+    const { dropped } = this
+    return dropped > 0 && (parents.length === 0 || parents.some((parent) => parent < dropped - 1))
   }
 
   /** Whether all its changes count as they were meant: then its value and heads say all that is to be kept of how it was merged. */
@@ -269,6 +306,8 @@ export class MergedItem {
   clear(): void {
     this.#graph = new ItemGraph()
     this.#restored = undefined
+    this.#floor = nothing
+    this.#floorCommits = none
     this.#isOdd = false
     this.#cache = undefined
     this.#voided = none
@@ -299,7 +338,7 @@ export class MergedItem {
     if (!this.#voided.includes(index)) this.#voided = [...this.#voided, index].sort((a, b) => a - b)
     this.#cache = undefined
     this.#given = new WeakSet()
-    this.#current = nothing
+    this.#current = this.#floor
     const below = new Set([index])
     for (let later = index + 1; later < this.graph.nodes.length; later++) {
       const author = this.graph.node(later)
@@ -431,6 +470,7 @@ export class MergedItem {
 
   #known(heads: readonly number[], view: View): ItemState | undefined {
     if (heads.length === 0) return emptyState
+    if (heads.every((head) => head < this.#floor.nodes)) return this.#floor.state
     if (view === now && sameSet(heads, this.#current.heads)) return this.#current.state
     return this.#cache?.get(nameOf(heads, view))
   }

@@ -6,10 +6,11 @@ import type { Refusal } from '../bytes/refusal.ts'
 import type { Change, Commit } from '../commit/commit.ts'
 import type { Schema } from '../schema/schema.ts'
 import { MergedItem } from './item.ts'
-import type { Shelf } from './shelf.ts'
+import type { RestoredItem, Shelf } from './shelf.ts'
 import type { StoredItem } from './stored.ts'
 
 const noParents: readonly number[] = []
+const noShelf = (): undefined => undefined
 
 /** What its first change makes of an item. The change can be applied to any value. */
 export const firstItem = (commit: Commit, { key, operations }: Change, schema: Schema, why?: Refusal): MergedItem => {
@@ -28,40 +29,65 @@ export class MergedItems {
   /** What a snapshot has. What somebody asked the changes of is in `held` as well, and named here. */
   #shelf: Shelf | undefined
   readonly #taken = new Set<string>()
+  /** What stands in the place of dropped changes. It is all there is of them. */
+  #floor: () => Shelf | undefined = noShelf
+  /** Items whose dropped changes came back. */
+  readonly #recalled = new Set<string>()
 
   constructor(schema: Schema) {
     this.schema = schema
   }
 
-  /** Begins with what was stored. What is here already has no changes yet. */
-  restore(shelf: Shelf): void {
+  /** Begins with what was stored; `floor` is what stands in the place of dropped changes. What is here already has no changes yet. */
+  restore(shelf: Shelf | undefined, floor: () => Shelf | undefined = noShelf): void {
+    this.#floor = floor
     this.#shelf = shelf
     for (const [key, held] of this.#held) {
-      const place = held instanceof MergedItem ? shelf.placeOf(key) : -1
-      if (!(held instanceof MergedItem) || place < 0) continue
-      held.restore(shelf.at(place))
-      this.#taken.add(key)
+      const stored = held instanceof MergedItem ? this.#find(key) : undefined
+      if (!(held instanceof MergedItem) || stored === undefined) continue
+      held.restore(stored)
+      this.#take(key)
     }
   }
 
-  has(key: string): boolean {
-    return this.#held.has(key) || this.#placeOf(key) >= 0
+  #take(key: string): void {
+    if ((this.#shelf?.placeOf(key) ?? -1) >= 0) this.#taken.add(key)
   }
 
-  #placeOf(key: string): number {
-    return this.#shelf?.placeOf(key) ?? -1
+  has(key: string): boolean {
+    return this.#held.has(key) || (this.#shelf?.placeOf(key) ?? -1) >= 0 || this.hasFloor(key)
+  }
+
+  /** Whether the item's first changes were dropped. */
+  hasFloor(key: string): boolean {
+    return !this.#recalled.has(key) && (this.#floor()?.placeOf(key) ?? -1) >= 0
+  }
+
+  /** What stands in the place of the item's first changes. */
+  floorOf(key: string): RestoredItem | undefined {
+    return this.#recalled.has(key) ? undefined : this.#floor()?.find(key)
+  }
+
+  /** Its dropped changes are to be counted again: nothing stands in their place any more. */
+  recall(key: string): void {
+    this.#recalled.add(key)
+    this.open(key).clear()
+  }
+
+  #find(key: string): RestoredItem | undefined {
+    if (this.#recalled.has(key)) return undefined
+    return this.#shelf?.find(key) ?? this.floorOf(key)
   }
 
   get(key: string): MergedItem | undefined {
     const held = this.#held.get(key)
     if (held instanceof MergedItem) return held
-    return held === undefined ? this.#restored(key, this.#placeOf(key)) : this.#first(key, held)
+    return held === undefined ? this.#restored(key) : this.#first(key, held)
   }
 
   /** What a stored item is that nobody asked the changes of; undefined for all others. */
   look(key: string): Look | undefined {
-    const place = this.#held.has(key) ? -1 : this.#placeOf(key)
-    return place < 0 ? undefined : this.#shelf?.stored(place)
+    return this.#held.has(key) ? undefined : this.#find(key)?.stored
   }
 
   /** The item, made when absent: without changes it has no value. */
@@ -105,19 +131,23 @@ export class MergedItems {
 
   /** Forgets all changes, to count them again. */
   clear(): void {
-    this.#shelf = undefined
     this.#taken.clear()
     for (const [key, held] of this.#held)
       if (held instanceof MergedItem) held.clear()
       else this.#held.set(key, new MergedItem(key, this.schema))
+    this.#shelf = undefined
+    const floor = this.#floor()
+    if (floor === undefined) return
+    this.restore(floor, this.#floor)
+    for (const key of this.#recalled) this.#take(key)
   }
 
-  #restored(key: string, place: number): MergedItem | undefined {
-    const restored = place < 0 ? undefined : this.#shelf?.at(place)
+  #restored(key: string): MergedItem | undefined {
+    const restored = this.#find(key)
     if (restored === undefined) return undefined
     const item = new MergedItem(key, this.schema, restored)
     this.#held.set(key, item)
-    this.#taken.add(key)
+    this.#take(key)
     return item
   }
 

@@ -3,8 +3,9 @@
  * hash of its key; what was read last is kept, and no more.
  */
 import type { Change, Commit } from '../commit/commit.ts'
+import type { Operation } from '../commit/operation.ts'
 import type { ItemGraph } from '../graph/item.ts'
-import type { Restored } from './item.ts'
+import type { Floor, Restored } from './item.ts'
 import type { ItemState } from './state.ts'
 import { type StoredItem, StoredItems } from './stored.ts'
 
@@ -17,6 +18,8 @@ const mostRead = 64
 
 /** Where the changes of stored items are. Numbers are places in the order of admission. */
 export interface ShelfCommits {
+  /** How many of the first ones were dropped. */
+  readonly dropped: number
   commit(number: number): Commit
   idOf(number: number): string
   clockOf(number: number): number
@@ -34,10 +37,13 @@ export const keyHash = (key: string): number => {
 export class RestoredItem implements Restored {
   readonly #stored: StoredItem
   readonly #commits: ShelfCommits
+  readonly #floor: () => StoredItem | undefined
 
-  constructor(stored: StoredItem, commits: ShelfCommits) {
+  /** `floor`: what stands in the place of changes that were dropped. */
+  constructor(stored: StoredItem, commits: ShelfCommits, floor: () => StoredItem | undefined) {
     this.#stored = stored
     this.#commits = commits
+    this.#floor = floor
   }
 
   get heads(): readonly number[] {
@@ -61,21 +67,65 @@ export class RestoredItem implements Restored {
     return { id: this.#commits.idOf(number), clock: this.#commits.clockOf(number) }
   }
 
+  /** The commit of its last change. */
+  get last(): { readonly id: string; readonly clock: number } {
+    return this.nameOf(this.size - 1)
+  }
+
   #numberOf(index: number): number {
     const number = this.#stored.changes[index]
     if (number === undefined) throw new RangeError(`no change ${index}`)
     return number
   }
 
-  fill(graph: ItemGraph): void {
-    for (const number of this.#stored.changes) {
+  get dropped(): number {
+    const { changes } = this.#stored
+    const { dropped } = this.#commits
+    if ((changes[0] ?? dropped) >= dropped) return 0
+    const kept = changes.findIndex((number) => number >= dropped)
+    return kept < 0 ? changes.length : kept
+  }
+
+  fill(graph: ItemGraph): Floor | undefined {
+    const { dropped } = this
+    const floor = dropped === 0 ? undefined : this.#layFloor(graph, dropped)
+    for (const number of this.#stored.changes.slice(dropped)) {
       const commit = this.#commits.commit(number)
       const { operations, parents } = changeOf(commit, this.#stored.key)
       const seen = this.#commits.cited(commit)
       const { id, clock } = commit
       graph.add({ id, clock, parents: parents.map((parent) => placeOf(graph, parent)), operations, seen })
     }
+    return floor
   }
+
+  #layFloor(graph: ItemGraph, dropped: number): Floor {
+    const floor = this.#floor()
+    if (floor?.changes.length !== dropped) throw new RangeError(`no floor of ${this.#stored.key}`)
+    const operations = putsOf(floor)
+    for (let index = 0; index < dropped; index++) {
+      const { id, clock } = this.nameOf(index)
+      const parents = index === 0 ? [] : [index - 1]
+      graph.add({ id, clock, parents, operations: operations[index] ?? [], seen: -1 })
+    }
+    return { commits: floor.changes, state: floor.state }
+  }
+}
+
+/** By node, what put the entries that the item has: they are removed by naming it. */
+const putsOf = ({ changes, state }: StoredItem): readonly (readonly Operation[])[] => {
+  const operations = changes.map((): Operation[] => [])
+  for (const [field, held] of state.fields) {
+    if (held.kind !== 'entries') continue
+    for (const [key, entries] of held.byKey)
+      for (const { node, tag, value } of entries) {
+        const ofNode = operations[node] ?? []
+        const position = Number(tag.slice(65))
+        while (ofNode.length <= position) ofNode.push({ kind: 'touch' })
+        ofNode[position] = { kind: 'put', field, entry: [key, value] }
+      }
+  }
+  return operations
 }
 
 const changeOf = ({ id, changes }: Commit, key: string): Change => {
@@ -99,9 +149,19 @@ export class Shelf {
   #table: Uint32Array | undefined
   #looked = 0
   readonly #read = new Map<number, StoredItems>()
+  readonly #floor: () => Shelf | undefined
 
-  /** `hashes`: of the keys in the blocks, all of which but the last hold `blockItems`. */
-  constructor(blocks: readonly Uint8Array[], hashes: Uint32Array, commits: ShelfCommits) {
+  /**
+   * `hashes`: of the keys in the blocks, all of which but the last hold `blockItems`. `floor`: the shelf of what stands in the place of dropped
+   * changes, where that is another one.
+   */
+  constructor(
+    blocks: readonly Uint8Array[],
+    hashes: Uint32Array,
+    commits: ShelfCommits,
+    floor?: () => Shelf | undefined,
+  ) {
+    this.#floor = floor ?? (() => this)
     this.size = hashes.length
     this.#blocks = blocks
     this.#hashes = hashes
@@ -148,7 +208,13 @@ export class Shelf {
 
   /** The item at that place, to be restored. */
   at(place: number): RestoredItem {
-    return new RestoredItem(this.stored(place), this.#commits)
+    const stored = this.stored(place)
+    return new RestoredItem(stored, this.#commits, () => this.#floor()?.find(stored.key)?.stored)
+  }
+
+  find(key: string): RestoredItem | undefined {
+    const place = this.placeOf(key)
+    return place < 0 ? undefined : this.at(place)
   }
 
   stored(place: number): StoredItem {

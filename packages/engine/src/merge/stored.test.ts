@@ -96,6 +96,7 @@ class Commits implements StoredCommits {
   }
 
   readonly numberOf = (id: string): number => this.#numbers.get(id) ?? -1
+  readonly numbersOf = (id: string): readonly number[] => [this.numberOf(id)]
 
   idOf(number: number): string {
     this.asked++
@@ -249,7 +250,7 @@ const assigned = (fields: Readonly<Record<string, Scalar>>): Operation[] =>
 
 test.each(seeds)('a stored item is what it was: seed %i', (seed) => {
   const { stored, commits } = someBlock(seed, seed % 40)
-  const items = read(encodeItems(stored, commits.numberOf), commits)
+  const items = read(encodeItems(stored, commits.numbersOf), commits)
   expect(items.size).toBe(stored.length)
   expect(items.keys()).toEqual(stored.map(({ key }) => key))
   for (const place of stored.keys()) {
@@ -257,13 +258,13 @@ test.each(seeds)('a stored item is what it was: seed %i', (seed) => {
     expect(shownItem(items.at(last))).toEqual(shownItem(stored[last] ?? items.at(-1)))
   }
   // What was read can be stored again.
-  const again = read(encodeItems(all(items), commits.numberOf), commits)
+  const again = read(encodeItems(all(items), commits.numbersOf), commits)
   expect(all(again).map(shownItem)).toEqual(stored.map(shownItem))
 })
 
 test.each(seeds)('later changes make of a stored item what they make of the merged one: seed %i', (seed) => {
   const { items, stored, commits } = someBlock(seed, 12)
-  const block = read(encodeItems(stored, commits.numberOf), commits)
+  const block = read(encodeItems(stored, commits.numbersOf), commits)
   const random = seeded(seed + 1_000)
   for (const [place, item] of items.entries()) {
     const { state } = block.at(place)
@@ -296,7 +297,7 @@ test('the items of a commit have one stamp, and nobody asks for its id who does 
   const commits = new Commits()
   commits.add(random)
   const written = ['a', 'b'].map((key) => single(key, assigned({ title: key, count: 1 }), commits))
-  const items = read(encodeItems(written, commits.numberOf), commits)
+  const items = read(encodeItems(written, commits.numbersOf), commits)
   commits.asked = 0
   const stamps = all(items).flatMap(({ state }) =>
     [...state.fields].map(([, field]) => (field.kind === 'register' ? field.stamp : undefined)),
@@ -318,7 +319,7 @@ test('the usual items take few bytes besides their keys and values', () => {
     const title = `Item number ${place} of the list`
     return single(key, assigned({ title, count: place % 21, done: place % 3 === 0 }), commits)
   })
-  expect(encodeItems(written, commits.numberOf).length).toBeLessThan(128 * 12)
+  expect(encodeItems(written, commits.numbersOf).length).toBeLessThan(128 * 12)
 })
 
 test('values of every kind, alone and beside others in their field', () => {
@@ -334,11 +335,11 @@ test('values of every kind, alone and beside others in their field', () => {
       if (held?.kind !== 'register') throw new Error('no register')
       return { ...one, state: { ...one.state, fields: one.state.fields.with('title', { ...held, value }) } }
     })
-    const items = read(encodeItems(written, commits.numberOf), commits)
+    const items = read(encodeItems(written, commits.numbersOf), commits)
     expect(all(items).map(({ state }) => state.fields.scalar('title'))).toEqual(values)
   }
   const splice: Operation = { kind: 'splice', field: 'notes', at: 0, remove: 0, length: long.length, insert: long }
-  const items = read(encodeItems([single('a', [splice], commits)], commits.numberOf), commits)
+  const items = read(encodeItems([single('a', [splice], commits)], commits.numbersOf), commits)
   expect(ropeOf(items.at(0).state, 'notes').toString() === long).toBe(true)
 })
 
@@ -348,21 +349,21 @@ test('an item that was deleted, one without changes, and an empty block', () => 
   commits.add(random)
   const deleted = single('a', [{ kind: 'delete' }], commits)
   const empty = storedOf(new MergedItem('b', Thing), commits)
-  const items = read(encodeItems([deleted, empty, deleted], commits.numberOf), commits)
+  const items = read(encodeItems([deleted, empty, deleted], commits.numbersOf), commits)
   expect(all(items).map(shownItem)).toEqual([deleted, empty, deleted].map(shownItem))
   expect(items.at(0).state.presence).toEqual([])
-  expect(read(encodeItems([], commits.numberOf), commits).keys()).toEqual([])
+  expect(read(encodeItems([], commits.numbersOf), commits).keys()).toEqual([])
 })
 
 test('what is no item of the block, or names a commit of no change, is a bug', () => {
   const { stored, commits } = someBlock(3, 3)
-  const items = read(encodeItems(stored, commits.numberOf), commits)
+  const items = read(encodeItems(stored, commits.numbersOf), commits)
   for (const place of [-1, 0.5, 3, Number.NaN]) expect(() => items.at(place)).toThrow(RangeError)
   const two = new MergedItem('a', Thing)
   for (const title of ['one', 'two'])
     count(two, { ...commits.add(seeded(5)), parents: two.headsNow, operations: assigned({ title }) })
   const strange = { ...storedOf(two, commits), changes: [1, 2] }
-  expect(() => encodeItems([strange], commits.numberOf)).toThrow(TypeError)
+  expect(() => encodeItems([strange], commits.numbersOf)).toThrow(TypeError)
 })
 
 describe('damage', () => {
@@ -382,7 +383,7 @@ describe('damage', () => {
     return outcome
   }
   const { stored, commits } = someBlock(7, 16)
-  const deflated = encodeItems(stored, commits.numberOf)
+  const deflated = encodeItems(stored, commits.numbersOf)
   const body = bodyOf(deflated)
 
   test('a block that ends early is none', () => {
@@ -409,7 +410,7 @@ describe('damage', () => {
 
   test('a string of another field, and a row that ends elsewhere, are damage', () => {
     const insert: Operation = { kind: 'splice', field: 'notes', at: 0, remove: 0, length: 2, insert: 'cd' }
-    const both = encodeItems([single('a', [...assigned({ title: 'ab' }), insert], commits)], commits.numberOf)
+    const both = encodeItems([single('a', [...assigned({ title: 'ab' }), insert], commits)], commits.numbersOf)
     // Its row: the shape, the first string of each column.
     expect([both[0], ...both.subarray(-3)]).toEqual([0, 0, 1, 1])
     both[both.length - 2] = 2
@@ -417,7 +418,7 @@ describe('damage', () => {
 
     const two = encodeItems(
       ['ab', 'cd'].map((title) => single(title, assigned({ title }), commits)),
-      commits.numberOf,
+      commits.numbersOf,
     )
     // The lengths of two rows of two bytes, before two texts of four.
     const lengths = two.length - 4 - 5 - 5 - 2
@@ -448,8 +449,8 @@ describe('damage', () => {
   test('a key is no longer than limits.nameBytes', () => {
     const one = (key: string) => single(key, [{ kind: 'touch' }], commits)
     const long = 'k'.repeat(limits.nameBytes)
-    expect(read(encodeItems([one(long), one(`${long.slice(1)}x`)], commits.numberOf), commits).keys().length).toBe(2)
-    const longer = read(encodeItems([{ ...one('k'), key: `${long}k` }], commits.numberOf), commits)
+    expect(read(encodeItems([one(long), one(`${long.slice(1)}x`)], commits.numbersOf), commits).keys().length).toBe(2)
+    const longer = read(encodeItems([{ ...one('k'), key: `${long}k` }], commits.numbersOf), commits)
     expect(() => longer.at(0)).toThrow(RangeError)
   })
 })

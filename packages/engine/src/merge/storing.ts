@@ -67,11 +67,11 @@ interface WrittenShape {
 }
 
 /**
- * The bytes of a block. `numberOf` gives the number of a commit by its id. Throws a TypeError on a lone surrogate in a string, and on an
+ * The bytes of a block. `numbersOf` gives what a commit may be called, by its id: a dropped one that is here all the same has two numbers. Throws a TypeError on a lone surrogate in a string, and on an
  * item whose value names a commit that none of its changes is of.
  */
-export const encodeItems = (items: readonly StoredItem[], numberOf: (id: string) => number): Uint8Array => {
-  const block = new Block(numberOf)
+export const encodeItems = (items: readonly StoredItem[], numbersOf: (id: string) => readonly number[]): Uint8Array => {
+  const block = new Block(numbersOf)
   for (const item of items) block.see(item)
   for (const item of items) block.write(item)
   const body = block.finish()
@@ -84,7 +84,7 @@ export const encodeItems = (items: readonly StoredItem[], numberOf: (id: string)
 }
 
 class Block {
-  readonly #numberOf: (id: string) => number
+  readonly #numbersOf: (id: string) => readonly number[]
   readonly #columns = new Map<string, WrittenColumn>()
   readonly #shapes = new Map<string, WrittenShape>()
   readonly #shapeOf: WrittenShape[] = []
@@ -97,8 +97,8 @@ class Block {
   #lastKey = ''
   #lastFirst = 0
 
-  constructor(numberOf: (id: string) => number) {
-    this.#numberOf = numberOf
+  constructor(numbersOf: (id: string) => readonly number[]) {
+    this.#numbersOf = numbersOf
   }
 
   /** The first pass. */
@@ -153,7 +153,7 @@ class Block {
     const rows = this.#rows
     const from = rows.length
     rows.varint(shape.place)
-    const nodes = new Nodes(item.changes, this.#numberOf)
+    const nodes = new Nodes(item.changes, this.#numbersOf)
     const one = shape.isSingle ? 0 : this.#writeHistory(item, nodes)
     let place = 0
     for (const [, field] of item.state.fields) {
@@ -289,14 +289,14 @@ class Block {
 /** The nodes of an item by the commits they are of. */
 class Nodes {
   readonly #changes: readonly number[]
-  readonly #numberOf: (id: string) => number
+  readonly #numbersOf: (id: string) => readonly number[]
   #byNumber: ReadonlyMap<number, number> | undefined
   #last: Stamp | undefined
   #lastNode = 0
 
-  constructor(changes: readonly number[], numberOf: (id: string) => number) {
+  constructor(changes: readonly number[], numbersOf: (id: string) => readonly number[]) {
     this.#changes = changes
-    this.#numberOf = numberOf
+    this.#numbersOf = numbersOf
   }
 
   /** One change has assigned what has one stamp. */
@@ -310,9 +310,11 @@ class Nodes {
   of(id: string): number {
     if (this.#changes.length === 1) return 0
     this.#byNumber ??= new Map(this.#changes.map((number, node) => [number, node]))
-    const node = this.#byNumber.get(this.#numberOf(id))
-    if (node === undefined) throw new TypeError(`no change of the item is of commit ${id}`)
-    return node
+    for (const number of this.#numbersOf(id)) {
+      const node = this.#byNumber.get(number)
+      if (node !== undefined) return node
+    }
+    throw new TypeError(`no change of the item is of commit ${id}`)
   }
 }
 

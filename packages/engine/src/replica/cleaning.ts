@@ -9,8 +9,11 @@ import { idIn, stripCommit } from '../commit/strip.ts'
 import { type Frame, type Framed, frameKinds } from '../log/frame.ts'
 import { PackedLogReader, type PackedLogWriter } from '../log/packedlog.ts'
 import type { AuthorityLog } from '../trust/authoritylog.ts'
+import type { Compacted } from './compaction.ts'
 import type { Journal } from './journal.ts'
 import type { Runtime } from './ports.ts'
+
+const isReplaced = (kind: number): boolean => kind === frameKinds.floor || kind === frameKinds.known
 
 /** Until the file is written anew after that failed, ms. */
 const retryAfter = 30_000
@@ -69,12 +72,17 @@ export class Cleaning {
 
   /**
    * Writes the file anew, after what was made of it went (`discard`). What refers to packs before it is packed again, and `writer` begins
-   * anew behind it. It never rejects.
+   * anew behind it. `compacted`: what goes beside what is erased, and what stands in its place. It never rejects.
    */
-  async run(journal: Journal, writer: PackedLogWriter, discard: () => Promise<void>): Promise<void> {
+  async run(
+    journal: Journal,
+    writer: PackedLogWriter,
+    discard: () => Promise<void>,
+    compacted?: Compacted,
+  ): Promise<void> {
     const reader = new PackedLogReader(this.#runtime.hash)
     writer.reset()
-    await this.#try(discard().then(() => journal.rewrite((frame) => this.#clean(frame, reader, writer))))
+    await this.#try(discard().then(() => journal.rewrite((frame) => this.#clean(frame, reader, writer, compacted))))
     writer.reset()
   }
 
@@ -90,13 +98,25 @@ export class Cleaning {
   }
 
   /** The frames in the place of this one. What cannot be read is left out: nobody can tell what is in it. */
-  #clean(frame: Frame, reader: PackedLogReader, writer: PackedLogWriter): readonly Framed[] {
+  #clean(
+    frame: Frame,
+    reader: PackedLogReader,
+    writer: PackedLogWriter,
+    compacted: Compacted | undefined,
+  ): readonly Framed[] {
     const { hash } = this.#runtime
     const records = reader.read(frame)
-    if (frame.kind === frameKinds.pack)
-      return isRefusal(records) ? [] : writer.write(records.map((record) => this.#cleanRecord(record, hash)))
+    if (frame.kind === frameKinds.pack) {
+      const stays = isRefusal(records) ? [] : records.filter(({ id }) => compacted?.isDropped(id) !== true)
+      return writer.write(stays.map((record) => this.#cleanRecord(record, hash)))
+    }
+    if (compacted !== undefined && frame.kind === frameKinds.header)
+      return [frame, ...compacted.floor, ...writer.write(compacted.recalled)]
+    // What others held of this log was said of its beginning as it was.
+    if (compacted !== undefined && isReplaced(frame.kind)) return []
     const id = frame.kind === frameKinds.commit ? idIn(frame.payload, hash) : undefined
     if (id === undefined) return [frame]
+    if (compacted?.isDropped(id) === true) return []
     return [{ kind: frame.kind, payload: this.#cleanRecord({ id, bytes: frame.payload }, hash).bytes }]
   }
 

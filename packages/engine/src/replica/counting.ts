@@ -36,6 +36,12 @@ export interface CountingRules {
   cited?(commit: Commit): number
   /** What erasures make of the commit's change of that item. */
   erasure?(commit: Commit, key: string): Erased | undefined
+  /** A commit that is here. */
+  commit?(id: string): Commit | undefined
+  /** Whether the commit stands where its chain lost others: of its items, those count it already whose first changes were dropped. */
+  isBelowFloor?(commit: Commit): boolean
+  /** A change was made beside some that were dropped: only with those can it be merged. */
+  beside?(change: Change): void
   /** Why the rules refuse the change, if they do: a pure function of the commit, its past and the logs it cites. */
   authorize(commit: Commit, edit: Edit): Refusal | undefined
 }
@@ -159,6 +165,7 @@ const parentsIn = ({ graph }: MergedItem, { parents }: Change): readonly number[
   parents.length === 0 ? noParents : parents.flatMap((parent) => graph.indexOf(parent) ?? [])
 
 const nothing = (): Iterable<Commit> => []
+const noShelves = (): ReadonlyMap<string, Shelf> => new Map()
 const notErased: Erased = { erased: undefined, counts: undefined }
 const allow: Authorize = () => undefined
 const unlike: Authorize = () => refusal('NotAllowed', 'it did not count when content of its item was erased')
@@ -200,6 +207,13 @@ export class Counting {
     return this.items.get(schemaHash)?.get(key)
   }
 
+  /** Whether a dropped commit had a change of an item of that key, under whatever schema. */
+  wroteTo(id: string, key: string): boolean {
+    for (const items of this.items.values())
+      if (items.hasFloor(key) && items.get(key)?.graph.indexOf(id) !== undefined) return true
+    return false
+  }
+
   /** What a stored item is that nobody asked the changes of. */
   look(key: string, schemaHash: string): Look | undefined {
     return this.items.get(schemaHash)?.look(key)
@@ -228,12 +242,33 @@ export class Counting {
   }
 
   /** Begins with items as they were stored. `told`: all commits they were made of, for when they have to be counted again. */
-  restore(shelves: Iterable<readonly [schemaHash: string, shelf: Shelf]>, told: () => Iterable<Commit>): void {
+  restore(
+    shelves: ReadonlyMap<string, Shelf>,
+    told: () => Iterable<Commit>,
+    floor: () => ReadonlyMap<string, Shelf> = noShelves,
+  ): void {
     this.#restored = told
     for (const [hash, shelf] of shelves) {
       const schema = this.#rules.schema(hash)
-      if (schema !== undefined) this.#ofSchema(hash, schema).restore(shelf)
+      if (schema !== undefined) this.#ofSchema(hash, schema).restore(shelf, () => floor().get(hash))
     }
+  }
+
+  /** What the item began with, and what stood in its place till now, is counted by these commits, in whatever order, and by those that it has. */
+  recall(key: string, schemaHash: string, recalled: readonly Commit[]): void {
+    const items = this.items.get(schemaHash)
+    const item = items?.get(key)
+    if (items === undefined || item === undefined || !items.hasFloor(key)) return
+    const kept = item.graph.nodes.slice(item.dropped).map(({ id }) => id)
+    const told = new Map(this.#told.map((commit) => [commit.id, commit]))
+    items.recall(key)
+    for (const commit of recalled) if (!told.has(commit.id)) this.#told.push(commit)
+    for (const commit of [...recalled, ...kept.flatMap((id) => told.get(id) ?? this.#rules.commit?.(id) ?? [])]) {
+      const changes = commit.changes.filter((change) => change.key === key && change.schema.hash === schemaHash)
+      this.#count(commit, changes)
+      this.#countChildren()
+    }
+    this.retry()
   }
 
   /** Counts changes of a restored commit whose items were not stored. */
@@ -245,8 +280,23 @@ export class Counting {
   /** Counts the commit's changes as far as they can be, and what waited for them; the rest waits. */
   count(commit: Commit): void {
     this.#told.push(commit)
-    this.#count(commit, commit.changes)
+    this.#count(commit, this.#uncounted(commit))
     this.#countChildren()
+  }
+
+  /** The changes of the commit that stand in no floor: whatever does not builds on the last one that does, and is later. */
+  #uncounted(commit: Commit): readonly Change[] {
+    if (this.#rules.isBelowFloor?.(commit) !== true) return commit.changes
+    return commit.changes.filter(({ key, schema: { hash } }) => {
+      const floor = this.items.get(hash)?.floorOf(key)
+      return floor === undefined || commit.clock > floor.last.clock
+    })
+  }
+
+  /** Whether something was made beside what was dropped, and waits for that. */
+  get isBesideFloor(): boolean {
+    for (const { why } of this.#waiting.values()) if (why.code === 'HistoryDropped') return true
+    return false
   }
 
   /** The same commits, as they are held now: some lost content. They have to be counted again. */
@@ -262,8 +312,8 @@ export class Counting {
     this.#ahead.clear()
     this.#fresh.length = 0
     this.#recounts++
-    for (const commit of this.#restored()) this.countAgain(commit, commit.changes)
-    for (const commit of this.#told) this.countAgain(commit, commit.changes)
+    for (const commit of this.#restored()) this.countAgain(commit, this.#uncounted(commit))
+    for (const commit of this.#told) this.countAgain(commit, this.#uncounted(commit))
   }
 
   #count(commit: Commit, changes: readonly Change[]): void {
@@ -335,11 +385,14 @@ export class Counting {
     if (this.#rules.schema(change.schema.hash) === undefined) {
       return refusal('UnknownSchema', `${change.schema.name} ${change.schema.version}`)
     }
-    if (change.parents.length === 0) return undefined
-    const item = this.item(change.key, change.schema.hash)
+    const items = this.items.get(change.schema.hash)
+    if (change.parents.length === 0 && items?.hasFloor(change.key) !== true) return undefined
+    const item = items?.get(change.key)
     for (const parent of change.parents)
       if (item?.graph.indexOf(parent) === undefined) return refusal('MissingParents', parent)
-    return undefined
+    if (item === undefined || !item.isBesideFloor(parentsIn(item, change))) return undefined
+    this.#rules.beside?.(change)
+    return refusal('HistoryDropped', `${change.schema.name} ${change.key}`)
   }
 
   #apply(commit: Commit, changes: readonly Change[]): void {

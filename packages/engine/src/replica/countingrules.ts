@@ -21,6 +21,8 @@ export const countingRules = (host: Host, repository: Judged): CountingRules => 
     isOwn: (commit) => commit.session === host.identity?.session,
     isDecided: ({ id }) => repository.covers(id) || pipeline().log.isVoid(id),
     cited: ({ policy }) => pipeline().log.cited(policy.authority),
+    commit: (id) => pipeline().commits.get(id),
+    isBelowFloor: (commit) => pipeline().commits.isBelowFloor(commit),
     full: () =>
       host.incident(refusal('TooMany', `${limits.heldChanges} commits that do not count yet`), repository.path),
     undecided: (commit) => host.judging.waits(commit, pipeline().log, pipeline().durableEntries, host.person),

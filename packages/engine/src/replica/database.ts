@@ -59,6 +59,7 @@ export class Database {
   readonly certificates: Certificates
   readonly captureRate: number
   readonly snapshotFrom: number
+  readonly offlineWindow: number
   /** Whether it is the authority. */
   readonly authority: boolean
   readonly app: Uint8Array
@@ -95,6 +96,7 @@ export class Database {
     this.runtime = options.runtime
     this.captureRate = options.captureRate ?? 3
     this.snapshotFrom = options.snapshotFrom ?? leastGrowth
+    this.offlineWindow = options.offlineWindow ?? Number.POSITIVE_INFINITY
     this.authority = options.authority !== undefined
     this.clock = new Clock(() => options.runtime.now())
     this.root = new RootLog(options.runtime)

@@ -29,6 +29,8 @@ export interface Host {
   readonly captureRate: number
   /** Bytes that a log grows by, at least, before a snapshot is made of it. */
   readonly snapshotFrom: number
+  /** What the authority covers and is older may be dropped here, ms. */
+  readonly offlineWindow: number
   readonly identity: Identity | undefined
   /** Whether what is stored here lasts. */
   readonly lasting: boolean

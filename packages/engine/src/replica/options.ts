@@ -62,6 +62,11 @@ export interface DatabaseOptions {
   readonly captureRate?: number
   /** Bytes that a log grows by, at least, before a snapshot is made of it, from which it is opened: 65,536 unless told. */
   readonly snapshotFrom?: number
+  /**
+   * Offline window, ms: what the authority covers and is older goes from this device, but for what the items came to; the authority keeps it. Who was
+   * away for longer is merged all the same, once the authority can be asked. Everything is kept unless told.
+   */
+  readonly offlineWindow?: number
   /** Channels straight to other sessions; none unless told. */
   readonly mesh?: MeshOptions
   /** STUN and TURN servers for a session, as the authority names them; asked whenever it introduces somebody, since credentials may be short-lived. */

@@ -28,6 +28,7 @@ import type { Certificate } from '../trust/certificate.ts'
 import type { Entry } from '../trust/entry.ts'
 import type { Certificates } from './certificates.ts'
 import { Cleaning } from './cleaning.ts'
+import type { Compacted } from './compaction.ts'
 import type { Met } from './evidence.ts'
 import { Journal } from './journal.ts'
 import { KnownStores, storeBytes } from './known.ts'
@@ -42,7 +43,9 @@ import { type Restored, StoredLog } from './storedlog.ts'
 export interface PipelineEvents {
   readonly sharing: Sharing
   /** The log was opened by this: what it has is counted. */
-  restore(snapshot: Restored): void
+  restore(stored: Restored): void
+  /** Whether a dropped commit had a change of that item. */
+  wroteTo(commit: string, key: string): boolean
   /** The log is about to lose content, which is to be nowhere else either. */
   discard(): Promise<void>
   /** A remote commit is durable here: count it. Called in order of admission. */
@@ -214,7 +217,7 @@ export class Pipeline {
       known: this.known,
       certificates: this.#certificates,
       certified: this.#certified,
-      refuse: (commit) => whyForeign(commit, this.#root, this.path) ?? this.#check(commit),
+      refuse: (commit) => whyForeign(commit, this.#root, this.path) ?? this.commits.check(commit, cleaning.isErased),
       incident: onIncident,
     }).read(opened, snapshot, name)
     this.#durableEntries = this.log.entries.length
@@ -226,16 +229,49 @@ export class Pipeline {
       await journal.close()
       throw new WeftError('Closed', this.path)
     }
-    if (read.snapshot !== undefined) this.#events.restore(read.snapshot)
+    if (read.restored !== undefined) this.#events.restore(read.restored)
     // What the authority said of a commit may stand behind it.
     for (const commit of read.commits) this.#events.count(commit)
     this.#store = { journal, packing }
     this.#start()
   }
 
-  async #clean(journal: Journal, packing: PackedLogWriter): Promise<void> {
+  async #clean(journal: Journal, packing: PackedLogWriter, compacted?: Compacted): Promise<void> {
     this.layout = undefined
-    await this.cleaning.run(journal, packing, () => this.#events.discard())
+    await this.cleaning.run(journal, packing, () => this.#events.discard(), compacted)
+  }
+
+  /** Dropped commits that came back. They stand in no log before the next compaction. */
+  readonly recalled: Commit[] = []
+
+  #compaction: { readonly compacted: Compacted; readonly done: () => void } | undefined
+
+  /** Writes the log anew without what is dropped, once all that is on the road is stored. Resolves when that worked or was given up. */
+  compact(compacted: Compacted): Promise<void> {
+    return new Promise((done) => {
+      if (this.#closing || this.#compaction !== undefined) return done()
+      this.#compaction = { compacted, done }
+      this.#work.push({ kind: 'mark', through: () => undefined })
+      this.#start()
+    })
+  }
+
+  async #compact(journal: Journal, packing: PackedLogWriter): Promise<void> {
+    const compaction = this.#compaction
+    if (compaction === undefined) return
+    this.#compaction = undefined
+    if (compaction.compacted.fits()) await this.#clean(journal, packing, compaction.compacted)
+    compaction.done()
+  }
+
+  /** Takes back commits that were dropped, and are known to be those that were. */
+  recall(commits: readonly Commit[]): void {
+    for (const commit of commits) {
+      if (this.commits.indexOf(commit.id) >= this.commits.dropped) continue
+      this.commits.keep(this.cleaning.strip(commit))
+      this.recalled.push(commit)
+    }
+    this.commits.settle()
   }
 
   /** Puts commits of this replica on the road. Their counting was done at capture. */
@@ -259,7 +295,7 @@ export class Pipeline {
   }
 
   #check(commit: Commit): Refusal | undefined {
-    return this.commits.check(commit, this.cleaning.isErased)
+    return this.commits.check(commit, this.cleaning.isErased, this.#events.wroteTo)
   }
 
   /** Takes what these entries erase out of what is held. */
@@ -420,6 +456,7 @@ export class Pipeline {
       this.#settle(staged, entries, marks)
     }
     if (this.cleaning.isDue) await this.#clean(journal, packing)
+    await this.#compact(journal, packing)
     return true
   }
 
@@ -548,6 +585,7 @@ export class Pipeline {
     this.#cancelRetry = undefined
     this.#start()
     await this.#running
+    this.#compaction?.done()
     this.#closed = true
     this.cleaning.close()
     for (const work of this.#work.splice(0)) if (work.kind === 'mark') work.through()

@@ -34,8 +34,8 @@ import type { Rejection } from './rejections.ts'
 import type { Request } from './requests.ts'
 import { restore } from './restore.ts'
 import { Saving } from './saving.ts'
-import { Snapshots } from './snapshots.ts'
 import type { Restored } from './storedlog.ts'
+import { Upkeep } from './upkeep.ts'
 import type { ChangedVerdict } from './whatif.ts'
 
 export class Repository {
@@ -49,7 +49,7 @@ export class Repository {
   readonly #saving: Saving
   readonly #reckoning: Reckoning
   readonly #capture: Capture
-  readonly #snapshots: Snapshots
+  readonly #upkeep: Upkeep
   #markReady: () => void = () => undefined
   #failReady: (error: unknown) => void = () => undefined
   #opening: Promise<void> | undefined
@@ -77,8 +77,9 @@ export class Repository {
       isCopy: () => host.isBehind,
       authorityNow: host.authority ? () => host.clock.now() : undefined,
       events: {
-        restore: (snapshot) => this.#restore(snapshot),
-        discard: () => this.#snapshots.discard(),
+        restore: (stored) => this.#restore(stored),
+        wroteTo: (commit, key) => this.counting.wroteTo(commit, key),
+        discard: () => this.#upkeep.discard(),
         count: (commit) => this.counting.count(commit),
         sharing: host.sharing(this),
         settled: (settled) => this.#settled(settled),
@@ -102,7 +103,7 @@ export class Repository {
         },
       },
     })
-    this.#snapshots = new Snapshots(host, this.pipeline, this.counting)
+    this.#upkeep = new Upkeep(host, this.pipeline, this.counting)
     this.#due = new Due(host.runtime, host.clock, () => this.reconsider())
     this.#items = new Items(this.counting, (schema) => host.schemaHash(schema), this.#liveOwner)
     this.#saving = new Saving(this.pipeline.commits, () => host.isBehind)
@@ -170,9 +171,9 @@ export class Repository {
   }
 
   async #open(files: Files, name: string): Promise<void> {
-    this.#snapshots.in(files, name)
+    this.#upkeep.in(files, name)
     try {
-      await this.pipeline.open(files, name, () => this.#snapshots.load())
+      await this.pipeline.open(files, name, () => this.#upkeep.load())
     } catch (error) {
       if (!(error instanceof StorageError)) this.failed(error)
       else this.#storing = refusal(error.code, error.about)
@@ -192,7 +193,7 @@ export class Repository {
     this.#changes.tellAll(this.counting.items.keys())
     this.#host.opening(this)
     this.#markReady()
-    this.#snapshots.stored()
+    this.#upkeep.stored()
     this.#capture.schedule()
     this.#host.progress(this)
   }
@@ -200,11 +201,11 @@ export class Repository {
   /** Entries of the log that are in the snapshot. */
   #restored = 0
 
-  #restore(snapshot: Restored): void {
-    this.#restored = snapshot.entries
-    this.#snapshots.used(snapshot)
+  #restore(stored: Restored): void {
+    this.#restored = stored.entries
+    this.#upkeep.used(stored)
     const [host, pipeline, counting] = [this.#host, this.pipeline, this.counting]
-    restore(snapshot, { host, pipeline, counting, saving: this.#saving, reckoning: this.#reckoning })
+    restore(stored, { host, pipeline, counting, saving: this.#saving, reckoning: this.#reckoning })
   }
 
   /** It will never open. */
@@ -445,9 +446,10 @@ export class Repository {
     this.#closed = true
     this.#due.stop()
     await sealed
+    await this.#upkeep.closing()
     await this.pipeline.close()
     await this.#opening?.catch(() => undefined)
-    await this.#snapshots.close(!this.#forgotten)
+    await this.#upkeep.close(!this.#forgotten)
     const closed = new WeftError('Closed', this.path)
     this.#saving.close(closed)
     this.#failReady(closed)
@@ -544,7 +546,7 @@ export class Repository {
     this.#due.by(this.counting.nextDue())
     this.#host.committed(this)
     this.#saving.check()
-    this.#snapshots.stored()
+    this.#upkeep.stored()
     this.#host.progress(this)
   }
 

@@ -1,7 +1,8 @@
-/** Puts back what a snapshot has of a repository, and counts again what it only lists. */
+/** Puts back what a snapshot or a floor has of a repository, and counts again what it only lists. */
 import { limits } from '../bytes/limits.ts'
 import { type Commit, clockTicks } from '../commit/commit.ts'
 import type { Commits } from '../graph/commits.ts'
+import type { Shelf, ShelfCommits } from '../merge/shelf.ts'
 import type { Counting } from './counting.ts'
 import type { Host } from './host.ts'
 import type { Pipeline } from './pipeline.ts'
@@ -24,26 +25,37 @@ interface Restoring {
   readonly reckoning: Reckoning
 }
 
-export const restore = (snapshot: Restored, { host, pipeline, counting, saving, reckoning }: Restoring): void => {
+export const restore = (stored: Restored, { host, pipeline, counting, saving, reckoning }: Restoring): void => {
   const { commits, log } = pipeline
-  const shelves = shelvesOf(snapshot, {
+  const source: ShelfCommits = {
+    dropped: commits.dropped,
     commit: (number) => commitAt(commits, number),
     idOf: (number) => commits.idAt(number) ?? '',
     clockOf: (number) => commits.clockAt(number),
     cited: ({ policy }) => log.cited(policy.authority),
-  })
+  }
+  let laid: ReadonlyMap<string, Shelf> | undefined
+  const floor = (): ReadonlyMap<string, Shelf> => {
+    laid ??= commits.dropped === 0 ? new Map() : shelvesOf(stored.floor(), source)
+    return laid
+  }
   const { logged } = commits
-  counting.restore(shelves, function* () {
-    for (let number = 0; number < logged; number++) yield commitAt(commits, number)
-  })
-  for (const { number, changes } of snapshot.odd) {
+  const shelves = stored.size === 0 ? floor() : shelvesOf(stored, source, floor)
+  counting.restore(
+    shelves,
+    function* () {
+      for (let number = source.dropped; number < logged; number++) yield commitAt(commits, number)
+    },
+    floor,
+  )
+  for (const { number, changes } of stored.odd) {
     const commit = commitAt(commits, number)
     const again = changes.flatMap((place) => commit.changes[place] ?? [])
     counting.countAgain(commit, again)
   }
   saving.restore(log.covered)
-  if (snapshot.clock <= (host.clock.now() + limits.clockAhead) * clockTicks) host.clock.see(snapshot.clock)
-  for (const entry of log.entries.slice(0, snapshot.entries)) reckoning.recall(entry)
+  if (stored.clock <= (host.clock.now() + limits.clockAhead) * clockTicks) host.clock.see(stored.clock)
+  for (const entry of log.entries.slice(0, stored.entries)) reckoning.recall(entry)
   // The root log goes on while nobody has the repository open.
-  if (host.root.position?.n !== snapshot.root?.n) reckoning.revoked()
+  if (stored.size > 0 && host.root.position?.n !== stored.root?.n) reckoning.revoked()
 }

@@ -3,7 +3,7 @@
  * cache: it names the bytes of the log it was made of by length and checksum, and whatever does not fit is not used; then the log is read from
  * its beginning. Items of which all counts as it was meant are stored as merged values; of others the changes are listed, and counted again.
  *
- *     file    = "weft snapshot 1\n", block..., rest, length of the rest, CRC-32C of all before (4 bytes each, low byte first)
+ *     file    = "weft snapshot 2\n", block..., rest, length of the rest, CRC-32C of all before (4 bytes each, low byte first)
  *     rest    = app (32), length and checksum of the log, root entries, [id of the last (32)], latest clock, layout, ids, columns, shelves, odd
  *     shelves = count, (hash of the schema (32), items, hash of each key (4 each), blocks, length of each block...)...
  *     odd     = count, (commit - the odd one before, changes, place of each in the commit...)...
@@ -60,7 +60,7 @@ export interface SnapshotEnd extends Omit<Snapshot, 'shelves'> {
   })[]
 }
 
-export const snapshotStart = encodeUtf8('weft snapshot 1\n')
+export const snapshotStart = encodeUtf8('weft snapshot 2\n')
 
 /** `checksum`: of all bytes before. */
 export const encodeSnapshotEnd = (end: SnapshotEnd, checksumBefore: number): Uint8Array => {
@@ -174,17 +174,26 @@ export interface Unpacked {
 /** The layout and the commits; undefined where they do not fit each other. */
 export const unpackSnapshot = (
   { layout: layoutBytes, ids, columns, size }: Snapshot,
-  sourceOf: (layout: LogLayout) => CommitSource,
+  sourceOf: (layout: LogLayout, dropped: number) => CommitSource,
 ): Unpacked | undefined => {
   const layout = LogLayout.read(layoutBytes)
   if (layout === undefined || layout.end !== size) return undefined
-  const commits = LoggedCommits.read(ids, columns, sourceOf(layout))
-  return commits === undefined || commits.size !== layout.commits ? undefined : { layout, commits }
+  const commits = LoggedCommits.read(ids, columns, (dropped) => sourceOf(layout, dropped))
+  return commits === undefined || commits.size !== commits.dropped + layout.commits ? undefined : { layout, commits }
 }
 
-/** The shelves of items, each by the hash of its schema. */
-export const shelvesOf = ({ shelves }: Snapshot, commits: ShelfCommits): (readonly [string, Shelf])[] =>
-  shelves.map(({ schemaHash, hashes, blocks }) => [schemaHash, new Shelf(blocks, hashes, commits)])
+/** The shelves of items, each by the hash of its schema. `floor`: those that stand in the place of dropped changes, where these are others. */
+export const shelvesOf = (
+  { shelves }: Pick<Snapshot, 'shelves'>,
+  commits: ShelfCommits,
+  floor?: () => ReadonlyMap<string, Shelf>,
+): ReadonlyMap<string, Shelf> =>
+  new Map(
+    shelves.map(({ schemaHash, hashes, blocks }) => {
+      const below = floor && (() => floor().get(schemaHash))
+      return [schemaHash, new Shelf(blocks, hashes, commits, below)]
+    }),
+  )
 
 /** What the app is, as far as it decides what counts: its schemas, by hash, and the text of its rules. */
 export const appHash = (

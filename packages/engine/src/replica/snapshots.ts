@@ -114,7 +114,7 @@ export class Snapshots {
   }
 
   /** The log was opened by one that reaches so far. */
-  used({ size }: Snapshot): void {
+  used({ size }: Pick<Snapshot, 'size'>): void {
     this.#covered = size
   }
 
@@ -235,13 +235,14 @@ class Making {
   async write(file: File): Promise<boolean> {
     const out = new Output(file)
     await out.put(snapshotStart)
+    const { commits } = this.#pipeline
     const shelves: { schemaHash: string; hashes: number[]; lengths: number[] }[] = []
     for (const view of this.#views) {
       const [hashes, lengths]: [number[], number[]] = [[], []]
       let block: StoredItem[] = []
       const end = async (): Promise<void> => {
         if (block.length === 0) return
-        const bytes = encodeItems(block, (id) => this.#pipeline.commits.indexOf(id))
+        const bytes = encodeItems(block, (id) => [commits.indexOf(id), commits.droppedIndexOf(id)])
         lengths.push(bytes.length)
         block = []
         await out.put(bytes)
@@ -261,7 +262,7 @@ class Making {
     let clock = 0
     const latest = (this.#host.clock.now() + limits.clockAhead) * clockTicks
     for (let index = 0; index < this.#count; index++) {
-      const row = this.#pipeline.commits.loggedRow(index)
+      const row = commits.loggedRow(index)
       if (row === undefined) return false
       rows.add(row)
       if (row.clock <= latest) clock = Math.max(clock, row.clock)
@@ -273,7 +274,7 @@ class Making {
     if (this.#counting.recounts !== this.#recounts) return false
     const { app } = this.#host
     const [size, checksum, root, layout] = [this.size, this.#checksum, this.#root, this.#layout]
-    const end = { app, size, checksum, root, clock, layout, ...rows.take(), shelves, odd }
+    const end = { app, size, checksum, root, clock, layout, ...rows.take(commits.floors), shelves, odd }
     await out.end((before) => encodeSnapshotEnd(end, before))
     return true
   }
@@ -288,11 +289,11 @@ class Making {
     if (size === 0) return undefined
     if (one.restored instanceof RestoredItem) return one.restored.stored
     const { nodes } = one.graph
-    const changes: number[] = []
-    for (let index = 0; index < size; index++) changes.push(this.#numberOf(nodes[index]?.id ?? ''))
+    const changes: number[] = [...one.floorCommits]
+    for (let index = changes.length; index < size; index++) changes.push(this.#numberOf(nodes[index]?.id ?? ''))
     if (one.isPlain && one.size === size && !changes.includes(-1))
       return { key, changes, heads: one.headsNow, state: one.value() }
-    for (const { id } of nodes.slice(0, size)) this.#addOdd(id, key, schemaHash)
+    for (const { id } of nodes.slice(one.dropped, size)) this.#addOdd(id, key, schemaHash)
     return undefined
   }
 

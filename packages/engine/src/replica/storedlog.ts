@@ -17,6 +17,7 @@ import { readCertificate } from '../trust/certificate.ts'
 import { readEntry } from '../trust/entry.ts'
 import type { Certificates } from './certificates.ts'
 import type { Cleaning } from './cleaning.ts'
+import { droppedCommits, readFloor } from './floor.ts'
 import type { OpenJournal } from './journal.ts'
 import type { KnownStores } from './known.ts'
 import { type Snapshot, type Unpacked, unpackSnapshot } from './snapshot.ts'
@@ -38,13 +39,19 @@ export interface StoredLogOptions {
   incident(why: Refusal): void
 }
 
-export interface Restored extends Snapshot {
+/** What items are restored from. */
+export interface Restored extends Pick<Snapshot, 'clock' | 'odd' | 'root' | 'shelves'> {
+  /** How many bytes of the log a snapshot is of; 0 where there is none, and this is the log's floor. */
+  readonly size: number
+  /** How many entries of the log it knew. */
   readonly entries: number
+  /** What stands in the log in the place of dropped commits. Costs reading it. */
+  floor(): Pick<Snapshot, 'shelves'>
 }
 
 export interface ReadLog {
-  /** The snapshot that was used, and how many entries of the log it knew. */
-  readonly snapshot: Restored | undefined
+  /** The snapshot that was used, or the floor. */
+  readonly restored: Restored | undefined
   /** The commits behind it, in order. */
   readonly commits: readonly Commit[]
   /** Undefined where some of the log says nothing: then no snapshot of it can be made. */
@@ -63,7 +70,9 @@ export class StoredLog {
     const isWhole = damage.length === 0
     if (snapshot !== undefined && known !== undefined && isWhole) {
       const isHarmless = frames.every((frame) => this.#isHarmless(frame))
-      const unpacked = isHarmless ? unpackSnapshot(snapshot, (layout) => this.#source(layout, known)) : undefined
+      const unpacked = isHarmless
+        ? unpackSnapshot(snapshot, (layout, dropped) => this.#source(layout, known, dropped))
+        : undefined
       if (unpacked !== undefined) return this.#goOn(snapshot, unpacked, known, frames)
     }
     const [first, ...others] = known === undefined ? [] : scan(known).frames
@@ -81,13 +90,37 @@ export class StoredLog {
     const reader = new PackedLogReader(this.#of.hash)
     this.#prime(reader, layout, known, frames)
     const read = this.#commits(frames, reader, layout)
-    const isSound = reader.holes.length === 0 && layout.commits === held.size
-    return { snapshot: { ...snapshot, entries }, commits: read, layout: isSound ? layout : undefined }
+    const isSound = reader.holes.length === 0 && held.dropped + layout.commits === held.size
+    let floor: Pick<Snapshot, 'shelves'> | undefined
+    const floorOf = (): Pick<Snapshot, 'shelves'> => {
+      floor ??= (held.dropped > 0 ? readFloor(layout.floor(known)) : undefined) ?? noFloor
+      return floor
+    }
+    return {
+      restored: { ...snapshot, entries, floor: floorOf },
+      commits: read,
+      layout: isSound ? layout : undefined,
+    }
+  }
+
+  /** Takes in what stands in the place of dropped commits. Undefined where it is damaged, and where nothing was dropped. */
+  #floor(frames: readonly Frame[], name: string): Restored | undefined {
+    const laid = frames.filter(({ kind }) => kind === frameKinds.floor)
+    if (laid.length === 0) return undefined
+    const floor = readFloor(laid)
+    const dropped = floor && droppedCommits(floor)
+    if (floor === undefined || dropped === undefined) {
+      this.#of.incident(refusal('LogCorrupt', `${name}: what stands for dropped commits`))
+      return undefined
+    }
+    this.#of.commits.restore(dropped)
+    return { ...floor, size: 0, entries: 0, floor: () => floor }
   }
 
   #readAll(frames: readonly Frame[], isWhole: boolean, hasHeader: boolean, name: string): ReadLog {
     const { cleaning, commits: held, hash, incident, log } = this.#of
     const layout = new LogLayout()
+    const restored = this.#floor(frames, name)
     // What is erased is so from the start, wherever it stands.
     for (const frame of frames) if (frame.kind === frameKinds.entry) this.#entry(frame)
     const reader = new PackedLogReader(hash)
@@ -95,8 +128,8 @@ export class StoredLog {
     for (const { from, to } of reader.holes) incident(refusal('LogCorrupt', `${name} ${from}-${to}`))
     const isSound = isWhole && reader.holes.length === 0
     if (!isSound && !log.erasures.isEmpty) cleaning.due()
-    const isKnown = isSound && hasHeader && layout.commits === held.size
-    return { snapshot: undefined, commits, layout: isKnown ? layout : undefined }
+    const isKnown = isSound && hasHeader && held.dropped + layout.commits === held.size
+    return { restored, commits, layout: isKnown ? layout : undefined }
   }
 
   /** Whether the snapshot holds whatever the frame says. */
@@ -114,7 +147,7 @@ export class StoredLog {
     for (const frame of scan(log.subarray(0, last.to), last.from).frames) reader.read(frame)
   }
 
-  #source(layout: LogLayout, log: Uint8Array): CommitSource {
+  #source(layout: LogLayout, log: Uint8Array, dropped: number): CommitSource {
     const segments = layout.segments()
     const read = (index: number): readonly Commit[] => {
       const segment = segments[index]
@@ -131,7 +164,7 @@ export class StoredLog {
       }
       return commits
     }
-    return { starts: segments.map(({ first }) => first), read }
+    return { starts: segments.map(({ first }) => dropped + first), read }
   }
 
   #entry(frame: Frame): void {
@@ -181,6 +214,14 @@ export class StoredLog {
         const last = open.at(-1)
         if (last !== undefined && !follows(commit, last)) open = []
         open.push(commit)
+        // Of dropped commits each one that stayed stands by itself: that it was there the checkpoint says.
+        if (held.isBelowFloor(commit)) {
+          held.keep(commit)
+          held.settle()
+          commits.push(commit)
+          open = []
+          continue
+        }
         if (!isSigned(commit)) continue
         for (const restored of this.#restore(open)) commits.push(restored)
         open = []
@@ -209,3 +250,5 @@ export class StoredLog {
     return run
   }
 }
+
+const noFloor = { shelves: [] }

@@ -1,0 +1,210 @@
+/**
+ * Drops what is older than the offline window out of a device's log: what a checkpoint of the authority covers that is older than it. In its place the
+ * log holds what the items came to there (`floor.ts`). The authority keeps everything.
+ *
+ * An item whose history is not as simple as its value keeps it: one with something that does not count, or that has changes side by side there, or to
+ * which somebody wrote later without having seen all of it. So do chains that were forked. What was dropped is for ever what it was: a checkpoint
+ * covers it, nothing is voided behind that, and its ids are in what builds on it.
+ *
+ * What this replica has in memory stays there until it opens the repository again.
+ */
+import { concatBytes } from '../bytes/bytes.ts'
+import { crc32c } from '../bytes/crc32c.ts'
+import type { Commit } from '../commit/commit.ts'
+import { RowWriter } from '../graph/logged.ts'
+import type { Framed } from '../log/frame.ts'
+import { type LaidItem, lay, layItem } from '../merge/floor.ts'
+import { MergedItem } from '../merge/item.ts'
+import { firstItem, type MergedItems } from '../merge/items.ts'
+import { blockItems, keyHash, type RestoredItem } from '../merge/shelf.ts'
+import type { StoredItem } from '../merge/stored.ts'
+import { encodeItems } from '../merge/storing.ts'
+import type { Counting } from './counting.ts'
+import { floorFrames } from './floor.ts'
+import type { Pipeline } from './pipeline.ts'
+import { encodeSnapshotEnd, type SnapshotEnd, snapshotStart } from './snapshot.ts'
+
+/** What the log is written anew with. */
+export interface Compacted {
+  /** What stands behind the header. */
+  readonly floor: readonly Framed[]
+  /** What was dropped before, and came back: it stands in no log yet. */
+  readonly recalled: readonly Commit[]
+  /** Whether the commit goes. */
+  isDropped(id: string): boolean
+  /** Whether nothing came since that does not fit it. */
+  fits(): boolean
+}
+
+/** Items and commits that are looked at in one go, before others have their turn. */
+const atOnce = 2_048
+
+export class Compaction {
+  readonly #pipeline: Pipeline
+  readonly #counting: Counting
+  readonly #rest: () => Promise<void>
+  readonly #recounts: number
+  /** By chain, the place up to which its commits go. */
+  readonly #floors = new Map<string, number>()
+  /** The last commit of each. */
+  readonly #heads: string[] = []
+  /** Numbers of what is still named. */
+  readonly #numbers = new Map<string, number>()
+  /** By schema and key, the last commit that goes. */
+  readonly #laid = new Map<string, Map<string, { readonly id: string; readonly clock: number }>>()
+  /** Covered, and needed by what cannot be dropped. */
+  readonly #kept = new Set<string>()
+  #looked = 0
+
+  /** `n`: the checkpoint behind which everything goes. `rest`: lets others have their turn. */
+  constructor(pipeline: Pipeline, counting: Counting, n: number, rest: () => Promise<void>) {
+    this.#pipeline = pipeline
+    this.#counting = counting
+    this.#rest = rest
+    this.#recounts = counting.recounts
+    const { commits, log } = pipeline
+    const covered = new Map<string, { readonly seq: number; readonly id: string }>()
+    for (const { statement } of log.entries.slice(0, n + 1))
+      if (statement.kind === 'checkpoint') for (const head of statement.moved) covered.set(head.chain, head)
+    for (const [chain, { seq, id }] of covered) {
+      if (commits.headsOf(chain).length !== 1 || !commits.has(id) || seq < commits.floorOf(chain)) continue
+      this.#floors.set(chain, seq)
+      this.#heads.push(id)
+    }
+    // What was dropped once stays dropped.
+    for (const [chain, seq] of commits.floors) if (!this.#floors.has(chain)) this.#floors.set(chain, seq)
+  }
+
+  /** How many bytes of the log it would take away, at most. */
+  get size(): number {
+    const { commits } = this.#pipeline
+    let bytes = 0
+    for (let index = commits.dropped; index < commits.size; index++) {
+      const id = commits.idAt(index)
+      if (id !== undefined && this.#isCovered(id)) bytes += commits.lengthOf(id)
+    }
+    return bytes
+  }
+
+  /** Undefined where something came between. */
+  async make(): Promise<Compacted | undefined> {
+    const { commits } = this.#pipeline
+    const parts: Uint8Array[] = [snapshotStart]
+    const shelves: { schemaHash: string; hashes: number[]; lengths: number[] }[] = []
+    for (const [schemaHash, items] of [...this.#counting.items]) {
+      const laid = new Map<string, { readonly id: string; readonly clock: number }>()
+      this.#laid.set(schemaHash, laid)
+      const [hashes, lengths]: [number[], number[]] = [[], []]
+      let block: StoredItem[] = []
+      const end = (): void => {
+        if (block.length === 0) return
+        const bytes = encodeItems(block, (id) => [this.#numbers.get(id) ?? -1])
+        lengths.push(bytes.length)
+        parts.push(bytes)
+        block = []
+      }
+      for (const [key, held] of [...items.entries()]) {
+        const item = this.#lay(key, held, items) ?? laidBefore(items.floorOf(key))
+        if (item === undefined) continue
+        const changes = item.commits.map((id) => this.#number(id))
+        block.push({ key, changes, heads: [changes.length - 1], state: item.state })
+        hashes.push(keyHash(key))
+        laid.set(key, { id: item.commits.at(-1) ?? '', clock: item.clock })
+        if (block.length === blockItems) end()
+        if (++this.#looked % atOnce === 0) await this.#rest()
+        if (this.#counting.recounts !== this.#recounts) return undefined
+      }
+      end()
+      shelves.push({ schemaHash, hashes, lengths })
+    }
+    const size = commits.size
+    for (let index = commits.dropped; index < size; index++) {
+      const commit = commits.at(index)
+      if (commit !== undefined && this.#isCovered(commit.id) && !this.#isAllLaid(commit)) this.#kept.add(commit.id)
+      if (index % atOnce === 0) await this.#rest()
+    }
+    for (const id of this.#heads) if (!this.#kept.has(id)) this.#number(id)
+    const rows = new RowWriter(this.#numbers.size)
+    let clock = 0
+    for (const id of this.#numbers.keys()) {
+      const row = commits.droppedRow(id)
+      if (row === undefined) return undefined
+      rows.add(row)
+      clock = Math.max(clock, row.clock)
+    }
+    const fits = (): boolean => this.#counting.recounts === this.#recounts && !this.#wasWrittenBeside(size)
+    if (!fits()) return undefined
+    const end = { ...nothingElse, clock, ...rows.take(this.#floors), shelves }
+    const before = parts.reduce((checksum, part) => crc32c(part, checksum), 0)
+    return {
+      floor: floorFrames(concatBytes(...parts, encodeSnapshotEnd(end, before))),
+      recalled: this.#pipeline.recalled.filter(({ id }) => this.#kept.has(id)),
+      isDropped: (id) => this.#isCovered(id) && !this.#kept.has(id),
+      fits,
+    }
+  }
+
+  #isCovered(id: string): boolean {
+    const row = this.#pipeline.commits.row(id)
+    return row !== undefined && row.seq <= (this.#floors.get(row.chain) ?? -1)
+  }
+
+  #number(id: string): number {
+    const number = this.#numbers.get(id) ?? this.#numbers.size
+    this.#numbers.set(id, number)
+    return number
+  }
+
+  #isAllLaid({ changes, clock }: Commit): boolean {
+    return changes.every(({ key, schema: { hash } }) => clock <= (this.#laid.get(hash)?.get(key)?.clock ?? -1))
+  }
+
+  /** What is left of the item; undefined where nothing of it goes. */
+  #lay(key: string, held: MergedItem | Commit | number, items: MergedItems): LaidItem | undefined {
+    const isCovered = (id: string): boolean => this.#isCovered(id)
+    if (typeof held === 'number') {
+      const restored = items.shelf?.at(held)
+      const { commits } = this.#pipeline
+      const { heads, state, stored } = restored ?? { heads: [], state: undefined, stored: undefined }
+      const [head, ...others] = heads
+      if (restored === undefined || state === undefined || head === undefined) return undefined
+      const isAll = stored?.changes.every((number) => isCovered(commits.idAt(number) ?? '')) === true
+      if (isAll && others.length === 0) return lay(state, restored.nameOf(head))
+      return layItem(items.open(key), isCovered)
+    }
+    if (held instanceof MergedItem) return layItem(held, isCovered)
+    const change = held.changes.find((one) => one.key === key)
+    if (change === undefined || !isCovered(held.id)) return undefined
+    return lay(firstItem(held, change, items.schema).value(), held)
+  }
+
+  /** Whether since it was looked at something was built on what goes, and not on the last of it. */
+  #wasWrittenBeside(size: number): boolean {
+    const { commits } = this.#pipeline
+    for (let index = size; index < commits.size; index++)
+      for (const { key, parents, schema } of commits.at(index)?.changes ?? []) {
+        const last = this.#laid.get(schema.hash)?.get(key)
+        if (last === undefined) continue
+        const isBeside = (id: string): boolean => id !== last.id && (commits.row(id)?.clock ?? 0) <= last.clock
+        if (parents.length === 0 || parents.some(isBeside)) return true
+      }
+    return this.#counting.isBesideFloor
+  }
+}
+
+/** What was laid once stays so: what came since stays as well. */
+const laidBefore = (floor: RestoredItem | undefined): LaidItem | undefined => {
+  if (floor === undefined) return undefined
+  const commits = Array.from({ length: floor.size }, (_, index) => floor.nameOf(index).id)
+  return { commits, clock: floor.last.clock, state: floor.state }
+}
+
+/** A floor is of no log and of no app. */
+const nothingElse: Omit<SnapshotEnd, 'clock' | 'ids' | 'columns' | 'shelves'> = {
+  app: new Uint8Array(32),
+  size: 0,
+  checksum: 0,
+  root: undefined,
+  layout: new Uint8Array(0),
+  odd: [],
+}

@@ -1,0 +1,46 @@
+/**
+ * The floor of a log: what stands in it in the place of the commits that were dropped. It is a snapshot of one moment, the checkpoint that covers all of
+ * them, cut into frames behind the log's header. Unlike a snapshot it is no cache: nothing else here says what it says.
+ *
+ *     payload = number of the piece, pieces, piece of the snapshot
+ */
+import { concatBytes } from '../bytes/bytes.ts'
+import { Cursor } from '../bytes/cursor.ts'
+import { Sink } from '../bytes/sink.ts'
+import { LoggedCommits } from '../graph/logged.ts'
+import { type Framed, frameKinds } from '../log/frame.ts'
+import { readSnapshot, type Snapshot } from './snapshot.ts'
+
+const pieceBytes = 262_144
+
+export const floorFrames = (snapshot: Uint8Array): readonly Framed[] => {
+  const pieces = Math.ceil(snapshot.length / pieceBytes)
+  return Array.from({ length: pieces }, (_, place) => {
+    const piece = snapshot.subarray(place * pieceBytes, (place + 1) * pieceBytes)
+    const sink = new Sink(16 + piece.length)
+    sink.varint(place)
+    sink.varint(pieces)
+    sink.put(piece)
+    return { kind: frameKinds.floor, payload: sink.take() }
+  })
+}
+
+/** What the frames hold; undefined where some of it is missing. */
+export const readFloor = (frames: readonly Framed[]): Snapshot | undefined => {
+  const pieces: Uint8Array[] = []
+  let wanted = 0
+  for (const { payload } of frames) {
+    const cursor = new Cursor(payload)
+    const place = cursor.varint()
+    wanted = cursor.varint()
+    if (cursor.bad || place !== pieces.length) return undefined
+    pieces.push(payload.subarray(cursor.at))
+  }
+  return pieces.length === 0 || pieces.length !== wanted ? undefined : readSnapshot(concatBytes(...pieces))
+}
+
+/** The commits that it still names. */
+export const droppedCommits = ({ ids, columns }: Snapshot): LoggedCommits | undefined => {
+  const commits = LoggedCommits.read(ids, columns, () => ({ starts: [], read: () => [] }))
+  return commits?.dropped === commits?.size ? commits : undefined
+}

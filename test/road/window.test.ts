@@ -1,0 +1,90 @@
+/** Dropping what is older than the offline window, on real replicas in virtual time. */
+import { logName, type Repository } from '@weft-db/engine'
+import { describe, expect, test } from 'vitest'
+import { valuesOf } from '../../packages/engine/src/merge/values.ts'
+import { Stream } from '../sim/random.ts'
+import { boardOf, live, rules } from './drawn.ts'
+import { board, Lab, type Replica } from './lab.ts'
+
+const offlineWindow = 60_000
+
+/** What everybody is to agree on. */
+const valuesIn = (repository: Repository): unknown =>
+  Object.fromEntries(
+    [...repository.counting.items]
+      .flatMap(([, ofSchema]) =>
+        [...ofSchema].map(([key, item]) => [key, JSON.stringify(valuesOf(item.value(), item.schema))] as const),
+      )
+      .sort(([a], [b]) => (a < b ? -1 : 1)),
+  )
+
+const headsIn = (repository: Repository): unknown =>
+  [...repository.pipeline.commits.heads()].map(({ chain, seq, id }) => `${chain} ${seq} ${id}`).sort()
+
+const scene = async (seed: string) => {
+  const lab = new Lab(seed)
+  const authority = await lab.authority({ rules })
+  const ada = await lab.join('ada', { rules, offlineWindow })
+  const bob = await lab.join('bob', { rules })
+  for (const person of [ada, bob]) boardOf(person)
+  await lab.run(500)
+  return { lab, authority, ada, bob, log: logName(board, lab.runtime('ada')) }
+}
+
+const sizeOf = (lab: Lab, log: string): number => lab.device('ada').disk.find(log)?.cached.size ?? 0
+
+const closed = async (lab: Lab, replica: Replica): Promise<void> => {
+  lab.disconnect(replica.name)
+  const closing = replica.database.close()
+  await lab.run(200)
+  await closing
+}
+
+const agree = async (lab: Lab, replicas: readonly Replica[]): Promise<void> => {
+  for (const { name } of replicas) if (name !== 'authority') lab.connect(name)
+  await lab.run(5_000)
+  const [first, ...others] = replicas.map((replica) => boardOf(replica))
+  if (first === undefined) return
+  for (const other of others) {
+    expect(valuesIn(other)).toEqual(valuesIn(first))
+    expect(headsIn(other)).toEqual(headsIn(first))
+  }
+}
+
+describe('history older than the offline window', () => {
+  for (let seed = 0; seed < 12; seed++)
+    test(`goes, and everything is what it was and goes on, drawn with seed ${seed}`, async () => {
+      const { lab, authority, ada, bob, log } = await scene(`window ${seed}`)
+      const stream = new Stream(`window ${seed}`, 'steps')
+      await live(lab, [ada, bob], stream, 60)
+      await agree(lab, [authority, ada, bob])
+      const before = valuesIn(boardOf(ada))
+      const whole = sizeOf(lab, log)
+      await lab.run(2 * offlineWindow)
+      await closed(lab, ada)
+      const again = await lab.join('ada', { rules, offlineWindow })
+      const repository = boardOf(again)
+      await repository.ready
+      await lab.run(10_000)
+      expect(sizeOf(lab, log)).toBeLessThan(whole)
+      expect(valuesIn(repository)).toEqual(before)
+      await closed(lab, again)
+      const third = await lab.join('ada', { rules, offlineWindow })
+      await boardOf(third).ready
+      expect(boardOf(third).pipeline.commits.dropsAny).toBe(true)
+      expect(valuesIn(boardOf(third))).toEqual(before)
+      await agree(lab, [authority, third, bob])
+      await live(lab, [third, bob], stream, 40)
+      await agree(lab, [authority, third, bob])
+      // And once more, on top of what was dropped.
+      await lab.run(2 * offlineWindow)
+      await closed(lab, third)
+      const fourth = await lab.join('ada', { rules, offlineWindow })
+      await boardOf(fourth).ready
+      await lab.run(10_000)
+      await closed(lab, fourth)
+      const fifth = await lab.join('ada', { rules, offlineWindow })
+      await boardOf(fifth).ready
+      await agree(lab, [authority, fifth, bob])
+    })
+})
