@@ -251,6 +251,7 @@ test('unsentMessages: one more than may wait for a peer that does not read close
       ready: () => false,
       offence: () => undefined,
       backlog: { queue: () => true, dequeue: () => undefined },
+      tooFast: () => undefined,
       hangUp: ({ code }) => void ends.push(code),
       refused: () => undefined,
       level: () => undefined,

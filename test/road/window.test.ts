@@ -4,7 +4,7 @@ import { describe, expect, test } from 'vitest'
 import { valuesOf } from '../../packages/engine/src/merge/values.ts'
 import { Stream } from '../sim/random.ts'
 import { boardOf, live, rules } from './drawn.ts'
-import { board, Lab, type Replica } from './lab.ts'
+import { board, Card, Lab, type Replica } from './lab.ts'
 
 const offlineWindow = 60_000
 
@@ -86,5 +86,71 @@ describe('history older than the offline window', () => {
       const fifth = await lab.join('ada', { rules, offlineWindow })
       await boardOf(fifth).ready
       await agree(lab, [authority, fifth, bob])
+    })
+})
+
+/** Whatever somebody may do to the cards that are there, without a line to anybody. */
+const editAlone = async (lab: Lab, replica: Replica, stream: Stream, steps: number): Promise<void> => {
+  const repository = boardOf(replica)
+  for (let step = 0; step < steps; step++) {
+    const cards = repository.query(Card).current ?? []
+    const card = cards[stream.int(Math.max(1, cards.length))]
+    if (card === undefined) continue
+    const word = `${replica.name}${step}`
+    const edits = [
+      () => card.notes.insert(stream.int(card.notes.length + 1), `${word} `),
+      () => card.notes.length > 2 && card.notes.remove(stream.int(card.notes.length - 2), 2),
+      () => card.tags.add(word),
+      () => card.tags.delete(card.tags.values()[0] ?? ''),
+      () => card.votes.set(card.votes.keys()[0] ?? word, step),
+      () => card.votes.delete(card.votes.keys()[0] ?? ''),
+      () => repository.delete(card),
+      () => {
+        card.title = word
+      },
+    ]
+    edits[stream.int(edits.length)]?.()
+    await lab.run(400)
+  }
+}
+
+/** Closes and opens until what is due was dropped, and what is in memory is what is in the log. */
+const dropping = async (lab: Lab, replica: Replica): Promise<Replica> => {
+  await closed(lab, replica)
+  const again = await lab.join('ada', { rules, offlineWindow })
+  await boardOf(again).ready
+  await lab.run(10_000)
+  await closed(lab, again)
+  const third = await lab.join('ada', { rules, offlineWindow })
+  await boardOf(third).ready
+  return third
+}
+
+describe('who was away for longer than the offline window', () => {
+  for (let seed = 0; seed < 12; seed++)
+    test(`is merged all the same, drawn with seed ${seed}`, async () => {
+      const { lab, authority, ada, bob } = await scene(`away ${seed}`)
+      const stream = new Stream(`away ${seed}`, 'steps')
+      await live(lab, [ada, bob], stream, 40)
+      await agree(lab, [authority, ada, bob])
+      lab.disconnect('bob')
+      await editAlone(lab, bob, stream, 6)
+      await editAlone(lab, ada, stream, 30)
+      await lab.run(2 * offlineWindow)
+      const dropped = await dropping(lab, ada)
+      expect(boardOf(dropped).pipeline.commits.dropsAny).toBe(true)
+      await agree(lab, [authority, dropped, bob])
+      expect([...boardOf(dropped).recalling.wanted]).toEqual([])
+      expect(boardOf(dropped).counting.waiting.size).toBe(0)
+      await editAlone(lab, dropped, stream, 10)
+      await agree(lab, [authority, dropped, bob])
+      const values = valuesIn(boardOf(authority))
+      // What came back is in the log: nobody has to be there.
+      lab.disconnect('ada')
+      await lab.run(100)
+      lab.kill('ada')
+      const alone = await lab.start('ada', { rules, offlineWindow, transports: [] })
+      await boardOf(alone).ready
+      expect(valuesIn(boardOf(alone))).toEqual(values)
     })
 })

@@ -92,6 +92,9 @@ export const limits = {
   /** Members that one introduction names, and members remembered because an attempt with them failed. */
   meshIntroduced: 64,
   meshShunned: 128,
+  /** Items whose history one message asks for, and bytes of commits that a replica keeps while it waits for the answer. */
+  recallItems: 64,
+  recalledBytes: 67_108_864,
   /** What gossip remembers of a repository: commits that went by lately; ids that it was told of and lacks, in all and by one link. */
   gossipRecent: 2_048,
   gossipWanted: 4_096,

@@ -25,6 +25,7 @@ export const frameKinds = {
   met: 6,
   landmark: 7,
   floor: 8,
+  recalled: 9,
 } as const
 
 /** What becomes a frame. */

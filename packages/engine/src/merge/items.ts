@@ -31,6 +31,8 @@ export class MergedItems {
   readonly #taken = new Set<string>()
   /** What stands in the place of dropped changes. It is all there is of them. */
   #floor: () => Shelf | undefined = noShelf
+  /** Whether that is the shelf. */
+  #isOnFloor = false
   /** Items whose dropped changes came back. */
   readonly #recalled = new Set<string>()
 
@@ -38,10 +40,14 @@ export class MergedItems {
     this.schema = schema
   }
 
-  /** Begins with what was stored; `floor` is what stands in the place of dropped changes. What is here already has no changes yet. */
-  restore(shelf: Shelf | undefined, floor: () => Shelf | undefined = noShelf): void {
+  /**
+   * Begins with what a snapshot has, or with the floor alone where there is none. `floor` is what stands in the place of dropped changes. What is here
+   * already has no changes yet.
+   */
+  restore(snapshot: Shelf | undefined, floor: () => Shelf | undefined = noShelf): void {
     this.#floor = floor
-    this.#shelf = shelf
+    this.#isOnFloor = snapshot === undefined
+    this.#shelf = snapshot ?? floor()
     for (const [key, held] of this.#held) {
       const stored = held instanceof MergedItem ? this.#find(key) : undefined
       if (!(held instanceof MergedItem) || stored === undefined) continue
@@ -51,11 +57,17 @@ export class MergedItems {
   }
 
   #take(key: string): void {
-    if ((this.#shelf?.placeOf(key) ?? -1) >= 0) this.#taken.add(key)
+    if (!this.#isPassed(key) && (this.#shelf?.placeOf(key) ?? -1) >= 0) this.#taken.add(key)
+  }
+
+  /** Whether what the shelf has of the item is nothing any more. */
+  #isPassed(key: string): boolean {
+    return this.#isOnFloor && this.#recalled.has(key)
   }
 
   has(key: string): boolean {
-    return this.#held.has(key) || (this.#shelf?.placeOf(key) ?? -1) >= 0 || this.hasFloor(key)
+    if (this.#held.has(key) || this.hasFloor(key)) return true
+    return !this.#isPassed(key) && (this.#shelf?.placeOf(key) ?? -1) >= 0
   }
 
   /** Whether the item's first changes were dropped. */
@@ -68,15 +80,21 @@ export class MergedItems {
     return this.#recalled.has(key) ? undefined : this.#floor()?.find(key)
   }
 
-  /** Its dropped changes are to be counted again: nothing stands in their place any more. */
+  /** Its dropped changes are to be counted again. */
   recall(key: string): void {
+    const item = this.open(key)
+    this.forgetFloor(key)
+    item.clear()
+  }
+
+  /** Nothing stands in the place of its dropped changes any more. */
+  forgetFloor(key: string): void {
     this.#recalled.add(key)
-    this.open(key).clear()
+    if (this.#isOnFloor) this.#taken.delete(key)
   }
 
   #find(key: string): RestoredItem | undefined {
-    if (this.#recalled.has(key)) return undefined
-    return this.#shelf?.find(key) ?? this.floorOf(key)
+    return (this.#isPassed(key) ? undefined : this.#shelf?.find(key)) ?? this.floorOf(key)
   }
 
   get(key: string): MergedItem | undefined {
@@ -106,7 +124,10 @@ export class MergedItems {
 
   *keys(): Generator<string> {
     const shelf = this.#shelf
-    for (let place = 0; place < (shelf?.size ?? 0); place++) yield shelf?.keyAt(place) ?? ''
+    for (let place = 0; place < (shelf?.size ?? 0); place++) {
+      const key = shelf?.keyAt(place) ?? ''
+      if (!this.#isPassed(key)) yield key
+    }
     for (const key of this.#held.keys()) if (!this.#taken.has(key)) yield key
   }
 
@@ -119,7 +140,7 @@ export class MergedItems {
     const shelf = this.#shelf
     for (let place = 0; place < (shelf?.size ?? 0); place++) {
       const key = shelf?.keyAt(place) ?? ''
-      yield [key, this.#held.get(key) ?? place]
+      if (!this.#isPassed(key)) yield [key, this.#held.get(key) ?? place]
     }
     for (const entry of this.#held) if (!this.#taken.has(entry[0])) yield entry
   }
@@ -135,11 +156,7 @@ export class MergedItems {
     for (const [key, held] of this.#held)
       if (held instanceof MergedItem) held.clear()
       else this.#held.set(key, new MergedItem(key, this.schema))
-    this.#shelf = undefined
-    const floor = this.#floor()
-    if (floor === undefined) return
-    this.restore(floor, this.#floor)
-    for (const key of this.#recalled) this.#take(key)
+    this.restore(undefined, this.#floor)
   }
 
   #restored(key: string): MergedItem | undefined {

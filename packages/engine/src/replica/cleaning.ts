@@ -13,7 +13,8 @@ import type { Compacted } from './compaction.ts'
 import type { Journal } from './journal.ts'
 import type { Runtime } from './ports.ts'
 
-const isReplaced = (kind: number): boolean => kind === frameKinds.floor || kind === frameKinds.known
+const replaced: ReadonlySet<number> = new Set([frameKinds.floor, frameKinds.recalled, frameKinds.known])
+const isReplaced = (kind: number): boolean => replaced.has(kind)
 
 /** Until the file is written anew after that failed, ms. */
 const retryAfter = 30_000
@@ -107,16 +108,16 @@ export class Cleaning {
     const { hash } = this.#runtime
     const records = reader.read(frame)
     if (frame.kind === frameKinds.pack) {
-      const stays = isRefusal(records) ? [] : records.filter(({ id }) => compacted?.isDropped(id) !== true)
+      const stays = isRefusal(records) ? [] : records.filter(({ id }) => compacted?.isCovered(id) !== true)
       return writer.write(stays.map((record) => this.#cleanRecord(record, hash)))
     }
     if (compacted !== undefined && frame.kind === frameKinds.header)
-      return [frame, ...compacted.floor, ...writer.write(compacted.recalled)]
+      return [frame, ...compacted.floor, ...writer.write(compacted.kept.map((commit) => this.strip(commit)))]
     // What others held of this log was said of its beginning as it was.
     if (compacted !== undefined && isReplaced(frame.kind)) return []
     const id = frame.kind === frameKinds.commit ? idIn(frame.payload, hash) : undefined
     if (id === undefined) return [frame]
-    if (compacted?.isDropped(id) === true) return []
+    if (compacted?.isCovered(id) === true) return []
     return [{ kind: frame.kind, payload: this.#cleanRecord({ id, bytes: frame.payload }, hash).bytes }]
   }
 

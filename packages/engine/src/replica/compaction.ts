@@ -28,10 +28,10 @@ import { encodeSnapshotEnd, type SnapshotEnd, snapshotStart } from './snapshot.t
 export interface Compacted {
   /** What stands behind the header. */
   readonly floor: readonly Framed[]
-  /** What was dropped before, and came back: it stands in no log yet. */
-  readonly recalled: readonly Commit[]
-  /** Whether the commit goes. */
-  isDropped(id: string): boolean
+  /** What stays of the commits up to there: it stands behind that, ahead of all that may build on it. */
+  readonly kept: readonly Commit[]
+  /** Whether the commit is one of those up to there. */
+  isCovered(id: string): boolean
   /** Whether nothing came since that does not fit it. */
   fits(): boolean
 }
@@ -53,7 +53,7 @@ export class Compaction {
   /** By schema and key, the last commit that goes. */
   readonly #laid = new Map<string, Map<string, { readonly id: string; readonly clock: number }>>()
   /** Covered, and needed by what cannot be dropped. */
-  readonly #kept = new Set<string>()
+  readonly #kept: Commit[] = []
   #looked = 0
 
   /** `n`: the checkpoint behind which everything goes. `rest`: lets others have their turn. */
@@ -75,13 +75,13 @@ export class Compaction {
     for (const [chain, seq] of commits.floors) if (!this.#floors.has(chain)) this.#floors.set(chain, seq)
   }
 
-  /** How many bytes of the log it would take away, at most. */
+  /** How many bytes of the log it would take away, at most, that the last one did not. */
   get size(): number {
     const { commits } = this.#pipeline
     let bytes = 0
     for (let index = commits.dropped; index < commits.size; index++) {
-      const id = commits.idAt(index)
-      if (id !== undefined && this.#isCovered(id)) bytes += commits.lengthOf(id)
+      const row = commits.row(commits.idAt(index) ?? '')
+      if (row !== undefined && !commits.isBelowFloor(row) && this.#isCovered(row.id)) bytes += commits.lengthOf(row.id)
     }
     return bytes
   }
@@ -120,10 +120,10 @@ export class Compaction {
     const size = commits.size
     for (let index = commits.dropped; index < size; index++) {
       const commit = commits.at(index)
-      if (commit !== undefined && this.#isCovered(commit.id) && !this.#isAllLaid(commit)) this.#kept.add(commit.id)
+      if (commit !== undefined && this.#isCovered(commit.id) && !this.#isAllLaid(commit)) this.#kept.push(commit)
       if (index % atOnce === 0) await this.#rest()
     }
-    for (const id of this.#heads) if (!this.#kept.has(id)) this.#number(id)
+    for (const id of this.#heads) this.#number(id)
     const rows = new RowWriter(this.#numbers.size)
     let clock = 0
     for (const id of this.#numbers.keys()) {
@@ -138,8 +138,8 @@ export class Compaction {
     const before = parts.reduce((checksum, part) => crc32c(part, checksum), 0)
     return {
       floor: floorFrames(concatBytes(...parts, encodeSnapshotEnd(end, before))),
-      recalled: this.#pipeline.recalled.filter(({ id }) => this.#kept.has(id)),
-      isDropped: (id) => this.#isCovered(id) && !this.#kept.has(id),
+      kept: this.#kept,
+      isCovered: (id) => this.#isCovered(id),
       fits,
     }
   }

@@ -554,6 +554,7 @@ export class Connection {
           this.offend(why)
         },
         backlog: this.#backlog,
+        tooFast: () => this.#board.quota?.asks(this.payer),
         gate: this.#board.quota?.gate(() => this.payer),
         hangUp: (why) => this.#hangUp(why),
         refused: (why) => this.#board.refused(this, why, path),

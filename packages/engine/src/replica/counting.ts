@@ -14,6 +14,7 @@ import { firstItem, type Look, MergedItems } from '../merge/items.ts'
 import type { Shelf } from '../merge/shelf.ts'
 import { appliesAnywhere, emptyState, type ItemState } from '../merge/state.ts'
 import type { Schema } from '../schema/schema.ts'
+import type { ItemName } from '../sync/recall.ts'
 import type { Erased } from '../trust/erasure.ts'
 import type { Edit } from './judging.ts'
 
@@ -241,21 +242,29 @@ export class Counting {
     return this.#fullTold
   }
 
-  /** Begins with items as they were stored. `told`: all commits they were made of, for when they have to be counted again. */
+  /**
+   * Begins with items as a snapshot has them, or the floor where there is none. `told`: all commits they were made of that are here, for when they
+   * have to be counted again. `recalled`: items for which nothing stands in the floor any more.
+   */
   restore(
-    shelves: ReadonlyMap<string, Shelf>,
+    shelves: ReadonlyMap<string, Shelf> | undefined,
     told: () => Iterable<Commit>,
     floor: () => ReadonlyMap<string, Shelf> = noShelves,
+    recalled: readonly ItemName[] = [],
   ): void {
     this.#restored = told
-    for (const [hash, shelf] of shelves) {
+    for (const { schema: hash, key } of recalled) {
       const schema = this.#rules.schema(hash)
-      if (schema !== undefined) this.#ofSchema(hash, schema).restore(shelf, () => floor().get(hash))
+      if (schema !== undefined) this.#ofSchema(hash, schema).forgetFloor(key)
+    }
+    for (const hash of (shelves ?? floor()).keys()) {
+      const schema = this.#rules.schema(hash)
+      if (schema !== undefined) this.#ofSchema(hash, schema).restore(shelves?.get(hash), () => floor().get(hash))
     }
   }
 
   /** What the item began with, and what stood in its place till now, is counted by these commits, in whatever order, and by those that it has. */
-  recall(key: string, schemaHash: string, recalled: readonly Commit[]): void {
+  recall({ key, schema: schemaHash }: ItemName, recalled: readonly Commit[]): void {
     const items = this.items.get(schemaHash)
     const item = items?.get(key)
     if (items === undefined || item === undefined || !items.hasFloor(key)) return
@@ -291,6 +300,15 @@ export class Counting {
       const floor = this.items.get(hash)?.floorOf(key)
       return floor === undefined || commit.clock > floor.last.clock
     })
+  }
+
+  /** Asks for what was dropped of the items that these changed, where they build on something that is not here. */
+  lacking(run: readonly Commit[], isHere: (id: string) => boolean, recalling: { want(item: ItemName): void }): void {
+    for (const { changes } of run)
+      for (const { key, parents, schema } of changes) {
+        if (parents.every(isHere) || this.items.get(schema.hash)?.hasFloor(key) !== true) continue
+        recalling.want({ schema: schema.hash, key })
+      }
   }
 
   /** Whether something was made beside what was dropped, and waits for that. */

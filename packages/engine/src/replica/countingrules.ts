@@ -4,8 +4,10 @@ import { refusal } from '../bytes/refusal.ts'
 import type { CountingRules } from './counting.ts'
 import type { Host } from './host.ts'
 import type { Pipeline } from './pipeline.ts'
+import type { Recall } from './recall.ts'
 
 interface Judged {
+  readonly recalling: Pick<Recall, 'want'>
   readonly path: string
   readonly pipeline: Pipeline
   covers(id: string): boolean
@@ -22,6 +24,7 @@ export const countingRules = (host: Host, repository: Judged): CountingRules => 
     isDecided: ({ id }) => repository.covers(id) || pipeline().log.isVoid(id),
     cited: ({ policy }) => pipeline().log.cited(policy.authority),
     commit: (id) => pipeline().commits.get(id),
+    beside: ({ key, schema }) => repository.recalling.want({ schema: schema.hash, key }),
     isBelowFloor: (commit) => pipeline().commits.isBelowFloor(commit),
     full: () =>
       host.incident(refusal('TooMany', `${limits.heldChanges} commits that do not count yet`), repository.path),

@@ -2,13 +2,15 @@
  * The floor of a log: what stands in it in the place of the commits that were dropped. It is a snapshot of one moment, the checkpoint that covers all of
  * them, cut into frames behind the log's header. Unlike a snapshot it is no cache: nothing else here says what it says.
  *
- *     payload = number of the piece, pieces, piece of the snapshot
+ *     payload  = number of the piece, pieces, piece of the snapshot
+ *     recalled = hash of the schema (32), item key      a frame of its own: nothing of the floor is for this item, whose commits are in the log again
  */
-import { concatBytes } from '../bytes/bytes.ts'
+import { concatBytes, decodeUtf8, encodeUtf8, fromHex, hexAt } from '../bytes/bytes.ts'
 import { Cursor } from '../bytes/cursor.ts'
 import { Sink } from '../bytes/sink.ts'
 import { LoggedCommits } from '../graph/logged.ts'
 import { type Framed, frameKinds } from '../log/frame.ts'
+import type { ItemName } from '../sync/recall.ts'
 import { readSnapshot, type Snapshot } from './snapshot.ts'
 
 const pieceBytes = 262_144
@@ -43,4 +45,13 @@ export const readFloor = (frames: readonly Framed[]): Snapshot | undefined => {
 export const droppedCommits = ({ ids, columns }: Snapshot): LoggedCommits | undefined => {
   const commits = LoggedCommits.read(ids, columns, () => ({ starts: [], read: () => [] }))
   return commits?.dropped === commits?.size ? commits : undefined
+}
+
+const hashBytes = 32
+
+export const encodeRecalled = ({ schema, key }: ItemName): Uint8Array => concatBytes(fromHex(schema), encodeUtf8(key))
+
+export const readRecalled = (payload: Uint8Array): ItemName | undefined => {
+  const key = payload.length > hashBytes ? decodeUtf8(payload.subarray(hashBytes)) : undefined
+  return key === undefined ? undefined : { schema: hexAt(payload, 0, hashBytes), key }
 }

@@ -22,6 +22,7 @@ import { Commits } from '../graph/commits.ts'
 import { type Framed, frameKinds } from '../log/frame.ts'
 import type { LogLayout } from '../log/layout.ts'
 import { type Arrived, PackedLogWriter } from '../log/packedlog.ts'
+import type { ItemName } from '../sync/recall.ts'
 import type { Known } from '../sync/session.ts'
 import { AuthorityLog } from '../trust/authoritylog.ts'
 import type { Certificate } from '../trust/certificate.ts'
@@ -30,6 +31,7 @@ import type { Certificates } from './certificates.ts'
 import { Cleaning } from './cleaning.ts'
 import type { Compacted } from './compaction.ts'
 import type { Met } from './evidence.ts'
+import { encodeRecalled } from './floor.ts'
 import { Journal } from './journal.ts'
 import { KnownStores, storeBytes } from './known.ts'
 import { type Brought, type Origin, Pending, type Sharing, type Staged } from './pending.ts'
@@ -46,6 +48,12 @@ export interface PipelineEvents {
   restore(stored: Restored): void
   /** Whether a dropped commit had a change of that item. */
   wroteTo(commit: string, key: string): boolean
+  /** A commit came that stands where its chain lost others. */
+  below(origin: object, commit: Commit): void
+  /** What these build on is not here: it may have been dropped. */
+  lacking(run: Run): void
+  /** All that was dropped of the item is here and durable, in causal order. */
+  recalled(item: ItemName, history: readonly Commit[]): void
   /** The log is about to lose content, which is to be nowhere else either. */
   discard(): Promise<void>
   /** A remote commit is durable here: count it. Called in order of admission. */
@@ -76,6 +84,7 @@ type Work =
   | { readonly kind: 'run'; readonly run: Run; readonly origin: Origin }
   | { readonly kind: 'entry'; readonly entry: Entry; readonly origin: Origin }
   | { readonly kind: 'known'; readonly payload: Uint8Array }
+  | { readonly kind: 'recall'; readonly item: ItemName; readonly history: readonly Commit[] }
 
 /** The log, and what its next commits may refer to. */
 interface Store {
@@ -157,6 +166,7 @@ export class Pipeline {
       isRecovering: () => this.#events.recovering(),
       refuseFounding: (commit) => this.#events.refuseFounding(commit),
       refused: (origin, id, why) => this.#events.refused(origin, id, why),
+      below: (origin, commit) => this.#events.below(origin, commit),
       take: (brought) => this.#work.push({ kind: 'run', ...brought }),
       takeEntry: (entry, origin) => this.#work.push({ kind: 'entry', entry, origin }),
       through: () =>
@@ -241,9 +251,6 @@ export class Pipeline {
     await this.cleaning.run(journal, packing, () => this.#events.discard(), compacted)
   }
 
-  /** Dropped commits that came back. They stand in no log before the next compaction. */
-  readonly recalled: Commit[] = []
-
   #compaction: { readonly compacted: Compacted; readonly done: () => void } | undefined
 
   /** Writes the log anew without what is dropped, once all that is on the road is stored. Resolves when that worked or was given up. */
@@ -264,14 +271,10 @@ export class Pipeline {
     compaction.done()
   }
 
-  /** Takes back commits that were dropped, and are known to be those that were. */
-  recall(commits: readonly Commit[]): void {
-    for (const commit of commits) {
-      if (this.commits.indexOf(commit.id) >= this.commits.dropped) continue
-      this.commits.keep(this.cleaning.strip(commit))
-      this.recalled.push(commit)
-    }
-    this.commits.settle()
+  /** Puts the history of an item on the road that was dropped here, and is known to be all of it. */
+  recall(item: ItemName, history: readonly Commit[]): void {
+    this.#work.push({ kind: 'recall', item, history })
+    this.#start()
   }
 
   /** Puts commits of this replica on the road. Their counting was done at capture. */
@@ -379,6 +382,7 @@ export class Pipeline {
       commits = []
     }
     const brought: Brought[] = []
+    const recalled: Extract<Work, { kind: 'recall' }>[] = []
     const entries: { entry: Entry; origin: Origin }[] = []
     const certified: string[] = []
     const known: Work[] = []
@@ -396,6 +400,19 @@ export class Pipeline {
     for (const work of taken) {
       if (work.kind === 'mark') {
         marks.push(work.through)
+        continue
+      }
+      if (work.kind === 'recall') {
+        for (const commit of work.history) {
+          if (this.commits.indexOf(commit.id) >= this.commits.dropped) continue
+          const kept = this.cleaning.strip(commit)
+          this.commits.keep(kept)
+          certify(this.#certificates.get(kept.session))
+          commits.push(kept)
+        }
+        pack()
+        frames.push({ kind: frameKinds.recalled, payload: encodeRecalled(work.item) })
+        recalled.push(work)
         continue
       }
       if (work.kind === 'known') {
@@ -439,7 +456,7 @@ export class Pipeline {
       this.log.truncate(standing === undefined ? this.#durableEntries : 0)
       for (const entry of standing ?? []) this.log.append(entry)
       for (const session of certified) this.#certified.delete(session)
-      this.#storingFailed(why, brought, entries, known)
+      this.#storingFailed(why, brought, entries, [...recalled, ...known])
       for (const through of marks) through()
       return false
     }
@@ -455,9 +472,20 @@ export class Pipeline {
     } finally {
       this.#settle(staged, entries, marks)
     }
+    for (const { item, history } of recalled) this.#recalled(item, history)
     if (this.cleaning.isDue) await this.#clean(journal, packing)
     await this.#compact(journal, packing)
     return true
+  }
+
+  /** The item is counted again, and what waited for a commit that is here now goes on. */
+  #recalled(item: ItemName, history: readonly Commit[]): void {
+    this.#events.recalled(
+      item,
+      history.flatMap(({ id }) => this.commits.get(id) ?? []),
+    )
+    for (const { id } of history)
+      for (const waited of this.pending.take(id)) this.#work.push({ kind: 'run', ...waited })
   }
 
   #prepare(staged: Staged): void {
@@ -564,8 +592,10 @@ export class Pipeline {
         continue
       }
       this.commits.rollback(staged)
-      if (why.code === 'MissingParents' && origin !== 'local') this.pending.add(why.about, brought)
-      else if (origin === 'local') for (const one of run) this.#events.rejected({ commit: one }, why)
+      if (why.code === 'MissingParents' && origin !== 'local') {
+        this.pending.add(why.about, brought)
+        if (this.commits.dropsAny) this.#events.lacking(run)
+      } else if (origin === 'local') for (const one of run) this.#events.rejected({ commit: one }, why)
       else this.#events.refused(origin, commit.id, why)
       return false
     }

@@ -59,6 +59,8 @@ export interface Receiver {
   isRecovering(): boolean
   refuseFounding(commit: Commit): Refusal | undefined
   refused(origin: object, id: string, why: Refusal): void
+  /** It stands where its chain lost others. */
+  below(origin: object, commit: Commit): void
   /** Puts it on the road. */
   take(brought: Brought): void
   takeEntry(entry: Entry, origin: object): void
@@ -148,6 +150,10 @@ export class Reception {
         const commit = record?.commit ?? readCommit(bytes, hash, record?.hashed)
         if (isRefusal(commit)) {
           refuse('', commit)
+          continue
+        }
+        if (of.commits.isBelowFloor(commit)) {
+          of.below(origin, commit)
           continue
         }
         ids.push(commit.id)

@@ -9,6 +9,7 @@ import type { Operation } from '../commit/operation.ts'
 import type { MergedItem } from '../merge/item.ts'
 import type { ItemState } from '../merge/state.ts'
 import type { Schema } from '../schema/schema.ts'
+import type { ItemName } from '../sync/recall.ts'
 import type { Entry } from '../trust/entry.ts'
 import { clockRule, type Rule } from '../trust/rules.ts'
 import type { Certificates } from './certificates.ts'
@@ -265,6 +266,13 @@ export class Reckoning {
     this.#foreseen = false
     this.#unsure.clear()
     this.#of.allMoved()
+  }
+
+  /** What was dropped of an item is here again: it is counted, and none of it is news. */
+  recalled(item: ItemName, history: readonly Commit[]): void {
+    this.#recounting = true
+    this.#of.counting.recall(item, history)
+    this.#recounting = false
   }
 
   /** A new epoch left entries out: everything is judged again by what is left. */

@@ -15,8 +15,10 @@ import { PackWriter } from '../commit/packwriter.ts'
 import { bearsSignature, gatherRuns, withoutNeedless } from '../commit/run.ts'
 import { type Announcement, decodeAnnouncement, encodeAnnouncement } from '../mesh/announcement.ts'
 import { decodePresence, encodePresence, type Gone, type Present } from '../mesh/presence.ts'
+import { inArrivalOrder, inFrames } from '../sync/answer.ts'
 import type { Credit } from '../sync/credit.ts'
 import { decodeMessage, type Entries, encodeMessage, itemsPerMessage } from '../sync/message.ts'
+import { decodeRecalling, encodeRecalling, type ItemName, type Recalling } from '../sync/recall.ts'
 import { isRecent } from '../sync/recent.ts'
 import type { Effect, Event, Known, Meeting, Session } from '../sync/session.ts'
 import { livePush, start, step } from '../sync/step.ts'
@@ -30,6 +32,9 @@ import type { Runtime } from './ports.ts'
 import type { Gate } from './quota.ts'
 import type { UnpackedFrom } from './reception.ts'
 import type { Repository } from './repository.ts'
+
+/** What waits to be sent. */
+type Due = Effect | { readonly kind: 'say'; readonly message: Plain }
 
 /** Records that are packed ahead, bytes: more than that is not about latency. */
 const preparedBytes = 65_536
@@ -50,6 +55,8 @@ export interface ReconcilerLink {
   /** What the peer's commits pass before they are verified; undefined where nobody counts. */
   readonly gate: Gate | undefined
   readonly backlog: Pick<Backlog, 'queue' | 'dequeue'>
+  /** Why the peer may not ask for anything now. */
+  tooFast(): Refusal | undefined
   /** There is no going on with this channel. */
   hangUp(why: Refusal): void
   /** The peer could not keep what this replica sent. */
@@ -84,7 +91,7 @@ export class Reconciler {
   readonly #link: ReconcilerLink
   /** Sessions whose certificate this peer was sent. */
   readonly #introduced = new Set<string>()
-  readonly #outbox: Effect[] = []
+  readonly #outbox: Due[] = []
   /** The pack of the message that is being taken. */
   #unpacked: UnpackedFrom | undefined
   readonly #packs: PackContext & { readonly sends: boolean; readonly receives: boolean }
@@ -141,6 +148,7 @@ export class Reconciler {
 
   open(meeting: Meeting): void {
     this.#take({ kind: 'open', ...meeting })
+    this.repository.recalling.join(this)
   }
 
   message(plain: Plain): void {
@@ -156,6 +164,12 @@ export class Reconciler {
       else this.#hearLater(presence)
       return
     }
+    const recalling = decodeRecalling(plain)
+    if (recalling !== undefined) {
+      if (isRefusal(recalling)) this.#link.offence(recalling)
+      else this.#recalling(recalling)
+      return
+    }
     const message = decodeMessage(plain)
     if (isRefusal(message)) return this.#link.offence(message)
     if (message.kind !== 'packed') return this.#take({ kind: 'message', message })
@@ -168,6 +182,37 @@ export class Reconciler {
     this.#unpacked = { pack: message.pack, records }
     this.#take({ kind: 'message', message: { ...push, kind: 'push', commits: records.map(({ bytes }) => bytes) } })
     this.#unpacked = undefined
+  }
+
+  /** Asks for the history of items. One question at a time. */
+  recall(items: readonly ItemName[]): void {
+    if (!this.#closed) this.#link.send(encodeRecalling({ kind: 'recall', number: this.#recalls++, items }))
+  }
+
+  #recalls = 0
+
+  #recalling(message: Recalling): void {
+    if (message.kind === 'recalled') {
+      // Behind what was pushed before.
+      void this.#receiving.then(() => this.#closed || this.repository.recalling.answered(this))
+      return
+    }
+    const { number, items } = message
+    const ids = this.#link.tooFast() === undefined && this.#outbox.length === 0 ? this.#historyOf(items) : undefined
+    for (const some of inFrames(inArrivalOrder(ids ?? [], this.held), this.held))
+      this.#carryOut({ kind: 'push', round: 0, ids: some, last: false, unknown: [] })
+    this.#queue({ kind: 'say', message: encodeRecalling({ kind: 'recalled', number, whole: ids !== undefined }) })
+  }
+
+  /** All commits of the items; undefined where some of them were dropped here, or are not known. */
+  #historyOf(items: readonly ItemName[]): readonly string[] | undefined {
+    const ids: string[] = []
+    for (const { schema, key } of items) {
+      const item = this.repository.counting.item(key, schema)
+      if (this.repository.recovering || item === undefined || item.dropped > 0) return undefined
+      for (const { id } of item.graph.nodes) ids.push(id)
+    }
+    return ids
   }
 
   /** Words of presence that wait. */
@@ -298,6 +343,7 @@ export class Reconciler {
     this.#closed = true
     this.#cancelWake?.()
     this.#link.gossips.left(this)
+    this.repository.recalling.leave(this)
     this.#outbox.length = 0
     this.#tellPushed()
     this.#session = this.#step({ kind: 'close' }).session
@@ -324,10 +370,7 @@ export class Reconciler {
     switch (effect.kind) {
       case 'send':
       case 'push':
-        if (this.#outbox.length >= limits.unsentMessages)
-          return this.#link.hangUp(refusal('TooMany', 'messages unsent'))
-        this.#outbox.push(effect)
-        this.#flush()
+        this.#queue(effect)
         break
       case 'admit':
         this.#receive(effect.commits, effect.certificates, [])
@@ -357,6 +400,12 @@ export class Reconciler {
       case 'rest':
         this.isLevel = false
     }
+  }
+
+  #queue(due: Due): void {
+    if (this.#outbox.length >= limits.unsentMessages) return this.#link.hangUp(refusal('TooMany', 'messages unsent'))
+    this.#outbox.push(due)
+    this.#flush()
   }
 
   /** What is being taken is a live push. */
@@ -399,7 +448,8 @@ export class Reconciler {
       if (effect?.kind === 'send') {
         if (effect.message.kind === 'entries') this.#sendEntries(effect.message)
         else this.#link.send(encodeMessage(effect.message))
-      } else if (effect?.kind === 'push') this.#push(effect)
+      } else if (effect?.kind === 'say') this.#link.send(effect.message)
+      else if (effect?.kind === 'push') this.#push(effect)
     }
   }
 

@@ -29,6 +29,7 @@ import type { Files } from './ports.ts'
 import { Presence, type PresenceFields } from './presence.ts'
 import { Query } from './query.ts'
 import { reportRead } from './reads.ts'
+import { Recall } from './recall.ts'
 import { Reckoning } from './reckoning.ts'
 import type { Rejection } from './rejections.ts'
 import type { Request } from './requests.ts'
@@ -42,6 +43,8 @@ export class Repository {
   readonly path: string
   readonly pipeline: Pipeline
   readonly counting: Counting
+  /** What was dropped here and is needed again. */
+  readonly recalling: Recall
   /** Resolves when what this device holds of the repository is in memory. */
   readonly ready: Promise<void>
   readonly #host: Host
@@ -79,6 +82,12 @@ export class Repository {
       events: {
         restore: (stored) => this.#restore(stored),
         wroteTo: (commit, key) => this.counting.wroteTo(commit, key),
+        below: (origin, commit) => this.recalling.collect(origin, commit),
+        lacking: (run) => this.counting.lacking(run, (id) => this.pipeline.commits.indexOf(id) >= 0, this.recalling),
+        recalled: (item, history) => {
+          this.#reckoning.recalled(item, history)
+          this.#refresh()
+        },
         discard: () => this.#upkeep.discard(),
         count: (commit) => this.counting.count(commit),
         sharing: host.sharing(this),
@@ -102,6 +111,12 @@ export class Repository {
           host.progress(this)
         },
       },
+    })
+    this.recalling = new Recall({
+      commit: (id) => this.pipeline.commits.get(id),
+      last: ({ schema, key }) => this.counting.items.get(schema)?.floorOf(key)?.last.id,
+      adopt: (item, history) => this.pipeline.recall(item, history),
+      incident: (why) => host.incident(why, path),
     })
     this.#upkeep = new Upkeep(host, this.pipeline, this.counting)
     this.#due = new Due(host.runtime, host.clock, () => this.reconsider())

@@ -40,13 +40,14 @@ export const restore = (stored: Restored, { host, pipeline, counting, saving, re
     return laid
   }
   const { logged } = commits
-  const shelves = stored.size === 0 ? floor() : shelvesOf(stored, source, floor)
+  const shelves = stored.size === 0 ? undefined : shelvesOf(stored, source, floor)
   counting.restore(
     shelves,
     function* () {
       for (let number = source.dropped; number < logged; number++) yield commitAt(commits, number)
     },
     floor,
+    stored.recalled,
   )
   for (const { number, changes } of stored.odd) {
     const commit = commitAt(commits, number)

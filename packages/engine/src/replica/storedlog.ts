@@ -12,12 +12,13 @@ import type { CommitSource } from '../graph/logged.ts'
 import { type Frame, frameKinds, scan } from '../log/frame.ts'
 import { LogLayout } from '../log/layout.ts'
 import { PackedLogReader } from '../log/packedlog.ts'
+import type { ItemName } from '../sync/recall.ts'
 import type { AuthorityLog } from '../trust/authoritylog.ts'
 import { readCertificate } from '../trust/certificate.ts'
 import { readEntry } from '../trust/entry.ts'
 import type { Certificates } from './certificates.ts'
 import type { Cleaning } from './cleaning.ts'
-import { droppedCommits, readFloor } from './floor.ts'
+import { droppedCommits, readFloor, readRecalled } from './floor.ts'
 import type { OpenJournal } from './journal.ts'
 import type { KnownStores } from './known.ts'
 import { type Snapshot, type Unpacked, unpackSnapshot } from './snapshot.ts'
@@ -45,6 +46,8 @@ export interface Restored extends Pick<Snapshot, 'clock' | 'odd' | 'root' | 'she
   readonly size: number
   /** How many entries of the log it knew. */
   readonly entries: number
+  /** Items of which nothing is dropped any more. */
+  readonly recalled: readonly ItemName[]
   /** What stands in the log in the place of dropped commits. Costs reading it. */
   floor(): Pick<Snapshot, 'shelves'>
 }
@@ -97,7 +100,7 @@ export class StoredLog {
       return floor
     }
     return {
-      restored: { ...snapshot, entries, floor: floorOf },
+      restored: { ...snapshot, entries, recalled: this.#recalled, floor: floorOf },
       commits: read,
       layout: isSound ? layout : undefined,
     }
@@ -114,7 +117,7 @@ export class StoredLog {
       return undefined
     }
     this.#of.commits.restore(dropped)
-    return { ...floor, size: 0, entries: 0, floor: () => floor }
+    return { ...floor, size: 0, entries: 0, recalled: this.#recalled, floor: () => floor }
   }
 
   #readAll(frames: readonly Frame[], isWhole: boolean, hasHeader: boolean, name: string): ReadLog {
@@ -134,6 +137,7 @@ export class StoredLog {
 
   /** Whether the snapshot holds whatever the frame says. */
   #isHarmless({ kind, payload }: Frame): boolean {
+    if (kind === frameKinds.recalled) return false
     if (kind !== frameKinds.entry) return true
     const entry = readEntry(payload, this.#of.hash)
     return !isRefusal(entry) && entry.statement.kind === 'checkpoint' && entry.n > 0
@@ -182,6 +186,14 @@ export class StoredLog {
     if (frame.kind === frameKinds.entry) this.#entry(frame)
     else if (frame.kind === frameKinds.certificate) this.#certificate(frame)
     else if (frame.kind === frameKinds.known) this.#of.known.read(frame.payload, commits)
+    else this.#recall(frame)
+  }
+
+  readonly #recalled: ItemName[] = []
+
+  #recall({ kind, payload }: Frame): void {
+    const item = kind === frameKinds.recalled ? readRecalled(payload) : undefined
+    if (item !== undefined) this.#recalled.push(item)
   }
 
   #certificate({ payload }: Frame): void {
@@ -201,6 +213,7 @@ export class StoredLog {
       if (frame.kind !== frameKinds.commit) open = []
       if (frame.kind === frameKinds.certificate) this.#certificate(frame)
       else if (frame.kind === frameKinds.known) this.#of.known.read(frame.payload, held.size)
+      else this.#recall(frame)
       for (const { bytes, hashed, commit: unpacked } of isRefusal(records) ? [] : records) {
         const read = unpacked ?? readCommit(bytes, hash, hashed)
         const commit = isRefusal(read) ? read : cleaning.strip(read)

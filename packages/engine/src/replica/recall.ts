@@ -1,0 +1,130 @@
+/**
+ * Brings back the history of items that this replica dropped, where something was made beside it: an edit of somebody who was away for longer than the
+ * offline window, or an erasure. It is asked of those who have the repository open with this one, the authority first.
+ *
+ * Whoever answers need not be trusted: the last dropped commit of an item is known by its id, that names the ones before by theirs, and so on to
+ * the first. What is not named so is not taken.
+ */
+import { limits } from '../bytes/limits.ts'
+import { type Refusal, refusal } from '../bytes/refusal.ts'
+import type { Commit } from '../commit/commit.ts'
+import type { ItemName } from '../sync/recall.ts'
+
+/** Whoever can be asked, by a channel. */
+export interface Recaller {
+  readonly isOfAuthority: boolean
+  /** Asks for the history of these; `Recall.answered` is told what came of it. */
+  recall(items: readonly ItemName[]): void
+}
+
+export interface RecallParts {
+  /** A commit that is here with its content. */
+  commit(id: string): Commit | undefined
+  /** The last dropped change of the item; undefined where none was dropped. */
+  last(item: ItemName): string | undefined
+  /** All that was dropped of the item is here: it is to be counted. */
+  adopt(item: ItemName, history: readonly Commit[]): void
+  incident(why: Refusal): void
+}
+
+const nameOf = ({ schema, key }: ItemName): string => `${schema} ${key}`
+
+export class Recall {
+  readonly #of: RecallParts
+  readonly #wanted = new Map<string, ItemName>()
+  /** Whoever can be asked, and what they were asked for. */
+  readonly #recallers = new Map<Recaller, Set<string>>()
+  /** Who is to answer, and for what. */
+  #asked: { readonly recaller: Recaller; readonly items: readonly ItemName[] } | undefined
+  readonly #collected = new Map<string, Commit>()
+  #bytes = 0
+
+  constructor(of: RecallParts) {
+    this.#of = of
+  }
+
+  /** Items whose history is wanted and not here. */
+  get wanted(): Iterable<ItemName> {
+    return this.#wanted.values()
+  }
+
+  want(item: ItemName): void {
+    if (this.#wanted.has(nameOf(item)) || this.#of.last(item) === undefined) return
+    this.#wanted.set(nameOf(item), item)
+    this.#of.incident(refusal('HistoryDropped', item.key))
+    this.#ask()
+  }
+
+  /** The repository is open with this one as well. */
+  join(recaller: Recaller): void {
+    this.#recallers.set(recaller, new Set())
+    this.#ask()
+  }
+
+  leave(recaller: Recaller): void {
+    this.#recallers.delete(recaller)
+    if (this.#asked?.recaller === recaller) this.#end()
+  }
+
+  #ask(): void {
+    if (this.#asked !== undefined || this.#wanted.size === 0) return
+    const ranked = [...this.#recallers].sort(([a], [b]) => Number(b.isOfAuthority) - Number(a.isOfAuthority))
+    for (const [recaller, before] of ranked) {
+      const items = [...this.#wanted].filter(([name]) => !before.has(name)).map(([, item]) => item)
+      if (items.length === 0) continue
+      const some = items.slice(0, limits.recallItems)
+      for (const item of some) before.add(nameOf(item))
+      this.#asked = { recaller, items: some }
+      recaller.recall(some)
+      return
+    }
+  }
+
+  /** A commit came that stands where its chain lost others. */
+  collect(origin: object, commit: Commit): void {
+    if (this.#asked?.recaller !== origin || this.#collected.has(commit.id)) return
+    this.#bytes += commit.bytes.length
+    if (this.#bytes > limits.recalledBytes) {
+      this.#of.incident(refusal('TooLarge', 'history that was asked for'))
+      return this.#end()
+    }
+    this.#collected.set(commit.id, commit)
+  }
+
+  /** All that it has was collected. */
+  answered(recaller: Recaller): void {
+    if (this.#asked?.recaller !== recaller) return
+    for (const item of this.#asked.items) {
+      const history = this.#historyOf(item)
+      if (history === undefined) continue
+      this.#wanted.delete(nameOf(item))
+      this.#of.adopt(item, history)
+    }
+    this.#end()
+  }
+
+  #end(): void {
+    this.#asked = undefined
+    this.#collected.clear()
+    this.#bytes = 0
+    this.#ask()
+  }
+
+  /** All changes of the item up to the last dropped one, as commits, each after those it builds on; undefined where one is missing. */
+  #historyOf({ schema, key }: ItemName): readonly Commit[] | undefined {
+    const last = this.#of.last({ schema, key })
+    if (last === undefined) return undefined
+    const history = new Map<string, Commit>()
+    for (const open = [last]; open.length > 0; ) {
+      const id = open.pop()
+      if (id === undefined || history.has(id)) continue
+      const commit = this.#collected.get(id) ?? this.#of.commit(id)
+      const change = commit?.changes.find((one) => one.key === key && one.schema.hash === schema)
+      if (commit === undefined || change === undefined) return undefined
+      history.set(id, commit)
+      open.push(...change.parents)
+    }
+    // A clock is later than those of the parents.
+    return [...history.values()].sort((a, b) => a.clock - b.clock)
+  }
+}
