@@ -215,6 +215,15 @@ export class Commits {
     return this.#tips.get(chain) ?? []
   }
 
+  // Stand-ins: nothing is dropped yet.
+  floorOf(_chain: string): number {
+    return -1
+  }
+
+  isDropped(_id: string): boolean {
+    return false
+  }
+
   /** The first id that a commit builds on and that is not here, or undefined. */
   missing(commit: Commit): string | undefined {
     return commit.prev !== null && this.indexOf(commit.prev) < 0 ? commit.prev : this.#missingParent(commit)
