@@ -132,8 +132,17 @@ export class Store implements Held {
     return this.origin.digest(chain)
   }
 
-  chainOf(id: string): string | undefined {
-    return this.has(id) ? this.origin.name(this.origin.place(id).chain) : undefined
+  placeOf(id: string): { readonly chain: string; readonly seq: number } | undefined {
+    const { chain, seq } = this.origin.place(id)
+    return this.has(id) ? { chain: this.origin.name(chain), seq } : undefined
+  }
+
+  floorOf(): number {
+    return -1
+  }
+
+  isDropped(): boolean {
+    return false
   }
 
   count(): number {
@@ -148,6 +157,11 @@ export class Store implements Held {
   previous(id: string): string | undefined {
     const { chain, seq } = this.origin.place(id)
     return seq === 0 ? undefined : this.origin.id(chain, seq - 1)
+  }
+
+  builtOn(id: string): readonly string[] {
+    const previous = this.previous(id)
+    return previous === undefined ? [] : [previous]
   }
 
   vouchers(): readonly string[] {

@@ -56,6 +56,10 @@ export class Store implements Held {
   readonly tips = new Map<string, Head[]>()
   readonly log: Uint8Array[] = []
   pool: Commit[] = []
+  /** Of chains whose beginning was dropped, up to where. */
+  readonly floors = new Map<string, number>()
+  /** What was dropped, whether it is known by id or not. */
+  readonly gone = new Set<string>()
   epoch = 0
   /** Answers asked of the store, as a measure of work. */
   walked = 0
@@ -66,7 +70,14 @@ export class Store implements Held {
   has = (id: string) => this.place.has(id)
   previous = (id: string) => {
     this.walked++
-    return universe.get(id)?.previous
+    return this.isDropped(id) ? undefined : universe.get(id)?.previous
+  }
+  floorOf = (chain: string) => this.floors.get(chain) ?? -1
+  isDropped = (id: string) => this.gone.has(id)
+  builtOn = (id: string) => {
+    const commit = universe.get(id)
+    if (commit === undefined || this.isDropped(id)) throw new Error('a look into what is not here')
+    return commit.previous === undefined ? commit.parents : [commit.previous, ...commit.parents]
   }
   vouchers = (_id: string): readonly string[] => []
   arrivalIndex = (id: string) => this.place.get(id) ?? -1
@@ -77,7 +88,7 @@ export class Store implements Held {
     Number.parseInt(chain.slice(0, 8), 16),
     Number.parseInt(chain.slice(64, 72), 16),
   ]
-  chainOf = (id: string) => universe.get(id)?.chain
+  placeOf = (id: string) => (this.has(id) ? universe.get(id) : undefined)
   prefixHash = (place: number) =>
     place > this.order.length ? undefined : hash(encodeUtf8(this.order.slice(0, place).join())).slice(0, 4)
   epochAfter = (epoch: number) => (this.epoch > epoch ? 0 : undefined)
@@ -92,11 +103,14 @@ export class Store implements Held {
   /** What became held, what was dropped from a full pool never. */
   admit(commits: readonly Commit[]): string[] {
     const admitted: string[] = []
-    this.pool.push(...commits.filter((commit) => !this.has(commit.id) && !this.pool.includes(commit)))
+    const isNew = (commit: Commit) =>
+      !this.has(commit.id) && !this.pool.includes(commit) && commit.seq > this.floorOf(commit.chain)
+    this.pool.push(...commits.filter(isNew))
+    const isHere = (id: string | undefined) => id === undefined || this.has(id) || this.gone.has(id)
     for (let again = true; again; ) {
       again = false
       this.pool = this.pool.filter((commit) => {
-        if (![commit.previous, ...commit.parents].every((id) => id === undefined || this.has(id))) return true
+        if (![commit.previous, ...commit.parents].every(isHere)) return true
         again = true
         this.place.set(commit.id, this.order.length)
         this.order.push(commit.id)
@@ -107,6 +121,30 @@ export class Store implements Held {
       })
     }
     return admitted
+  }
+
+  /**
+   * Drops the beginnings of chains up to the given seqs. Of what was dropped, tips and whatever something that is left follows in its chain are known by id, and
+   * what `named` says; they stand at the beginning of the order.
+   */
+  drop(floors: ReadonlyMap<string, number>, named: (id: string) => boolean = () => true): void {
+    for (const [chain, floor] of floors) this.floors.set(chain, Math.max(floor, this.floorOf(chain)))
+    const isWhole = (id: string) => {
+      const commit = universe.get(id)
+      return commit !== undefined && commit.seq > this.floorOf(commit.chain)
+    }
+    const whole = this.order.filter(isWhole)
+    for (const id of this.order) if (!isWhole(id)) this.gone.add(id)
+    const parents = new Set(whole.flatMap((id) => universe.get(id)?.parents ?? []))
+    const kept = new Set([
+      ...this.heads().map(({ id }) => id),
+      ...whole.flatMap((id) => universe.get(id)?.previous ?? []),
+      ...[...parents].filter(named),
+    ])
+    const known = this.order.filter((id) => this.gone.has(id) && kept.has(id))
+    this.order.splice(0, this.order.length, ...known, ...whole)
+    this.place.clear()
+    for (const [index, id] of this.order.entries()) this.place.set(id, index)
   }
 }
 
@@ -192,6 +230,7 @@ export class Pair {
           const commits = effect.ids.map((id) => {
             const commit = universe.get(id)
             if (!commit || !side.store.has(id)) throw new Error('a push of what is not held')
+            if (side.store.gone.has(id)) throw new Error('a push of what was dropped')
             return payload(commit)
           })
           for (const [i, id] of effect.ids.entries()) {

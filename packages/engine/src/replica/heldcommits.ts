@@ -58,13 +58,28 @@ export class HeldCommits implements Held {
     return moved.size
   }
 
-  chainOf(id: string): string | undefined {
-    return this.#commits.row(id)?.chain
+  placeOf(id: string) {
+    return this.#commits.row(id)
   }
 
-  /** The same, and none where the chain has more than one branch. */
+  floorOf(chain: string): number {
+    return this.#commits.floorOf(chain)
+  }
+
+  isDropped(id: string): boolean {
+    return this.#commits.isDropped(id)
+  }
+
+  builtOn(id: string): readonly string[] {
+    const commit = this.#commits.get(id)
+    if (commit === undefined) return []
+    const parents = commit.changes.flatMap((change) => change.parents)
+    return commit.prev === null ? parents : [commit.prev, ...parents]
+  }
+
+  /** The chain of a commit, and none where it has more than one branch. */
   linearChainOf(id: string): string | undefined {
-    const chain = this.chainOf(id)
+    const chain = this.#commits.row(id)?.chain
     return chain === undefined || this.#commits.headsOf(chain).length > 1 ? undefined : chain
   }
 
@@ -90,7 +105,8 @@ export class HeldCommits implements Held {
   }
 
   previous(id: string): string | undefined {
-    return this.#commits.row(id)?.prev ?? undefined
+    const row = this.#commits.row(id)
+    return row === undefined || row.prev === null || this.#commits.isBelowFloor(row) ? undefined : row.prev
   }
 
   vouchers(id: string): readonly string[] {

@@ -15,7 +15,7 @@ import { PackWriter } from '../commit/packwriter.ts'
 import { bearsSignature, gatherRuns, withoutNeedless } from '../commit/run.ts'
 import { type Announcement, decodeAnnouncement, encodeAnnouncement } from '../mesh/announcement.ts'
 import { decodePresence, encodePresence, type Gone, type Present } from '../mesh/presence.ts'
-import { inArrivalOrder, inFrames } from '../sync/answer.ts'
+import { inFrames } from '../sync/answer.ts'
 import type { Credit } from '../sync/credit.ts'
 import { decodeMessage, type Entries, encodeMessage, itemsPerMessage } from '../sync/message.ts'
 import { decodeRecalling, encodeRecalling, type ItemName, type Recalling } from '../sync/recall.ts'
@@ -199,7 +199,7 @@ export class Reconciler {
     }
     const { number, items } = message
     const ids = this.#link.tooFast() === undefined && this.#outbox.length === 0 ? this.#historyOf(items) : undefined
-    for (const some of inFrames(inArrivalOrder(ids ?? [], this.held), this.held))
+    for (const some of inFrames(ids ?? [], this.held))
       this.#carryOut({ kind: 'push', round: 0, ids: some, last: false, unknown: [] })
     this.#queue({ kind: 'say', message: encodeRecalling({ kind: 'recalled', number, whole: ids !== undefined }) })
   }
@@ -212,7 +212,7 @@ export class Reconciler {
       if (this.repository.recovering || item === undefined || item.dropped > 0) return undefined
       for (const { id } of item.graph.nodes) ids.push(id)
     }
-    return ids
+    return [...new Set(ids)].sort((a, b) => this.held.arrivalIndex(a) - this.held.arrivalIndex(b))
   }
 
   /** Words of presence that wait. */

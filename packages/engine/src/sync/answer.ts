@@ -1,6 +1,7 @@
 import { limits } from '../bytes/limits.ts'
 import type { Head } from '../graph/commits.ts'
 import type { Held } from './held.ts'
+import type { Lack } from './lack.ts'
 import {
   itemsPerMessage,
   type Name,
@@ -13,9 +14,12 @@ import {
 } from './message.ts'
 
 /**
- * What to send and what to ask for, given the other's words about its tips. Every chain is walked at most once a tip,
+ * What to send and what to ask for, given the other's words about its tips. Every chain is walked at most twice a tip,
  * however many names a message holds, so that the cost of an answer is bounded by the store and by the message, never
  * by their product.
+ *
+ * Of a chain with a floor nobody can tell whether what the other names below it is one of the commits that were dropped: it is neither
+ * asked for nor walked to.
  */
 
 /** Room for the envelope and for certificates. */
@@ -27,7 +31,7 @@ export const isShort = (name: Place): boolean => name.id.length === 2 * shortNam
 const names = (place: Place, id: string): boolean => (isShort(place) ? shortId(id) : id) === place.id
 
 /**
- * Commits on the way back from a tip to the latest of some places on it; without one of them, to the chain's beginning.
+ * Commits on the way back from a tip to the latest of some places on it; without one of them, to the chain's beginning, or to its floor.
  */
 export interface Stretch {
   /** Latest first; without the place itself. */
@@ -36,10 +40,10 @@ export interface Stretch {
 }
 
 /**
- * Stops below `floor`, where no place can be met any more; the ids are complete only when one was met or the floor is
- * 0.
+ * Stops below `lowest`, where no place can be met any more; the ids are complete only when one was met, or when `lowest` is 0 and the chain
+ * has no floor.
  */
-export const walkBack = (tip: Head, places: readonly Place[], held: Held, floor = 0): Stretch => {
+export const walkBack = (tip: Head, places: readonly Place[], held: Held, lowest = 0): Stretch => {
   const bySeq = new Map<number, Place[]>()
   for (const place of places) {
     const same = bySeq.get(place.seq)
@@ -48,7 +52,7 @@ export const walkBack = (tip: Head, places: readonly Place[], held: Held, floor 
   }
   const ids: string[] = []
   let seq = tip.seq
-  for (let id: string | undefined = tip.id; id !== undefined && seq >= floor; id = held.previous(id), seq--) {
+  for (let id: string | undefined = tip.id; id !== undefined && seq >= lowest; id = held.previous(id), seq--) {
     const here: string = id
     const met = bySeq.get(seq)?.find((place) => names(place, here))
     if (met) return { ids, met }
@@ -58,18 +62,19 @@ export const walkBack = (tip: Head, places: readonly Place[], held: Held, floor 
 }
 
 export interface Comparison {
-  /** Commits that the other lacks for certain: it stands at a place that is held here and is not a tip. */
-  readonly push: readonly string[]
-  /** Tips that the push brings it to. */
-  readonly pushed: ReadonlySet<string>
+  /** Tips that the push brings it to, or that nothing brings it to from here. */
+  readonly told: ReadonlySet<string>
   /** Of its heads, those that are not held. */
   readonly wants: readonly Wanted[]
   /** Tips that a want names as held, and that may lie before the wanted commit. */
   readonly named: ReadonlySet<string>
 }
 
-/** Holds the other's list of heads against the store. */
-export const compareHeads = (listed: readonly Name[], held: Held): Comparison => {
+/**
+ * Holds the other's list of heads against the store, and gathers what the other lacks for certain: it stands at a place that is held here and is
+ * not a tip.
+ */
+export const compareHeads = (listed: readonly Name[], held: Held, lack: Lack): Comparison => {
   const byChain = new Map<string, { index: number; name: Name }[]>()
   for (const [index, name] of listed.entries()) {
     const same = byChain.get(name.chain)
@@ -77,31 +82,49 @@ export const compareHeads = (listed: readonly Name[], held: Held): Comparison =>
     else byChain.set(name.chain, [{ index, name }])
   }
   const tipsOf = tipsByName(listed, held)
-  const push: string[] = []
-  const pushed = new Set<string>()
+  const told = new Set<string>()
   const named = new Set<string>()
   const wants: Wanted[] = []
   for (const [chain, names] of byChain) {
     const tips = tipsOf(chain)
     const places = names.map(({ name }) => name)
-    const floor = places.reduce((lowest, { seq }) => Math.min(lowest, seq), Number.MAX_SAFE_INTEGER)
+    const lowest = places.reduce((least, { seq }) => Math.min(least, seq), Number.MAX_SAFE_INTEGER)
     const found = new Set<Place>()
     for (const tip of tips) {
-      const { ids, met } = walkBack(tip, places, held, floor)
-      if (!met) continue
-      found.add(met)
-      if (ids.length === 0) continue
-      pushed.add(tip.id)
-      for (const id of ids) push.push(id)
+      const { ids, met } = walkBack(tip, places, held, lowest)
+      if (met) {
+        found.add(met)
+        lack.add(ids)
+        if (ids.length > 0) told.add(tip.id)
+      } else {
+        const below = places.filter(({ seq }) => seq <= held.floorOf(tip.chain))
+        for (const { seq } of below) lack.keep(tip.chain, seq)
+        if (below.length > 0) told.add(tip.id)
+      }
     }
-    for (const { index, name } of names) {
-      if (found.has(name)) continue
+    const wanted = names.filter(
+      ({ name }) => !found.has(name) && tips.every(({ chain }) => name.seq > held.floorOf(chain)),
+    )
+    const known = wanted.length === 0 ? [] : knownOf(tips, held)
+    for (const { index, name } of wanted) {
       for (const tip of tips) if (tip.seq < name.seq) named.add(tip.id)
-      wants.push({ index, held: tips.slice(0, limits.locatorIds).map((tip) => placeOf(tip, isShort(name))) })
+      wants.push({ index, held: known.map((place) => placeOf(place, isShort(name))) })
     }
   }
-  return { push: inArrivalOrder(push, held), pushed, wants, named }
+  return { told, wants, named }
 }
+
+/** What a want names at first: the tips, and where their chain has a floor the commit there, since nothing before it can be of use. */
+const knownOf = (tips: readonly Head[], held: Held): readonly Place[] =>
+  tips
+    .flatMap((tip): Place[] => {
+      const floor = held.floorOf(tip.chain)
+      if (tip.seq <= floor || floor < 0) return [tip]
+      let id: string | undefined = tip.id
+      for (let { seq } = tip; seq > floor && id !== undefined; seq--) id = held.previous(id)
+      return id === undefined ? [tip] : [tip, { seq: floor, id }]
+    })
+    .slice(0, limits.locatorIds)
 
 const tipsByName = (listed: readonly Name[], held: Held): ((chain: string) => readonly Head[]) => {
   const byShortName = new Map<string, Head[]>()
@@ -116,15 +139,24 @@ const tipsByName = (listed: readonly Name[], held: Held): ((chain: string) => re
   return (chain) => (chain.length === 2 * shortNameBytes ? (byShortName.get(chain) ?? []) : held.headsOf(chain))
 }
 
+/** Of these tips, those of whose chains none is listed. */
+export const unlisted = (tips: readonly Head[], listed: readonly Name[]): readonly Head[] => {
+  const chains = new Set(listed.map(({ chain }) => chain))
+  return tips.filter(({ chain }) => !chains.has(chain) && !chains.has(shortChain(chain)))
+}
+
 const placeOf = (place: Place, short: boolean): Place => ({ seq: place.seq, id: short ? shortId(place.id) : place.id })
 
-/** Wants of these names again, now with places at distance 1, 2, 4, 8 ... from each tip, and the chain's first. */
+/**
+ * Wants of these names again, now with places at distance 1, 2, 4, 8 ... from each tip, and the chain's first. Of a chain with a floor all that
+ * can be of use was named.
+ */
 export const withLocators = (indices: readonly number[], listed: readonly Name[], held: Held): Wanted[] => {
   const tipsOf = tipsByName(listed, held)
   const byChain = new Map<string, readonly Place[]>()
   return indices.flatMap((index) => {
     const name = listed[index]
-    if (name === undefined) return []
+    if (name === undefined || tipsOf(name.chain).some(({ chain }) => held.floorOf(chain) >= 0)) return []
     const places = byChain.get(name.chain) ?? locator(tipsOf(name.chain), isShort(name), held)
     byChain.set(name.chain, places)
     return [{ index, held: places }]
@@ -149,15 +181,22 @@ const locator = (tips: readonly Head[], short: boolean, held: Held): readonly Pl
   return places
 }
 
-/** What a want asks for, of the tip it names; undefined when it names places and none of them lies before the tip. */
-export const answerWant = (want: Wanted, tip: Head, held: Held): readonly string[] | undefined => {
+/**
+ * Gathers what a want asks for, of the tip it names. False when it names places none of which is known, and others may be; below the floor none
+ * is.
+ */
+export const answerWant = (want: Wanted, tip: Head, held: Held, lack: Lack): boolean => {
   const { ids, met } = walkBack(tip, want.held, held)
-  return met || want.held.length === 0 ? ids : undefined
+  const floor = held.floorOf(tip.chain)
+  if (!met && want.held.some(({ seq }) => seq > floor)) return false
+  if (met || floor < 0) lack.add(ids)
+  else
+    lack.keep(
+      tip.chain,
+      want.held.reduce((last, { seq }) => Math.max(last, seq), -1),
+    )
+  return true
 }
-
-/** Parents first, each once: the order of admission is closed under causality. */
-export const inArrivalOrder = (ids: Iterable<string>, held: Held): string[] =>
-  [...new Set(ids)].sort((a, b) => held.arrivalIndex(a) - held.arrivalIndex(b))
 
 /** Cuts ids into messages that fit a frame, each commit with what vouches for it. */
 export const inFrames = (ids: readonly string[], held: Pick<Held, 'vouchers' | 'size'>): string[][] => {

@@ -1,7 +1,16 @@
 import { limits } from '../bytes/limits.ts'
 import type { Head } from '../graph/commits.ts'
-import { answerWant, compareHeads, headsInMessages, inArrivalOrder, wantsInMessages, withLocators } from './answer.ts'
+import {
+  answerWant,
+  compareHeads,
+  headsInMessages,
+  unlisted,
+  walkBack,
+  wantsInMessages,
+  withLocators,
+} from './answer.ts'
 import { exactFilter, makeFilter, missing, refuseFilter, saltBytes } from './filter.ts'
+import { Lack } from './lack.ts'
 import type { FilterMessage, Heads, Name, Push, Want, Wanted } from './message.ts'
 import { shortChain, shortId } from './message.ts'
 import { mayBegin, noRound, pushIds, type Turn } from './turn.ts'
@@ -71,21 +80,27 @@ export const headsCame = (turn: Turn, message: Heads): void => {
   }
   turn.set({ listed, complete: !message.more })
   if (message.more) return
-  const { push, pushed, wants, named } = compareHeads(listed, turn.held)
-  pushIds(turn, session.round, push, false)
-  turn.set({ wanted: wants.map((want) => want.index) })
+  const { filter } = session
+  // Of the leader's tips, those that are none of the follower's: chains that it did not list either it has nothing of, or a false hit hid them.
+  const missed = !session.leads || filter === undefined ? [] : missing([...turn.held.heads()], filter, turn.around.hash)
+  const lack = new Lack(turn.held, session.kept)
+  const absent = unlisted(missed, listed)
+  lack.keepOf(absent)
+  const { told, wants, named } = compareHeads(listed, turn.held, lack)
+  if (lack.kept.size > 0)
+    for (const tip of absent) if (!lack.kept.has(tip.chain)) lack.addLater(walkBack(tip, [], turn.held).ids)
+  const ids = lack.sendable()
+  turn.set({ kept: lack.kept, wanted: wants.map((want) => want.index) })
+  pushIds(turn, session.round, ids, false)
   if (!session.leads || wants.length > 0) askFor(turn, wants)
   if (!session.leads) return
   turn.set({ phase: 'fetching' })
-  const { filter } = session
   // Without a filter that can be trusted, the other's heads are all there is to go by.
   if (filter === undefined) return
-  const { hash } = turn.around
   // A tip that a want names lies before what is wanted, or it is another branch: then the round moves nothing.
   const isTold = (tip: Head): boolean =>
-    pushed.has(tip.id) || (named.has(tip.id) && turn.session.idle <= idleRoundsWithFilter)
-  const untold = [...turn.held.heads()].filter((tip) => !isTold(tip))
-  const silent = missing(untold, filter, hash)
+    told.has(tip.id) || (named.has(tip.id) && turn.session.idle <= idleRoundsWithFilter)
+  const silent = missed.filter((tip) => !isTold(tip))
   if (silent.length === 0) return
   turn.set({ awaitsWant: true })
   offer(turn, silent, filter.bits.length === 0)
@@ -110,21 +125,21 @@ export const wantCame = (turn: Turn, message: Want): void => {
   turn.set({ asked: message.more ? asked : [] })
   if (message.more) return
   const answered = new Map(session.answered)
-  const ids: string[] = []
+  const lack = new Lack(turn.held, session.kept)
   const unknown: number[] = []
   for (const want of asked) {
     const tip = session.offered[want.index]
     const times = answered.get(want.index) ?? 0
     if (tip === undefined || times >= mostAnswers) continue
-    const all = { ...want, held: [] }
-    const stretch = answerWant(want, tip, turn.held) ?? (times > 0 ? answerWant(all, tip, turn.held) : undefined)
+    const isAnswered =
+      answerWant(want, tip, turn.held, lack) || (times > 0 && answerWant({ ...want, held: [] }, tip, turn.held, lack))
     // Who was sent what they asked for has it.
-    answered.set(want.index, stretch === undefined ? 1 : mostAnswers)
-    if (stretch === undefined) unknown.push(want.index)
-    else for (const id of stretch) ids.push(id)
+    answered.set(want.index, isAnswered ? mostAnswers : 1)
+    if (!isAnswered) unknown.push(want.index)
   }
-  turn.set({ answered, awaitsWant: session.awaitsWant && unknown.length > 0 })
-  if (asked.length > 0) pushIds(turn, session.round, inArrivalOrder(ids, turn.held), true, unknown)
+  const ids = lack.sendable()
+  turn.set({ kept: lack.kept, answered, awaitsWant: session.awaitsWant && unknown.length > 0 })
+  if (asked.length > 0) pushIds(turn, session.round, ids, true, unknown)
 }
 
 export const pushCame = (turn: Turn, message: Push): void => {

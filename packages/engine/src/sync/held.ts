@@ -12,14 +12,24 @@ export interface Held {
   headsOf(chain: string): readonly Head[]
   /** The first 8 bytes of SHA-256 over a chain's name, as two numbers, little-endian: whoever makes chains cannot choose it. */
   digest(chain: string): readonly [number, number]
-  /** Commits. */
+  /**
+   * Commits of the chain up to this seq are held without content: they cannot be sent, and all but some of them are not even known by id. -1 where there are
+   * none. The tip is known even so, and the commit at the floor where something follows it.
+   */
+  floorOf(chain: string): number
+  /** Commits that are known by id: those that are whole, and a few that were dropped, at the beginning of the order of admission. */
   count(): number
   has(id: string): boolean
-  /** The commit before a held one in its chain; undefined for the first. */
+  /** Whether a commit that is known is held without content. */
+  isDropped(id: string): boolean
+  /** The commit before a held one in its chain; undefined for the first, and for the one at the floor. */
   previous(id: string): string | undefined
+  /** What a whole commit builds on: the one before it and its parents. Reads the commit. */
+  builtOn(id: string): readonly string[]
   /** The commits after a held one up to the one whose signature vouches for it; none where it is signed itself. */
   vouchers(id: string): readonly string[]
-  chainOf(id: string): string | undefined
+  /** Where a commit stands that is known by id. */
+  placeOf(id: string): { readonly chain: string; readonly seq: number } | undefined
   /** Place of a held commit in the order of admission, which is closed under causality. */
   arrivalIndex(id: string): number
   /** Ids in the order of admission: up to `limit` of them, from place `from`. */

@@ -145,6 +145,8 @@ export interface Session {
   readonly awaitsPush: boolean
   /** Their want is still to come. */
   readonly awaitsWant: boolean
+  /** Chains that the other has, or gets in this round, no further than up to that seq (`lack.ts`). */
+  readonly kept: ReadonlyMap<string, number>
 
   /**
    * Rounds since they were last level; of those, the last ones in which nothing changed; comparisons

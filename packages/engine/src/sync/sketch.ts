@@ -1,8 +1,8 @@
 import { limits } from '../bytes/limits.ts'
 import type { Head } from '../graph/commits.ts'
-import { inArrivalOrder } from './answer.ts'
 import type { Held } from './held.ts'
 import { hexWord, type Keys } from './keyed.ts'
+import { Lack } from './lack.ts'
 import { type Behind, type Moved, shortIdBytes } from './message.ts'
 import { type Element, locate, placeOf, prime, rootsAmong, type Sums, subtractSums, sumsOf, weightOf } from './sums.ts'
 import { encodeVector, type VectorHead, vectorKeyBits } from './vector.ts'
@@ -68,7 +68,7 @@ export interface Settled {
 export const settleSums = (theirs: Sums, strands: Strands, keys: Keys, held: Held): Settled | undefined => {
   const located = locate(subtractSums(sumsOf(strands.elements, theirs.length), theirs), strands.byKey.keys())
   if (located === undefined) return undefined
-  const push: string[] = []
+  const lack = new Lack(held)
   const behind: Behind[] = []
   for (const { key, weight: lead } of located.moved) {
     const strand = strands.byKey.get(key)
@@ -76,20 +76,17 @@ export const settleSums = (theirs: Sums, strands: Strands, keys: Keys, held: Hel
     if (strand === undefined || strand === null || tip === undefined) continue
     const weight = (strand.weight - lead + 2 * prime) % prime
     if (weight === 0) {
-      for (const one of strand.tips) push.push(...walk(one, 0, held).ids)
+      for (const one of strand.tips) gather(lack, one, 0, held)
       continue
     }
     if (strand.tips.length > 1) continue
     const place = placeOf(weight)
     const { seq } = place
     if (seq > tip.seq) behind.push(behindAt(key, tip))
-    else if (seq < tip.seq) {
-      const { ids, at } = walk(tip, seq + 1, held)
-      if (at !== undefined && bitsOf(at, keys, idBits) === place.idBits) push.push(...ids)
-    }
+    else if (seq < tip.seq) gather(lack, tip, seq + 1, held, (at) => bitsOf(at, keys, idBits) === place.idBits)
   }
   return {
-    push: inArrivalOrder(push, held),
+    push: lack.sendable(),
     behind: behind.slice(0, limits.headsPerMessage),
     rest: [...located.remainder],
   }
@@ -97,19 +94,22 @@ export const settleSums = (theirs: Sums, strands: Strands, keys: Keys, held: Hel
 
 const behindAt = (key: number, tip: Head): Behind => ({ key, held: tip.seq + 1, id: tip.id.slice(0, 2 * shortIdBytes) })
 
-/** Commits of the tip's branch from `seq` on, latest first, and the one before them. */
-const walk = (
+/** Takes the commits of the tip's branch from `seq` on, where the one before them is the other's. */
+const gather = (
+  lack: Lack,
   tip: Head,
   seq: number,
   held: Held,
-): { readonly ids: readonly string[]; readonly at: string | undefined } => {
+  isTheirs: (before: string) => boolean = () => true,
+): void => {
+  if (seq <= held.floorOf(tip.chain)) return lack.keep(tip.chain, seq - 1)
   const ids: string[] = []
   let at: string | undefined = tip.id
   for (let left = tip.seq - seq + 1; left > 0 && at !== undefined; left--) {
     ids.push(at)
     at = held.previous(at)
   }
-  return { ids, at }
+  if (seq === 0 || (at !== undefined && isTheirs(at))) lack.add(ids)
 }
 
 /** The chains that are held as a vector has them, by their keys in it; null where two have the same. */
@@ -144,19 +144,19 @@ export const settleVector = (heads: readonly VectorHead[], round: number, keys: 
   const theirs = new Map<number, VectorHead | null>()
   for (const head of heads) theirs.set(head.key, theirs.has(head.key) ? null : head)
   const mine = vectorStrands(held, keys, vectorKeyBits(heads.length, round))
-  const push: string[] = []
+  const lack = new Lack(held)
   const behind: Behind[] = []
   for (const [key, tips] of mine) {
     const head = theirs.get(key)
     const [tip] = tips ?? []
     if (tip === undefined || tips === null || head === null) continue
-    if (head === undefined) for (const one of tips) push.push(...walk(one, 0, held).ids)
+    if (head === undefined) for (const one of tips) gather(lack, one, 0, held)
     else if (tips.length > 1) continue
     else if (head.seq > tip.seq) behind.push(behindAt(key, tip))
-    else if (head.seq < tip.seq) push.push(...walk(tip, head.seq + 1, held).ids)
+    else if (head.seq < tip.seq) gather(lack, tip, head.seq + 1, held)
   }
   for (const [key, head] of theirs) if (head !== null && !mine.has(key)) behind.push({ key, held: 0, id: '' })
-  return { push: inArrivalOrder(push, held), behind: behind.slice(0, limits.headsPerMessage), rest: [] }
+  return { push: lack.sendable(), behind: behind.slice(0, limits.headsPerMessage), rest: [] }
 }
 
 /** What the other lacks by its own words. `vector`: how many heads were in the vector that it read, if it read one. */
@@ -164,16 +164,12 @@ export const answerMoved = (moved: Moved, vector: number | undefined, keys: Keys
   const strands = vector === undefined ? strandsOf(held, keys).byKey : undefined
   const byKey = vector === undefined ? undefined : vectorStrands(held, keys, vectorKeyBits(vector, moved.round))
   const tipsAt = (key: number): readonly Head[] => strands?.get(key)?.tips ?? byKey?.get(key) ?? []
-  const push: string[] = []
-  for (const { key, held: count, id } of moved.behind) {
-    for (const tip of tipsAt(key)) {
-      const { ids, at } = walk(tip, count, held)
-      if (count === 0 || at?.startsWith(id) === true) push.push(...ids)
-    }
-  }
+  const lack = new Lack(held)
+  for (const { key, held: count, id } of moved.behind)
+    for (const tip of tipsAt(key)) gather(lack, tip, count, held, (at) => at.startsWith(id))
   if (strands !== undefined && moved.rest.length > 0) {
     for (const key of rootsAmong(Uint32Array.from(moved.rest), strands.keys()))
-      for (const tip of tipsAt(key)) push.push(...walk(tip, 0, held).ids)
+      for (const tip of tipsAt(key)) gather(lack, tip, 0, held)
   }
-  return inArrivalOrder(push, held)
+  return lack.sendable()
 }

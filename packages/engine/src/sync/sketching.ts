@@ -35,17 +35,24 @@ export const sketched = (turn: Turn, sketch: Sums | Cursor): void => {
   turn.set({ ...noRound, round, rung: 'sketch', busy: true })
   if (sketch instanceof Uint32Array) return void settleBySums(turn, sketch)
   const hash = turn.held.prefixHash(sketch.place)
-  if (hash === undefined || !equalBytes(hash, sketch.hash)) return sendSums(turn, sumsFor(turn.session.meeting.moved))
+  const fits = hash !== undefined && equalBytes(hash, sketch.hash)
+  const ids = fits ? wholeFrom(turn, sketch.place) : undefined
+  if (ids === undefined) return sendSums(turn, sumsFor(turn.session.meeting.moved))
   turn.set({ rung: 'none' })
   const { session } = turn.session.meeting
-  const ids = turn.held.arrival(sketch.place, turn.held.count())
   turn.send({ kind: 'moved', round, rest: [], behind: [], pushes: true })
   pushIds(
     turn,
     round,
-    session === undefined ? ids : ids.filter((id) => turn.held.chainOf(id)?.startsWith(session) !== true),
+    session === undefined ? ids : ids.filter((id) => turn.held.placeOf(id)?.chain.startsWith(session) !== true),
     true,
   )
+}
+
+/** All commits from that place on; undefined where some were dropped, and nobody can tell what else was. */
+const wholeFrom = (turn: Turn, from: number): readonly string[] | undefined => {
+  const ids = turn.held.arrival(from, turn.held.count())
+  return ids.some((id) => turn.held.isDropped(id)) ? undefined : ids
 }
 
 /** `'filter'`: the other side wants one, and it is for this side to begin that round. */
@@ -89,8 +96,13 @@ const settleBySums = (turn: Turn, theirs: Sums): 'filter' | undefined => {
 const sketchMore = (turn: Turn, sums: number): 'filter' | undefined => {
   const { leads, round } = turn.session
   const next = sums < moreSums ? moreSums : sums < mostSums ? mostSums : undefined
-  const tips = [...turn.held.heads()].length
-  const vector = vectorBytes(tips, turn.held.count(), { round, idBits: 0 })
+  let tips = 0
+  let commits = 0
+  for (const { seq } of turn.held.heads()) {
+    tips++
+    commits += seq + 1
+  }
+  const vector = vectorBytes(tips, commits, { round, idBits: 0 })
   if (next !== undefined && (4 * next <= vector || tips > mostHeads)) {
     sendSums(turn, next)
     return undefined
@@ -138,7 +150,7 @@ export const movedOf = (turn: Turn, message: Moved): void => {
 /** What the follower did not hold when the two were level, and did not just send: it knew the place, so it holds the rest. */
 export const sendUnsent = (turn: Turn, from: number): void => {
   turn.set({ unsent: undefined })
-  const ids = turn.held.arrival(from, turn.held.count())
+  const ids = wholeFrom(turn, from) ?? []
   pushIds(
     turn,
     turn.session.round,

@@ -14,6 +14,7 @@ import {
   wantCame,
 } from './filtering.ts'
 import type { Held } from './held.ts'
+import { Lack } from './lack.ts'
 import { compareLogs, entriesCame, sendEntries } from './logs.ts'
 import type { FingerprintMessage, Hello, Message, Refused } from './message.ts'
 import { isRecent, withRecent } from './recent.ts'
@@ -271,11 +272,14 @@ const helloCame = (turn: Turn, message: Hello): void => {
   } else turn.set({ busy: false })
 }
 
-/** Everything, in the order in which it came. */
+/** Everything that can be sent, in the order in which it came. */
 const clone = (turn: Turn): void => {
-  const ids = turn.held.arrival(0, turn.held.count())
+  const { held } = turn
+  const lack = new Lack(held)
+  lack.keepOf(held.heads())
+  const ids = held.arrival(0, held.count())
   turn.set({ fresh: [], busy: false })
-  pushIds(turn, 1, ids, true)
+  pushIds(turn, 1, lack.kept.size > 0 ? lack.sendable(ids) : ids, true)
 }
 
 const ask = (turn: Turn): void => {

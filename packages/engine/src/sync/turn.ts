@@ -36,6 +36,7 @@ export const noRound = {
   asks: 0,
   awaitsPush: false,
   awaitsWant: false,
+  kept: new Map(),
   postponed: undefined,
 } satisfies Partial<Session>
 
