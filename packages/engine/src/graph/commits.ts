@@ -297,7 +297,8 @@ export class Commits {
   /**
    * Whether a commit may be admitted: chain, parents, clock and policy. Its bytes and signature were checked before. A parent is a change
    * of the same item, of whatever schema: another version's value may take it in, which is for counting to know. `isErased`: whether the
-   * authority erased the change of that item. `wroteTo`: whether a dropped commit had a change of that item.
+   * authority erased the change of that item. `wroteTo`: whether a dropped commit is known to have had a change of
+   * that item. Of one that is not nobody can tell: it is as if it were not here.
    */
   check(
     commit: Commit,
@@ -324,7 +325,8 @@ export class Commits {
     for (const change of commit.changes) {
       for (const id of change.parents) {
         const parent = this.#ancestor(id)
-        const same = parent instanceof DroppedAncestor ? wroteTo(id, change.key) : this.#wrote(id, change.key)
+        if (parent instanceof DroppedAncestor && !wroteTo(id, change.key)) return refusal('MissingParents', id)
+        const same = parent instanceof DroppedAncestor || this.#wrote(id, change.key)
         if (parent === undefined || !same) return refusal('BadParents', id)
         const follows = this.#follows(commit, parent)
         if (follows !== undefined) return follows

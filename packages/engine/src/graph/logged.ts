@@ -325,6 +325,12 @@ export class LoggedCommits {
   tips(): Map<string, number[]> {
     const extended = new Uint8Array(this.size)
     for (const prev of this.#prev) if (prev !== none) extended[prev] = 1
+    // What has two numbers may be extended by either.
+    for (const [id, double] of this.#doubles) {
+      const index = this.indexOf(id)
+      if (extended[double] === 1) extended[index] = 1
+      extended[double] = 1
+    }
     const tips = new Map<string, number[]>()
     for (let index = 0; index < this.size; index++) {
       if (extended[index] === 1) continue

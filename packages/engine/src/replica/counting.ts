@@ -208,7 +208,7 @@ export class Counting {
     return this.items.get(schemaHash)?.get(key)
   }
 
-  /** Whether a dropped commit had a change of an item of that key, under whatever schema. */
+  /** Whether a dropped commit is known to have had a change of an item of that key, under whatever schema. */
   wroteTo(id: string, key: string): boolean {
     for (const items of this.items.values())
       if (items.hasFloor(key) && items.get(key)?.graph.indexOf(id) !== undefined) return true
@@ -303,9 +303,10 @@ export class Counting {
   }
 
   /** Asks for what was dropped of the items that these changed, where they build on something that is not here. */
-  lacking(run: readonly Commit[], isHere: (id: string) => boolean, recalling: { want(item: ItemName): void }): void {
+  lacking(run: readonly Commit[], recalling: { want(item: ItemName): void }): void {
     for (const { changes } of run)
       for (const { key, parents, schema } of changes) {
+        const isHere = (id: string): boolean => this.#rules.commit?.(id) !== undefined || this.wroteTo(id, key)
         if (parents.every(isHere) || this.items.get(schema.hash)?.hasFloor(key) !== true) continue
         recalling.want({ schema: schema.hash, key })
       }

@@ -32,6 +32,8 @@ const nameOf = ({ schema, key }: ItemName): string => `${schema} ${key}`
 export class Recall {
   readonly #of: RecallParts
   readonly #wanted = new Map<string, ItemName>()
+  /** Of those, what is on its way to the log. */
+  readonly #arrived = new Set<string>()
   /** Whoever can be asked, and what they were asked for. */
   readonly #recallers = new Map<Recaller, Set<string>>()
   /** Who is to answer, and for what. */
@@ -70,7 +72,7 @@ export class Recall {
     if (this.#asked !== undefined || this.#wanted.size === 0) return
     const ranked = [...this.#recallers].sort(([a], [b]) => Number(b.isOfAuthority) - Number(a.isOfAuthority))
     for (const [recaller, before] of ranked) {
-      const items = [...this.#wanted].filter(([name]) => !before.has(name)).map(([, item]) => item)
+      const items = [...this.#wanted].filter(([name]) => !before.has(name) && !this.#arrived.has(name)).map(([, item]) => item)
       if (items.length === 0) continue
       const some = items.slice(0, limits.recallItems)
       for (const item of some) before.add(nameOf(item))
@@ -97,10 +99,16 @@ export class Recall {
     for (const item of this.#asked.items) {
       const history = this.#historyOf(item)
       if (history === undefined) continue
-      this.#wanted.delete(nameOf(item))
+      this.#arrived.add(nameOf(item))
       this.#of.adopt(item, history)
     }
     this.#end()
+  }
+
+  /** It is counted. */
+  done(item: ItemName): void {
+    this.#arrived.delete(nameOf(item))
+    this.#wanted.delete(nameOf(item))
   }
 
   #end(): void {

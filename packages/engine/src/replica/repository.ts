@@ -83,9 +83,10 @@ export class Repository {
         restore: (stored) => this.#restore(stored),
         wroteTo: (commit, key) => this.counting.wroteTo(commit, key),
         below: (origin, commit) => this.recalling.collect(origin, commit),
-        lacking: (run) => this.counting.lacking(run, (id) => this.pipeline.commits.indexOf(id) >= 0, this.recalling),
+        lacking: (run) => this.counting.lacking(run, this.recalling),
         recalled: (item, history) => {
           this.#reckoning.recalled(item, history)
+          this.recalling.done(item)
           this.#refresh()
         },
         discard: () => this.#upkeep.discard(),
