@@ -407,9 +407,20 @@ export class Counting {
     const items = this.items.get(change.schema.hash)
     if (change.parents.length === 0 && items?.hasFloor(change.key) !== true) return undefined
     const item = items?.get(change.key)
-    for (const parent of change.parents)
-      if (item?.graph.indexOf(parent) === undefined) return refusal('MissingParents', parent)
-    if (item === undefined || !item.isBesideFloor(parentsIn(item, change))) return undefined
+    for (const parent of change.parents) {
+      if (item?.graph.indexOf(parent) !== undefined) continue
+      return this.#isDropped(parent, item) ? this.#besideFloor(change) : refusal('MissingParents', parent)
+    }
+    return item?.isBesideFloor(parentsIn(item, change)) ? this.#besideFloor(change) : undefined
+  }
+
+  /** Whether a change of the item is not known because it was dropped, though its commit is here for another one. */
+  #isDropped(id: string, item: MergedItem | undefined): boolean {
+    const commit = item === undefined || item.dropped === 0 ? undefined : this.#rules.commit?.(id)
+    return commit !== undefined && this.#rules.isBelowFloor?.(commit) === true
+  }
+
+  #besideFloor(change: Change): Refusal {
     this.#rules.beside?.(change)
     return refusal('HistoryDropped', `${change.schema.name} ${change.key}`)
   }

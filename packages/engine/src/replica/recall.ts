@@ -72,7 +72,9 @@ export class Recall {
     if (this.#asked !== undefined || this.#wanted.size === 0) return
     const ranked = [...this.#recallers].sort(([a], [b]) => Number(b.isOfAuthority) - Number(a.isOfAuthority))
     for (const [recaller, before] of ranked) {
-      const items = [...this.#wanted].filter(([name]) => !before.has(name) && !this.#arrived.has(name)).map(([, item]) => item)
+      const items = [...this.#wanted]
+        .filter(([name]) => !before.has(name) && !this.#arrived.has(name))
+        .map(([, item]) => item)
       if (items.length === 0) continue
       const some = items.slice(0, limits.recallItems)
       for (const item of some) before.add(nameOf(item))
