@@ -4,7 +4,7 @@ import { describe, expect, test } from 'vitest'
 import { valuesOf } from '../../packages/engine/src/merge/values.ts'
 import { Stream } from '../sim/random.ts'
 import { boardOf, live, rules } from './drawn.ts'
-import { board, Card, Lab, type Replica } from './lab.ts'
+import { board, Card, Lab, outcomeOf, type Replica } from './lab.ts'
 
 const offlineWindow = 60_000
 
@@ -30,8 +30,6 @@ const scene = async (seed: string) => {
   await lab.run(500)
   return { lab, authority, ada, bob, log: logName(board, lab.runtime('ada')) }
 }
-
-const sizeOf = (lab: Lab, log: string): number => lab.device('ada').disk.find(log)?.cached.size ?? 0
 
 const closed = async (lab: Lab, replica: Replica): Promise<void> => {
   lab.disconnect(replica.name)
@@ -151,4 +149,70 @@ describe('who was away for longer than the offline window', () => {
       await boardOf(alone).ready
       expect(valuesIn(boardOf(alone))).toEqual(values)
     })
+})
+
+describe('what was dropped and is erased', () => {
+  const secret = 'nobody-is-to-know-this'
+
+  /** Ada dropped the history of a card whose notes say it. */
+  const told = async (seed: string) => {
+    const found = await scene(seed)
+    const { lab, ada, bob } = found
+    const card = boardOf(bob).create(Card, { title: 'told' }, { key: 'told' })
+    card.notes.insert(0, `so ${secret} indeed`)
+    await lab.run(1_000)
+    card.notes.insert(0, 'And ')
+    for (let step = 0; step < 20; step++) {
+      boardOf(ada).create(Card, { title: `card ${step}` })
+      await lab.run(400)
+    }
+    await lab.run(2 * offlineWindow)
+    const dropped = await dropping(lab, ada)
+    await lab.run(1_000)
+    const item = [...boardOf(dropped).counting.items.values()].map((items) => items.get('told'))[0]
+    expect(item?.dropped).toBeGreaterThan(0)
+    return { ...found, ada: dropped, card }
+  }
+
+  test('is gone from the values and the log of who dropped it', async () => {
+    const { lab, authority, ada, bob, card, log } = await told('erased elsewhere')
+    const erased = boardOf(bob).erase(card, 'told too much')
+    await lab.run(20_000)
+    await erased
+    await agree(lab, [authority, ada, bob])
+    expect(boardOf(ada).item(Card, 'told')?.notes.toString()).toBe('')
+    expect(ada.incidents.map(({ code }) => code)).toContain('HistoryDropped')
+    await lab.run(10_000)
+    const { disk } = lab.device('ada')
+    const file = await disk.files().open(log, false)
+    const bytes = (await file?.read(0, 1_000_000)) ?? new Uint8Array(0)
+    expect(new TextDecoder('latin1').decode(bytes).includes(secret)).toBe(false)
+    await closed(lab, ada)
+    const again = await lab.start('ada', { rules, offlineWindow, transports: [] })
+    await boardOf(again).ready
+    expect(boardOf(again).item(Card, 'told')?.notes.toString()).toBe('')
+  })
+
+  test('can be erased by who dropped it: its history is brought back first', async () => {
+    const { lab, authority, ada, bob } = await told('erased by her')
+    const card = boardOf(ada).item(Card, 'told')
+    if (card === null || card === undefined) throw new Error('no card')
+    const erased = boardOf(ada).erase(card, 'told too much')
+    await lab.run(20_000)
+    await erased
+    await agree(lab, [authority, ada, bob])
+    expect(boardOf(bob).item(Card, 'told')?.notes.toString()).toBe('')
+    expect(boardOf(ada).item(Card, 'told')?.notes.toString()).toBe('')
+  })
+
+  test('cannot be while there is nobody to ask', async () => {
+    const { lab, ada } = await told('erased alone')
+    const card = boardOf(ada).item(Card, 'told')
+    if (card === null || card === undefined) throw new Error('no card')
+    lab.disconnect('ada')
+    await lab.run(100)
+    const outcome = outcomeOf(boardOf(ada).erase(card, 'told too much'))
+    await lab.run(100)
+    expect(outcome.current).toBe('Unreachable')
+  })
 })

@@ -150,6 +150,11 @@ export class Commits {
     return (this.#logged?.floors.size ?? 0) > 0
   }
 
+  /** By chain, the last commit that was dropped. */
+  floorHeads(): ReadonlyMap<string, string> {
+    return this.#logged?.floorHeads() ?? new Map()
+  }
+
   get floors(): ReadonlyMap<string, number> {
     return this.#logged?.floors ?? noFloors
   }

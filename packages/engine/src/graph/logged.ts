@@ -247,6 +247,16 @@ export class LoggedCommits {
     return this.#floors
   }
 
+  /** By chain, the id of the last commit that was dropped, where that is known. */
+  floorHeads(): ReadonlyMap<string, string> {
+    const heads = new Map<string, string>()
+    for (let index = 0; index < this.dropped; index++) {
+      const chain = this.chainAt(index)
+      if (this.seqAt(index) === this.floorOf(chain)) heads.set(chain, this.idAt(index))
+    }
+    return heads
+  }
+
   /** Where the id of that number goes, or is already. */
   #slotOf(index: number): number {
     const ids = this.#ids

@@ -72,7 +72,8 @@ const compare = (a: Placed, b: Placed): number => a.clock - b.clock || (a.id < b
 const orders = new WeakMap<Commits, Ordered>()
 
 const orderOf = (commits: Commits): readonly Placed[] => {
-  const known = orders.get(commits) ?? { taken: 0, commits: [] }
+  // What was dropped has no more to tell than its name.
+  const known = orders.get(commits) ?? { taken: commits.dropped, commits: [] }
   orders.set(commits, known)
   const added = commits.size - known.taken
   for (; known.taken < commits.size; known.taken++) {
@@ -153,7 +154,8 @@ const changeOf = (repository: Repository, { id }: Commit, change: Change, why: R
   const valuesAt = (when: 'before' | 'after'): Values | null => {
     const item = repository.counting.item(key, schema.hash)
     const index = item?.graph.indexOf(id)
-    return item === undefined || index === undefined ? null : valuesOf(item.outcome(index)[when], item.schema)
+    if (item === undefined || index === undefined || index < item.dropped) return null
+    return valuesOf(item.outcome(index)[when], item.schema)
   }
   return {
     schema: schema.name,

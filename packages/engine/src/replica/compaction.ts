@@ -72,7 +72,11 @@ export class Compaction {
       this.#heads.push(id)
     }
     // What was dropped once stays dropped.
-    for (const [chain, seq] of commits.floors) if (!this.#floors.has(chain)) this.#floors.set(chain, seq)
+    for (const [chain, id] of commits.floorHeads()) {
+      if (this.#floors.has(chain)) continue
+      this.#floors.set(chain, commits.floorOf(chain))
+      this.#heads.push(id)
+    }
   }
 
   /** How many bytes of the log it would take away, at most, that the last one did not. */

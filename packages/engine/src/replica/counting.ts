@@ -15,6 +15,7 @@ import type { Shelf } from '../merge/shelf.ts'
 import { appliesAnywhere, emptyState, type ItemState } from '../merge/state.ts'
 import type { Schema } from '../schema/schema.ts'
 import type { ItemName } from '../sync/recall.ts'
+import type { Entry } from '../trust/entry.ts'
 import type { Erased } from '../trust/erasure.ts'
 import type { Edit } from './judging.ts'
 
@@ -310,6 +311,19 @@ export class Counting {
         if (parents.every(isHere) || this.items.get(schema.hash)?.hasFloor(key) !== true) continue
         recalling.want({ schema: schema.hash, key })
       }
+  }
+
+  /** Asks for what was dropped of the items of which these erase something that was. */
+  erased(entries: readonly Pick<Entry, 'statement'>[], recalling: { want(item: ItemName): void }): void {
+    for (const { statement } of entries) {
+      if (statement.kind !== 'erasure') continue
+      for (const { commit: id, key } of statement.changes)
+        for (const [schema, items] of this.items) {
+          const floor = items.floorOf(key)
+          const commit = this.#rules.commit?.(id)
+          if (floor !== undefined && (commit?.clock ?? -1) <= floor.last.clock) recalling.want({ schema, key })
+        }
+    }
   }
 
   /** Whether something was made beside what was dropped, and waits for that. */

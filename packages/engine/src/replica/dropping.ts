@@ -46,7 +46,8 @@ export class Dropping {
     if (!this.#isWanted || this.#cancel !== undefined || this.#working !== undefined) return
     const { offlineWindow, runtime } = this.#host
     const between = Math.min(mostBetween, offlineWindow / looks)
-    const next = this.#looked === undefined ? quiet : Math.max(quiet, this.#looked + between - runtime.elapsed())
+    const isFirst = this.#looked === undefined || this.#pipeline.hasRecalled
+    const next = isFirst ? quiet : Math.max(quiet, (this.#looked ?? 0) + between - runtime.elapsed())
     this.#cancel = runtime.timer(next, () => {
       this.#cancel = undefined
       if (!this.#pipeline.isIdle) return this.stored()
@@ -56,7 +57,10 @@ export class Dropping {
     })
   }
 
-  /** The newest checkpoint that is older than the window, where that is worth the trouble. */
+  /**
+   * The newest checkpoint that is older than the window, where that is worth the trouble. What came back has a place in the log twice, and some of it
+   * may be erased: that is reason enough.
+   */
   #due(): number | undefined {
     const { clock, offlineWindow, snapshotFrom } = this.#host
     const { log, commits, durableEntries } = this.#pipeline
@@ -64,6 +68,7 @@ export class Dropping {
     const n = log.entries.findLastIndex(
       ({ statement, time }, place) => place < durableEntries && statement.kind === 'checkpoint' && time <= before,
     )
+    if (this.#pipeline.hasRecalled) return n
     if (n <= this.#dropped) return undefined
     let all = 0
     for (let index = commits.dropped; index < commits.size; index++) all += commits.lengthOf(commits.idAt(index) ?? '')

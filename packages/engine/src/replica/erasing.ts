@@ -26,7 +26,7 @@ const hasContent = ({ erased, operations }: Change): boolean =>
   )
 
 function* changesOf({ commits }: Held): Generator<[Commit, Change]> {
-  for (let index = 0; ; index++) {
+  for (let index = commits.dropped; ; index++) {
     const commit = commits.at(index)
     if (commit === undefined) return
     for (const change of commit.changes) yield [commit, change]

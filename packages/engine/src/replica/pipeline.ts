@@ -232,6 +232,7 @@ export class Pipeline {
     }).read(opened, snapshot, name)
     this.#durableEntries = this.log.entries.length
     this.layout = read.layout
+    this.hasRecalled = (read.restored?.recalled.length ?? 0) > 0
     const packing = new PackedLogWriter({ network, repository: this.path })
     if (cleaning.isDue) await this.#clean(journal, packing)
     else if (!this.log.erasures.isEmpty) await cleaning.discardAside(journal)
@@ -251,6 +252,9 @@ export class Pipeline {
     await this.cleaning.run(journal, packing, () => this.#events.discard(), compacted)
   }
 
+  /** Whether the history of an item stands in the log beside what stands in its place. */
+  hasRecalled = false
+
   #compaction: { readonly compacted: Compacted; readonly done: () => void } | undefined
 
   /** Writes the log anew without what is dropped, once all that is on the road is stored. Resolves when that worked or was given up. */
@@ -267,7 +271,10 @@ export class Pipeline {
     const compaction = this.#compaction
     if (compaction === undefined) return
     this.#compaction = undefined
-    if (compaction.compacted.fits()) await this.#clean(journal, packing, compaction.compacted)
+    if (compaction.compacted.fits()) {
+      await this.#clean(journal, packing, compaction.compacted)
+      this.hasRecalled = this.cleaning.isPending
+    }
     compaction.done()
   }
 
@@ -480,6 +487,7 @@ export class Pipeline {
 
   /** The item is counted again, and what waited for a commit that is here now goes on. */
   #recalled(item: ItemName, history: readonly Commit[]): void {
+    this.hasRecalled = true
     this.#events.recalled(
       item,
       history.flatMap(({ id }) => this.commits.get(id) ?? []),

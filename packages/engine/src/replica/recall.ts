@@ -6,7 +6,7 @@
  * the first. What is not named so is not taken.
  */
 import { limits } from '../bytes/limits.ts'
-import { type Refusal, refusal } from '../bytes/refusal.ts'
+import { type Refusal, refusal, WeftError } from '../bytes/refusal.ts'
 import type { Commit } from '../commit/commit.ts'
 import type { ItemName } from '../sync/recall.ts'
 
@@ -25,6 +25,16 @@ export interface RecallParts {
   /** All that was dropped of the item is here: it is to be counted. */
   adopt(item: ItemName, history: readonly Commit[]): void
   incident(why: Refusal): void
+  timer(ms: number, run: () => void): () => void
+}
+
+/** Until somebody who could not answer is asked again, ms, and twice that the next time, up to the most. */
+const firstRetry = 5_000
+const lastRetry = 300_000
+
+interface Waiter {
+  resolve(): void
+  reject(error: WeftError): void
 }
 
 const nameOf = ({ schema, key }: ItemName): string => `${schema} ${key}`
@@ -38,6 +48,7 @@ export class Recall {
   readonly #recallers = new Map<Recaller, Set<string>>()
   /** Who is to answer, and for what. */
   #asked: { readonly recaller: Recaller; readonly items: readonly ItemName[] } | undefined
+  readonly #waiters = new Map<string, Waiter[]>()
   readonly #collected = new Map<string, Commit>()
   #bytes = 0
 
@@ -50,11 +61,36 @@ export class Recall {
     return this.#wanted.values()
   }
 
+  /** Whether something of it is wanted and not here. */
+  get isWaiting(): boolean {
+    return this.#wanted.size > 0
+  }
+
+  /** Something was made beside what was dropped of the item. */
   want(item: ItemName): void {
     if (this.#wanted.has(nameOf(item)) || this.#of.last(item) === undefined) return
-    this.#wanted.set(nameOf(item), item)
     this.#of.incident(refusal('HistoryDropped', item.key))
+    this.#want(item)
+  }
+
+  #want(item: ItemName): void {
+    this.#wanted.set(nameOf(item), item)
     this.#ask()
+  }
+
+  /**
+   * Resolves when nothing of the item is dropped any more. Rejects with `Unreachable` while there is nobody to ask, and with `HistoryDropped` when
+   * nobody who is there has it.
+   */
+  bring(item: ItemName): Promise<void> {
+    if (this.#of.last(item) === undefined) return Promise.resolve()
+    if (this.#recallers.size === 0) return Promise.reject(new WeftError('Unreachable', 'recall'))
+    return new Promise((resolve, reject) => {
+      const waiters = this.#waiters.get(nameOf(item)) ?? []
+      this.#waiters.set(nameOf(item), [...waiters, { resolve, reject }])
+      if (this.#wanted.has(nameOf(item))) this.#ask()
+      else this.#want(item)
+    })
   }
 
   /** The repository is open with this one as well. */
@@ -82,6 +118,32 @@ export class Recall {
       recaller.recall(some)
       return
     }
+    const why = this.#recallers.size === 0 ? 'Unreachable' : 'HistoryDropped'
+    for (const [name, waiters] of this.#waiters) {
+      if (this.#arrived.has(name)) continue
+      this.#waiters.delete(name)
+      for (const { reject } of waiters) reject(new WeftError(why, name))
+    }
+    if (this.#recallers.size > 0) this.#askLater()
+  }
+
+  #cancel: (() => void) | undefined
+  #retry = firstRetry
+
+  #askLater(): void {
+    if (this.#cancel !== undefined || this.#arrived.size === this.#wanted.size) return
+    this.#cancel = this.#of.timer(this.#retry, () => {
+      this.#cancel = undefined
+      this.#retry = Math.min(2 * this.#retry, lastRetry)
+      for (const before of this.#recallers.values()) before.clear()
+      this.#ask()
+    })
+  }
+
+  close(): void {
+    this.#cancel?.()
+    for (const waiters of this.#waiters.values()) for (const { reject } of waiters) reject(new WeftError('Closed', 'recall'))
+    this.#waiters.clear()
   }
 
   /** A commit came that stands where its chain lost others. */
@@ -111,6 +173,9 @@ export class Recall {
   done(item: ItemName): void {
     this.#arrived.delete(nameOf(item))
     this.#wanted.delete(nameOf(item))
+    this.#retry = firstRetry
+    for (const { resolve } of this.#waiters.get(nameOf(item)) ?? []) resolve()
+    this.#waiters.delete(nameOf(item))
   }
 
   #end(): void {

@@ -118,6 +118,7 @@ export class Repository {
       last: ({ schema, key }) => this.counting.items.get(schema)?.floorOf(key)?.last.id,
       adopt: (item, history) => this.pipeline.recall(item, history),
       incident: (why) => host.incident(why, path),
+      timer: (ms, run) => host.runtime.timer(ms, run),
     })
     this.#upkeep = new Upkeep(host, this.pipeline, this.counting)
     this.#due = new Due(host.runtime, host.clock, () => this.reconsider())
@@ -201,6 +202,7 @@ export class Repository {
     this.#hadEntries = this.pipeline.log.next > 0
     for (const entry of this.pipeline.log.entries.slice(this.#restored)) this.#applyEntry(entry)
     if (!this.pipeline.log.erasures.isEmpty) this.#host.erased(this)
+    this.counting.erased(this.pipeline.log.entries, this.recalling)
     this.#saving.setSession(this.#host.identity?.session)
     // A commit may stand before the entry it cites.
     this.counting.retry()
@@ -390,7 +392,17 @@ export class Repository {
    * server has it in no log any more; rejects with the reason, with `Unreachable` while the server is.
    */
   async erase(item: object, reason: string): Promise<void> {
+    await this.recall(item)
     await this.eraseChanges(erasable(this.pipeline, this.#items.own(item).key).flat(), reason)
+  }
+
+  /**
+   * Brings back what this device dropped of an item's history, from the server or whoever has it: for looking at it. Resolves at once where nothing was
+   * dropped. Rejects with `Unreachable` while nobody can be asked, and with `HistoryDropped` where nobody who is there has it.
+   */
+  recall(item: object): Promise<void> {
+    const { key, schemaHash } = this.#items.own(item)
+    return this.recalling.bring({ schema: schemaHash, key })
   }
 
   /** Erases what these commits wrote in these items. See `erase`. */
@@ -462,6 +474,7 @@ export class Repository {
     this.#closed = true
     this.#due.stop()
     await sealed
+    this.recalling.close()
     await this.#upkeep.closing()
     await this.pipeline.close()
     await this.#opening?.catch(() => undefined)
@@ -573,6 +586,7 @@ export class Repository {
       this.#hadEntries = true
       for (const entry of entries) this.#applyEntry(entry)
       this.#reckoning.erased(entries)
+      this.counting.erased(entries, this.recalling)
       this.counting.retry()
       this.#refresh()
     } finally {

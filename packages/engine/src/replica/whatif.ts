@@ -1,5 +1,5 @@
 /** Which verdicts other rules would have given: all of a repository's history counted again, beside what counts. */
-import type { Refusal } from '../bytes/refusal.ts'
+import { type Refusal, WeftError } from '../bytes/refusal.ts'
 import { clockTicks } from '../commit/commit.ts'
 import type { Schema } from '../schema/schema.ts'
 import type { Rule } from '../trust/rules.ts'
@@ -77,6 +77,7 @@ const verdicts = (
 
 /** Changes that would count and do not, or the other way round, had these rules been in force from the first commit on. */
 export const whatIf = (of: Replayed, rules: readonly Rule[]): readonly ChangedVerdict[] => {
+  if (of.pipeline.commits.dropsAny) throw new WeftError('HistoryDropped', of.pipeline.path)
   const faults = { report: () => undefined, twice: false }
   const others = new Judging(() => rules, of.root, of.certificates, faults)
   const [now, then] = [verdicts(of, of.judging), verdicts(of, others)]
