@@ -51,6 +51,7 @@ export {
   string,
   subscribe,
   text,
+  type Unmerged,
   WeftError,
   write,
 } from '@weft-db/engine'

@@ -155,6 +155,11 @@ export class Commits {
     return this.#logged?.floorHeads() ?? new Map()
   }
 
+  /** The latest clock of a dropped commit that is known; undefined where nothing was dropped. */
+  get droppedClock(): number | undefined {
+    return this.dropped === 0 ? undefined : this.#logged?.droppedClock
+  }
+
   get floors(): ReadonlyMap<string, number> {
     return this.#logged?.floors ?? noFloors
   }

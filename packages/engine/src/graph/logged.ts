@@ -247,6 +247,11 @@ export class LoggedCommits {
     return this.#floors
   }
 
+  /** The latest clock of those that were dropped. */
+  get droppedClock(): number {
+    return this.#clock.subarray(0, this.dropped).reduce((latest, clock) => Math.max(latest, clock), 0)
+  }
+
   /** By chain, the id of the last commit that was dropped, where that is known. */
   floorHeads(): ReadonlyMap<string, string> {
     const heads = new Map<string, string>()

@@ -58,7 +58,7 @@ export interface Counted {
   readonly refusal: Refusal | undefined
 }
 
-interface Waiting {
+export interface Waiting {
   readonly commit: Commit
   readonly why: Refusal
   /** Which changes wait; the others of the commit count already. */
@@ -201,7 +201,7 @@ export class Counting {
   }
 
   /** Commits that wait, with the reason, and which of their changes do. */
-  get waiting(): ReadonlyMap<string, { readonly why: Refusal; readonly changes: readonly Change[] }> {
+  get waiting(): ReadonlyMap<string, Waiting> {
     return this.#waiting
   }
 
@@ -306,11 +306,14 @@ export class Counting {
   /** Asks for what was dropped of the items that these changed, where they build on something that is not here. */
   lacking(run: readonly Commit[], recalling: { want(item: ItemName): void }): void {
     for (const { changes } of run)
-      for (const { key, parents, schema } of changes) {
-        const isHere = (id: string): boolean => this.#rules.commit?.(id) !== undefined || this.wroteTo(id, key)
-        if (parents.every(isHere) || this.items.get(schema.hash)?.hasFloor(key) !== true) continue
-        recalling.want({ schema: schema.hash, key })
-      }
+      for (const change of changes)
+        if (this.lacks(change)) recalling.want({ schema: change.schema.hash, key: change.key })
+  }
+
+  /** Whether what the change builds on is not here, and may have been dropped. */
+  lacks({ key, parents, schema }: Change): boolean {
+    const isHere = (id: string): boolean => this.#rules.commit?.(id) !== undefined || this.wroteTo(id, key)
+    return this.items.get(schema.hash)?.hasFloor(key) === true && !parents.every(isHere)
   }
 
   /** Asks for what was dropped of the items of which these erase something that was. */

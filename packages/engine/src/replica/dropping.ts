@@ -46,7 +46,7 @@ export class Dropping {
     if (!this.#isWanted || this.#cancel !== undefined || this.#working !== undefined) return
     const { offlineWindow, runtime } = this.#host
     const between = Math.min(mostBetween, offlineWindow / looks)
-    const isFirst = this.#looked === undefined || this.#pipeline.hasRecalled
+    const isFirst = this.#looked === undefined || this.#pipeline.rewriting.hasRecalled
     const next = isFirst ? quiet : Math.max(quiet, (this.#looked ?? 0) + between - runtime.elapsed())
     this.#cancel = runtime.timer(next, () => {
       this.#cancel = undefined
@@ -68,7 +68,7 @@ export class Dropping {
     const n = log.entries.findLastIndex(
       ({ statement, time }, place) => place < durableEntries && statement.kind === 'checkpoint' && time <= before,
     )
-    if (this.#pipeline.hasRecalled) return n
+    if (this.#pipeline.rewriting.hasRecalled) return n
     if (n <= this.#dropped) return undefined
     let all = 0
     for (let index = commits.dropped; index < commits.size; index++) all += commits.lengthOf(commits.idAt(index) ?? '')

@@ -100,6 +100,11 @@ export class Pending {
     }
   }
 
+  /** All commits that wait, the ones that came first first. */
+  *all(): Generator<Commit> {
+    for (const { run } of this.#waiting) yield* run
+  }
+
   /** Puts what `strip` gives in the place of a waiting commit. */
   strip(id: string, strip: (commit: Commit) => Commit): void {
     for (const waiting of this.#runsOf.get(id) ?? []) {

@@ -30,53 +30,18 @@ import type { Entry } from '../trust/entry.ts'
 import type { Certificates } from './certificates.ts'
 import { Cleaning } from './cleaning.ts'
 import type { Compacted } from './compaction.ts'
-import type { Met } from './evidence.ts'
 import { encodeRecalled } from './floor.ts'
 import { Journal } from './journal.ts'
 import { KnownStores, storeBytes } from './known.ts'
-import { type Brought, type Origin, Pending, type Sharing, type Staged } from './pending.ts'
+import { type Brought, type Origin, Pending, type Staged } from './pending.ts'
+import type { PipelineEvents } from './pipelineevents.ts'
 import type { Files, Runtime } from './ports.ts'
 import type { Gate } from './quota.ts'
 import { type Received, Reception, whyForeign } from './reception.ts'
+import { Rewriting } from './rewriting.ts'
 import type { RootLog } from './rootlog.ts'
 import type { Snapshot } from './snapshot.ts'
-import { type Restored, StoredLog } from './storedlog.ts'
-
-export interface PipelineEvents {
-  readonly sharing: Sharing
-  /** The log was opened by this: what it has is counted. */
-  restore(stored: Restored): void
-  /** Whether a dropped commit had a change of that item. */
-  wroteTo(commit: string, key: string): boolean
-  /** A commit came that stands where its chain lost others. */
-  below(origin: object, commit: Commit): void
-  /** What these build on is not here: it may have been dropped. */
-  lacking(run: Run): void
-  /** All that was dropped of the item is here and durable, in causal order. */
-  recalled(item: ItemName, history: readonly Commit[]): void
-  /** The log is about to lose content, which is to be nowhere else either. */
-  discard(): Promise<void>
-  /** A remote commit is durable here: count it. Called in order of admission. */
-  count(commit: Commit): void
-  /** Commits became durable, in order, and were counted. */
-  settled(commits: Staged): void
-  /** Entries of the authority log became durable. */
-  entries(entries: readonly Entry[], origin: Origin): void
-  /** Why a commit may not be the first of all here, by rules; asked by the authority alone. */
-  refuseFounding(commit: Commit): Refusal | undefined
-  /** What a channel brought was refused. */
-  refused(origin: Origin, id: string, why: Refusal): void
-  /** Whether this is the authority, which takes back what it lost. */
-  recovering(): boolean
-  /** Something the app or an operator should know. */
-  incident(why: Refusal): void
-  /** Two things signed for one place: what proves it is kept. */
-  forked(met: Met): void
-  /** Storing failed, or works again. */
-  storage(problem: Refusal | undefined): void
-  /** What this replica made itself cannot stand: a fault, since it was made to fit. */
-  rejected(made: { readonly commit: Commit } | { readonly entry: Entry }, why: Refusal): void
-}
+import { StoredLog } from './storedlog.ts'
 
 type Work =
   /** Everything a channel brought in one message is behind this. */
@@ -102,6 +67,7 @@ export class Pipeline {
   readonly commits = new Commits()
   readonly log: AuthorityLog
   readonly cleaning: Cleaning
+  readonly rewriting: Rewriting
   readonly known = new KnownStores()
   /** Where the frames of the log are; undefined where that cannot be told by what is in memory. */
   layout: LogLayout | undefined
@@ -143,10 +109,14 @@ export class Pipeline {
     this.log = new AuthorityLog(options.path)
     this.cleaning = new Cleaning(options.runtime, this.log, {
       incident: (why) => this.#events.incident(why),
-      again: () => {
-        this.#work.push({ kind: 'mark', through: () => undefined })
-        this.#start()
+      again: () => this.#mark(),
+    })
+    this.rewriting = new Rewriting(this.cleaning, {
+      discard: () => {
+        this.layout = undefined
+        return this.#events.discard()
       },
+      soon: () => this.#mark(),
     })
     this.store = options.runtime.random(storeBytes)
     this.#runtime = options.runtime
@@ -232,9 +202,9 @@ export class Pipeline {
     }).read(opened, snapshot, name)
     this.#durableEntries = this.log.entries.length
     this.layout = read.layout
-    this.hasRecalled = (read.restored?.recalled.length ?? 0) > 0
+    this.rewriting.hasRecalled = (read.restored?.recalled.length ?? 0) > 0
     const packing = new PackedLogWriter({ network, repository: this.path })
-    if (cleaning.isDue) await this.#clean(journal, packing)
+    if (cleaning.isDue) await this.rewriting.clean(journal, packing)
     else if (!this.log.erasures.isEmpty) await cleaning.discardAside(journal)
     if (this.#closing) {
       await journal.close()
@@ -247,40 +217,20 @@ export class Pipeline {
     this.#start()
   }
 
-  async #clean(journal: Journal, packing: PackedLogWriter, compacted?: Compacted): Promise<void> {
-    this.layout = undefined
-    await this.cleaning.run(journal, packing, () => this.#events.discard(), compacted)
-  }
-
-  /** Whether the history of an item stands in the log beside what stands in its place. */
-  hasRecalled = false
-
-  #compaction: { readonly compacted: Compacted; readonly done: () => void } | undefined
-
   /** Writes the log anew without what is dropped, once all that is on the road is stored. Resolves when that worked or was given up. */
   compact(compacted: Compacted): Promise<void> {
-    return new Promise((done) => {
-      if (this.#closing || this.#compaction !== undefined) return done()
-      this.#compaction = { compacted, done }
-      this.#work.push({ kind: 'mark', through: () => undefined })
-      this.#start()
-    })
-  }
-
-  async #compact(journal: Journal, packing: PackedLogWriter): Promise<void> {
-    const compaction = this.#compaction
-    if (compaction === undefined) return
-    this.#compaction = undefined
-    if (compaction.compacted.fits()) {
-      await this.#clean(journal, packing, compaction.compacted)
-      this.hasRecalled = this.cleaning.isPending
-    }
-    compaction.done()
+    return this.rewriting.compact(compacted)
   }
 
   /** Puts the history of an item on the road that was dropped here, and is known to be all of it. */
   recall(item: ItemName, history: readonly Commit[]): void {
     this.#work.push({ kind: 'recall', item, history })
+    this.#start()
+  }
+
+  /** Lets the road be gone once, though nothing is on it. */
+  #mark(): void {
+    this.#work.push({ kind: 'mark', through: () => undefined })
     this.#start()
   }
 
@@ -480,14 +430,13 @@ export class Pipeline {
       this.#settle(staged, entries, marks)
     }
     for (const { item, history } of recalled) this.#recalled(item, history)
-    if (this.cleaning.isDue) await this.#clean(journal, packing)
-    await this.#compact(journal, packing)
+    await this.rewriting.step(journal, packing)
     return true
   }
 
   /** The item is counted again, and what waited for a commit that is here now goes on. */
   #recalled(item: ItemName, history: readonly Commit[]): void {
-    this.hasRecalled = true
+    this.rewriting.hasRecalled = true
     this.#events.recalled(
       item,
       history.flatMap(({ id }) => this.commits.get(id) ?? []),
@@ -623,7 +572,7 @@ export class Pipeline {
     this.#cancelRetry = undefined
     this.#start()
     await this.#running
-    this.#compaction?.done()
+    this.rewriting.close()
     this.#closed = true
     this.cleaning.close()
     for (const work of this.#work.splice(0)) if (work.kind === 'mark') work.through()

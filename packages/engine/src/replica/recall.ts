@@ -142,7 +142,8 @@ export class Recall {
 
   close(): void {
     this.#cancel?.()
-    for (const waiters of this.#waiters.values()) for (const { reject } of waiters) reject(new WeftError('Closed', 'recall'))
+    for (const waiters of this.#waiters.values())
+      for (const { reject } of waiters) reject(new WeftError('Closed', 'recall'))
     this.#waiters.clear()
   }
 

@@ -8,21 +8,18 @@ import { limits } from '../bytes/limits.ts'
 import { type Refusal, refusal, StorageError, WeftError } from '../bytes/refusal.ts'
 import { type Commit, clockTicks } from '../commit/commit.ts'
 import type { Initial, Item, Schema } from '../schema/schema.ts'
-import type { Invitation } from '../trust/authoritylog.ts'
-import type { Entry, NamedChange } from '../trust/entry.ts'
+import type { Entry } from '../trust/entry.ts'
 import type { Rule } from '../trust/rules.ts'
 import { Capture, type Identity } from './capture.ts'
 import { Changes } from './changes.ts'
 import { Counting } from './counting.ts'
 import { countingRules } from './countingrules.ts'
 import { Due } from './due.ts'
-import { erasable, inRuns } from './erasing.ts'
 import { refuseFounding } from './founding.ts'
 import type { Host } from './host.ts'
-import { inviteRequest, withdrawRequest } from './inviting.ts'
 import { Items } from './items.ts'
 import type { LastChange, LiveItem, LiveOwner } from './live.ts'
-import { lastChangeOf, type Member, membersOf } from './members.ts'
+import { lastChangeOf } from './members.ts'
 import type { Origin, Staged } from './pending.ts'
 import { Pipeline } from './pipeline.ts'
 import type { Files } from './ports.ts'
@@ -32,14 +29,15 @@ import { reportRead } from './reads.ts'
 import { Recall } from './recall.ts'
 import { Reckoning } from './reckoning.ts'
 import type { Rejection } from './rejections.ts'
-import type { Request } from './requests.ts'
 import { restore } from './restore.ts'
+import { Rights, type RightsParts } from './rights.ts'
 import { Saving } from './saving.ts'
 import type { Restored } from './storedlog.ts'
+import { type Unmerged, unmergedIn } from './unmerged.ts'
 import { Upkeep } from './upkeep.ts'
 import type { ChangedVerdict } from './whatif.ts'
 
-export class Repository {
+export class Repository extends Rights {
   readonly path: string
   readonly pipeline: Pipeline
   readonly counting: Counting
@@ -47,6 +45,7 @@ export class Repository {
   readonly recalling: Recall
   /** Resolves when what this device holds of the repository is in memory. */
   readonly ready: Promise<void>
+  protected readonly rights: RightsParts
   readonly #host: Host
   readonly #items: Items
   readonly #saving: Saving
@@ -68,8 +67,16 @@ export class Repository {
   recovering = false
 
   constructor(path: string, host: Host) {
+    super()
     this.path = path
     this.#host = host
+    this.rights = {
+      host,
+      changes: this.#changes,
+      keyOf: (item) => this.#items.own(item).key,
+      mustBeUsable: () => this.#mustBeUsable(),
+      isForgotten: () => this.#forgotten,
+    }
     const rules = countingRules(host, this)
     this.counting = new Counting(rules, (counted) => this.#reckoning.counted(counted))
     this.pipeline = new Pipeline({
@@ -347,53 +354,20 @@ export class Repository {
     return lastChangeOf(live, sessionOf, certificates, identity)
   }
 
-  // Who may do what.
-
-  /** This person's role, as far as this replica knows the authority's log. */
-  get role(): string | undefined {
+  /**
+   * When this device dropped history: what was written before, ms since 1970, is here as what it came to and no more. Undefined while everything is here.
+   */
+  get droppedBefore(): number | undefined {
     reportRead(this.#changes)
-    const { judging, person } = this.#host
-    return judging.whoNow(this.pipeline.log, this.pipeline.durableEntries, person).who.role
+    const clock = this.pipeline.commits.droppedClock
+    return clock === undefined ? undefined : Math.floor(clock / clockTicks) + 1
   }
 
-  /** Everybody who has a role, by owner. The name is the one of their newest certificate that came here. */
-  get members(): readonly Member[] {
+  /** What others wrote beside history that this device dropped: it is merged once that came back from the server, by itself. */
+  get unmerged(): readonly Unmerged[] {
     reportRead(this.#changes)
-    if (this.#forgotten) return []
-    return membersOf(this.pipeline.log, this.#host.certificates)
-  }
-
-  /**
-   * Gives an owner a role, or takes it away (null). Resolves when the server wrote that down; rejects with the reason, with `Unreachable`
-   * while the server is. `fences`, true unless told, makes it hold for what they wrote before and did not send yet: use false to promote.
-   */
-  grant(owner: string, role: string | null, { fences = true }: { fences?: boolean } = {}): Promise<void> {
-    return this.#ask({ method: 'grant', path: this.path, owner, role, fences })
-  }
-
-  /**
-   * Makes an invitation: whoever comes with the code (`db.join(path, code)`) gets the role. `uses`: how many may, 1 unless told. `expires`:
-   * ms since 1970, in a week unless told. The server keeps the code's hash alone.
-   */
-  async invite(role: string, options: { uses?: number; expires?: number } = {}): Promise<string> {
-    const { request, code } = inviteRequest(this.path, role, options, this.#host)
-    await this.#ask(request)
-    return code
-  }
-
-  /** Takes back what can still be used of an invitation, by its code or by the `secret` that `invitations` names. */
-  withdraw(invitation: { readonly code: string } | { readonly secret: string }): Promise<void> {
-    return this.#ask(withdrawRequest(this.pipeline.log, invitation, this.#host))
-  }
-
-  /**
-   * Erases what was written in an item so far, as far as the server covers it: its content goes from every replica that keeps the rules,
-   * and what was edited concurrently is applied to what is left. Ids, times and authors stay, and so does the item's key. Resolves when the
-   * server has it in no log any more; rejects with the reason, with `Unreachable` while the server is.
-   */
-  async erase(item: object, reason: string): Promise<void> {
-    await this.recall(item)
-    await this.eraseChanges(erasable(this.pipeline, this.#items.own(item).key).flat(), reason)
+    if (this.#forgotten || !this.pipeline.commits.dropsAny) return []
+    return unmergedIn(this.pipeline, this.counting, this.#host.certificates)
   }
 
   /**
@@ -403,23 +377,6 @@ export class Repository {
   recall(item: object): Promise<void> {
     const { key, schemaHash } = this.#items.own(item)
     return this.recalling.bring({ schema: schemaHash, key })
-  }
-
-  /** Erases what these commits wrote in these items. See `erase`. */
-  async eraseChanges(changes: readonly NamedChange[], reason: string): Promise<void> {
-    for (const run of inRuns(changes)) await this.#ask({ method: 'erase', path: this.path, changes: run, reason })
-  }
-
-  /** Another person may be logged in by now. */
-  async #ask(request: Request): Promise<void> {
-    this.#mustBeUsable()
-    return this.#host.ask(request)
-  }
-
-  /** Invitations that somebody may still use. `secret` is the hash of the code, which nobody but whoever made it knows. */
-  get invitations(): readonly Invitation[] {
-    reportRead(this.#changes)
-    return this.pipeline.log.invitations
   }
 
   /** Why the server does not let this person have the repository, once it said so. */
