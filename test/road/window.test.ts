@@ -216,3 +216,51 @@ describe('what was dropped and is erased', () => {
     expect(outcome.current).toBe('Unreachable')
   })
 })
+
+describe('what waits for history that was dropped', () => {
+  test('is told with its content while the server is away, and merged when it is back', async () => {
+    const { lab, authority, ada, bob } = await scene('told while away')
+    const card = boardOf(ada).create(Card, { title: 'first', tags: ['old'] }, { key: 'card' })
+    await lab.run(2_000)
+    lab.disconnect('bob')
+    for (let step = 0; step < 20; step++) {
+      card.title = `title ${step}`
+      await lab.run(500)
+    }
+    const theirs = boardOf(bob).item(Card, 'card')
+    if (theirs === null || theirs === undefined) throw new Error('no card')
+    theirs.notes.insert(0, 'from the mountains')
+    theirs.tags.add('late')
+    theirs.votes.set('bob', 3)
+    await lab.run(2 * offlineWindow)
+    const dropped = await dropping(lab, ada)
+    await lab.run(1_000)
+    const repository = boardOf(dropped)
+    expect(repository.droppedBefore).toBeGreaterThan(0)
+    expect(boardOf(bob).droppedBefore).toBe(undefined)
+    expect(repository.unmerged).toEqual([])
+    // The server is there for the others, and does not answer her question.
+    const asked = repository.recalling
+    const collect = asked.collect.bind(asked)
+    asked.collect = () => undefined
+    lab.connect('bob')
+    await lab.run(2_000)
+    const [unmerged, ...others] = repository.unmerged
+    expect(others).toEqual([])
+    expect(unmerged).toMatchObject({
+      schema: 'card',
+      key: 'card',
+      name: 'bob',
+      deletes: false,
+      wrote: { notes: ['from the mountains'], tags: ['late'], votes: { bob: 3 } },
+    })
+    expect(repository.item(Card, 'card')?.title).toBe('title 19')
+    expect(dropped.incidents.map(({ code }) => code)).toContain('HistoryDropped')
+    asked.collect = collect
+    await lab.run(60_000)
+    expect(repository.unmerged).toEqual([])
+    await agree(lab, [authority, dropped, bob])
+    expect(repository.item(Card, 'card')?.notes.toString()).toBe('from the mountains')
+    expect(repository.item(Card, 'card')?.tags.values()).toEqual(['late', 'old'])
+  })
+})

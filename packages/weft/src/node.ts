@@ -13,6 +13,11 @@ export interface NodeOptions {
   readonly directory: string
   readonly network?: string
   readonly captureRate?: number
+  /**
+   * Offline window, ms: what the server covers and is older goes from this device, but for what the items came to. Everything is kept unless told. Who
+   * was away for longer is merged all the same, as soon as the server is there.
+   */
+  readonly offlineWindow?: number
   /** Channels straight to the other members, for example `{ transport: await webrtcTransport(), mode: 'direct' }`; none unless told. */
   readonly mesh?: MeshOptions
   /** `'bloom'`: compares by filters alone, the base protocol. */
@@ -24,7 +29,7 @@ export { webrtcTransport } from '@weft-db/webrtc/node'
 
 /** Opens a replica on this machine's disk. `opened` rejects with `AlreadyOpen` while another process has the directory. */
 export const open = (options: NodeOptions): Database => {
-  const { url, schemas, rules, directory, network, captureRate, sync, mesh } = options
+  const { url, schemas, rules, directory, network, captureRate, offlineWindow, sync, mesh } = options
   return new Database({
     schemas,
     runtime: nodeRuntime(),
@@ -39,6 +44,7 @@ export const open = (options: NodeOptions): Database => {
     ...(rules !== undefined && { rules }),
     ...(network !== undefined && { network }),
     ...(captureRate !== undefined && { captureRate }),
+    ...(offlineWindow !== undefined && { offlineWindow }),
     ...(sync !== undefined && { sync }),
     ...(mesh !== undefined && { mesh }),
   })

@@ -21,6 +21,11 @@ export interface OpenOptions {
   /** Commits a second and repository at most; 3 unless told. */
   readonly captureRate?: number
   /**
+   * Offline window, ms: what the server covers and is older goes from this device, but for what the items came to. Everything is kept unless told. Who
+   * was away for longer is merged all the same, as soon as the server is there.
+   */
+  readonly offlineWindow?: number
+  /**
    * Channels straight to the other members: `'direct'` unless told, and then peers learn this device's addresses; `'relay'` by way of the
    * server's TURN servers alone, which hides them; `'off'` for none.
    */
@@ -32,7 +37,7 @@ export interface OpenOptions {
 
 /** Opens this device's replica. Synchronous: what is stored arrives in the background, `repository.ready` tells when. */
 export const open = (options: OpenOptions): Database => {
-  const { url = '/', schemas, rules, name = 'weft', network, captureRate, sync, mesh = 'direct' } = options
+  const { url = '/', schemas, rules, name = 'weft', network, captureRate, offlineWindow, sync, mesh = 'direct' } = options
   const address = new URL(url, globalThis.location?.href ?? 'http://localhost/').href
   const runtime = browserRuntime()
   const transports = options.transports ?? [socketIoTransport({ url: address })]
@@ -42,6 +47,7 @@ export const open = (options: OpenOptions): Database => {
     ...(rules !== undefined && { rules }),
     ...(network !== undefined && { network }),
     ...(captureRate !== undefined && { captureRate }),
+    ...(offlineWindow !== undefined && { offlineWindow }),
     ...(sync !== undefined && { sync }),
     ...(mesh !== 'off' && { mesh: { transport: webrtcTransport(), mode: mesh } }),
   })
