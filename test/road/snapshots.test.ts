@@ -2,32 +2,12 @@
  * Snapshots on real replicas in virtual time: a repository that is opened from one is what it is when its log is read from the first byte,
  * whatever happened to it, and goes on as that one does.
  */
-import {
-  activity,
-  erase,
-  grant,
-  type Incident,
-  keyOf,
-  logName,
-  type Repository,
-  type Rules,
-  read,
-  savedState,
-  write,
-} from '@weft-db/engine'
+import { activity, type Incident, keyOf, type Repository, type Rules, read, savedState, write } from '@weft-db/engine'
 import { describe, expect, test } from 'vitest'
 import { valuesOf } from '../../packages/engine/src/merge/values.ts'
 import { Stream } from '../sim/random.ts'
-import { board, Card, Lab, outcomeOf, type Replica } from './lab.ts'
-
-const rules: Rules = [
-  read('/board/:id', () => true),
-  write('/board/:id', ({ after }) => (after?.title !== 'forbidden' ? true : 'not that')),
-  grant('/board/:id', () => true),
-  erase('/board/:id', () => true),
-]
-
-const boardOf = ({ database }: Replica): Repository => database.repository(board)
+import { boardOf, closed, codesIn, late, live, opened, rules, scene } from './drawn.ts'
+import { Card, type Lab, outcomeOf, type Replica } from './lab.ts'
 
 /** All that a repository is, but how far this device got with what is stored elsewhere. */
 const shown = (repository: Repository, incidents: readonly Incident[]): unknown => {
@@ -56,88 +36,6 @@ const shown = (repository: Repository, incidents: readonly Incident[]): unknown 
     history: activity(repository, { limit: 1_000 }).map(({ commit }) => commit),
     told: incidents.map(({ code, about }) => `${code} ${about}`).sort(),
   }
-}
-
-/** Everything a repository may come to hold, drawn. */
-const live = async (lab: Lab, people: readonly Replica[], stream: Stream, steps: number): Promise<void> => {
-  for (let step = 0; step < steps; step++) {
-    const replica = people[stream.int(people.length)]
-    if (replica === undefined) continue
-    const repository = boardOf(replica)
-    const cards = repository.query(Card).current ?? []
-    const card = cards[stream.int(Math.max(1, cards.length))]
-    const word = `w${stream.int(50)}`
-    switch (card === undefined ? 0 : stream.int(12)) {
-      case 0:
-      case 1:
-        repository.create(Card, { title: word, points: stream.int(9), tags: [word] }, { key: `card${stream.int(30)}` })
-        break
-      case 2:
-        card?.notes.insert(stream.int(card.notes.length + 1), `${word} `)
-        break
-      case 3:
-        if (card !== undefined && card.notes.length > 2) card.notes.remove(stream.int(card.notes.length - 2), 2)
-        break
-      case 4:
-        card?.tags.add(word)
-        break
-      case 5:
-        for (const tag of card?.tags.values().slice(0, 1) ?? []) card?.tags.delete(tag)
-        break
-      case 6:
-        card?.votes.set(word, step)
-        break
-      case 7:
-        if (card !== undefined) repository.delete(card)
-        break
-      case 8:
-        try {
-          repository.transact(() => {
-            for (const one of cards.slice(0, 3)) one.points = step
-          })
-        } catch (error) {
-          // Whoever was put out is told at once.
-          expect((error as { code?: string }).code).toBe('Revoked')
-        }
-        break
-      case 9:
-        if (card !== undefined) card.title = stream.int(6) === 0 ? 'forbidden' : word
-        break
-      case 10:
-        lab.disconnect(replica.name)
-        break
-      default:
-        lab.connect(replica.name)
-    }
-    await lab.run(stream.int(600))
-  }
-  for (const { name } of people) lab.connect(name)
-  await lab.run(5_000)
-}
-
-const scene = async (seed: string) => {
-  const lab = new Lab(seed)
-  const authority = await lab.authority({ rules })
-  const people = [await lab.join('ada', { rules }), await lab.join('bob', { rules })]
-  for (const person of people) boardOf(person)
-  await lab.run(500)
-  const name = logName(board, lab.runtime('ada'))
-  return { lab, authority, people, log: name, snapshot: `${name}.snapshot` }
-}
-
-const closed = async (lab: Lab, replica: Replica): Promise<void> => {
-  lab.disconnect(replica.name)
-  const closing = replica.database.close()
-  await lab.run(200)
-  await closing
-}
-
-const opened = async (lab: Lab, name: string, more: { rules?: Rules } = {}): Promise<Replica> => {
-  const replica = await lab.start(name, { rules, transports: [], ...more })
-  const repository = boardOf(replica)
-  await lab.run(200)
-  await repository.ready
-  return replica
 }
 
 /** What is shown with the snapshot that is there, and what is shown without it. */
@@ -369,5 +267,59 @@ describe('a snapshot is not used', () => {
     expect(boardOf(again).pipeline.commits.logged).toBe(0)
     expect(cardsOf(again)).toEqual(cardsOf(bob))
     expect(lab.device('ada').disk.find(snapshot)?.cached.size ?? 0).toBe(0)
+  })
+})
+
+describe('a snapshot with what somebody wrote whose access ended since', () => {
+  const titleIn = (replica: Replica): unknown => boardOf(replica).item(Card, 'card0')?.title
+
+  test('[V1] has it wait until the log of the repository knows, as who reads that has it', async () => {
+    const { lab, snapshot, ended, id } = await late('left')
+    await Promise.all([ended(), lab.run(1_000)])
+    const away = await lab.join('ada', { rules })
+    await lab.run(500)
+    expect(away.database.root.size).toBe(2)
+    await closed(lab, away)
+    const { quick, slow } = await compared(lab, 'ada', snapshot)
+    expect(quick.logged).toBe(2)
+    expect(quick.shown).toEqual(slow.shown)
+    const undecided = await opened(lab, 'ada')
+    expect([codesIn(undecided, id), titleIn(undecided)]).toEqual([['Undecided'], 'first 0'])
+    lab.kill('ada')
+    const there = await lab.join('ada', { rules })
+    boardOf(there)
+    await lab.until(() => codesIn(there, id).includes('RevokedBeforeSync'))
+    lab.kill('ada')
+    const { quick: later, slow: read } = await compared(lab, 'ada', snapshot)
+    expect(later.logged).toBe(2)
+    expect(later.shown).toEqual(read.shown)
+    const decided = await opened(lab, 'ada')
+    expect([codesIn(decided, id), titleIn(decided)]).toEqual([['RevokedBeforeSync'], 'first 0'])
+  })
+
+  test('[V1] also where the snapshot was made between the two', async () => {
+    const { lab, authority, snapshot, ended, id } = await late('between')
+    const there = await lab.client('ada', { rules })
+    lab.disconnect('ada')
+    boardOf(there)
+    await lab.run(500)
+    expect(titleIn(there)).toBe('late')
+    // The authority says no more than that: what becomes of the board is still to be signed.
+    let entries = 0
+    authority.faults.sign = (message) => {
+      const isEntry = new TextDecoder().decode(message).startsWith('weft/entry')
+      return isEntry && entries++ > 0 ? new Promise<void>(() => undefined) : undefined
+    }
+    outcomeOf(ended())
+    await lab.run(1_000)
+    lab.connect('ada')
+    await lab.until(() => there.database.root.size === 2)
+    for (let step = 0; step < 40; step++) boardOf(there).create(Card, { title: `second ${step}` })
+    await lab.run(500)
+    await closed(lab, there)
+    const { quick, slow } = await compared(lab, 'ada', snapshot)
+    expect(quick.logged).toBe(3)
+    expect(quick.shown).toEqual(slow.shown)
+    expect(codesIn(await opened(lab, 'ada'), id)).toEqual(['Undecided'])
   })
 })

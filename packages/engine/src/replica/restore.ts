@@ -17,7 +17,7 @@ const commitAt = (commits: Commits, number: number): Commit => {
 }
 
 interface Restoring {
-  readonly host: Pick<Host, 'clock' | 'root'>
+  readonly host: Pick<Host, 'clock'>
   readonly pipeline: Pipeline
   readonly counting: Counting
   readonly saving: Saving
@@ -44,6 +44,5 @@ export const restore = (snapshot: Restored, { host, pipeline, counting, saving, 
   saving.restore(log.covered)
   if (snapshot.clock <= (host.clock.now() + limits.clockAhead) * clockTicks) host.clock.see(snapshot.clock)
   for (const entry of log.entries.slice(0, snapshot.entries)) reckoning.recall(entry)
-  // The root log goes on while nobody has the repository open.
-  if (host.root.position?.n !== snapshot.root?.n) reckoning.revoked()
+  reckoning.restored()
 }
