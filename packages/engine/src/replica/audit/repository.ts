@@ -9,6 +9,7 @@ import { type Commit, readCommit, signedBytes } from '../../commit/commit.ts'
 import { follows, isRun, isSigned } from '../../commit/run.ts'
 import { Commits } from '../../graph/commits.ts'
 import { type Frame, frameKinds } from '../../log/frame.ts'
+import { LogLayout } from '../../log/layout.ts'
 import { PackedLogReader } from '../../log/packedlog.ts'
 import { AuthorityLog } from '../../trust/authoritylog.ts'
 import type { Certificate } from '../../trust/certificate.ts'
@@ -25,6 +26,7 @@ import { type AuditedRoot, judgeCertificate } from './rootlog.ts'
 export interface Contents {
   readonly commits: Commits
   readonly log: AuthorityLog
+  readonly layout: LogLayout
   readonly certificates: ReadonlyMap<string, Certificate>
   readonly covered: number
   readonly dead: readonly DeadCommit[]
@@ -71,6 +73,7 @@ class RepositoryAudit {
   readonly #certificates = new Map<string, Certificate>()
   readonly #forked = new Set<string>()
   readonly #packs: PackedLogReader
+  readonly #layout = new LogLayout()
   /** Commits that the next signed one has to vouch for. */
   #run: Stored[] = []
   /** Where the entries stand in the file. */
@@ -85,13 +88,14 @@ class RepositoryAudit {
   }
 
   async takeOther(frame: Frame): Promise<void> {
-    const { kind, offset } = frame
+    const { kind, offset, payload, end } = frame
     if (kind !== frameKinds.commit) this.#cutRun()
     if (kind === frameKinds.certificate) await this.#takeCertificate(frame)
     const records = this.#packs.records(frame)
     if (!isRefusal(records)) for (const bytes of records) await this.#takeCommit(bytes, offset)
     else if (records.code !== 'LogCorrupt') this.#tell(records.code, offset, records.about)
     if (kind === frameKinds.pack) this.#cutRun()
+    this.#layout.add(kind, payload, end, isRefusal(records) ? 0 : records.length)
   }
 
   #hash = (bytes: Uint8Array): Uint8Array => this.#of.runtime.hash(bytes)
@@ -173,6 +177,7 @@ class RepositoryAudit {
     return {
       commits: this.#commits,
       log: this.#log,
+      layout: this.#layout,
       certificates: this.#certificates,
       covered: this.#countCovered(),
       dead,
