@@ -1,8 +1,8 @@
-/** A drawn life of a board: whatever a repository may come to hold. */
-import { erase, grant, type Repository, type Rules, read, write } from '@weft-db/engine'
+/** A board that people work on in virtual time, with whatever a repository may come to hold, drawn; and one with work of somebody who left. */
+import { erase, grant, logName, type Repository, type Rules, read, write } from '@weft-db/engine'
 import { expect } from 'vitest'
 import type { Stream } from '../sim/random.ts'
-import { board, Card, type Lab, type Replica } from './lab.ts'
+import { board, Card, Lab, type Replica } from './lab.ts'
 
 export const rules: Rules = [
   read('/board/:id', () => true),
@@ -69,3 +69,58 @@ export const live = async (lab: Lab, people: readonly Replica[], stream: Stream,
   for (const { name } of people) lab.connect(name)
   await lab.run(5_000)
 }
+
+export const scene = async (seed: string) => {
+  const lab = new Lab(seed)
+  const authority = await lab.authority({ rules })
+  const people = [await lab.join('ada', { rules }), await lab.join('bob', { rules })]
+  for (const person of people) boardOf(person)
+  await lab.run(500)
+  const name = logName(board, lab.runtime('ada'))
+  return { lab, authority, people, log: name, snapshot: `${name}.snapshot` }
+}
+
+export const closed = async (lab: Lab, replica: Replica): Promise<void> => {
+  lab.disconnect(replica.name)
+  const closing = replica.database.close()
+  await lab.run(200)
+  await closing
+}
+
+export const opened = async (lab: Lab, name: string, more: { rules?: Rules } = {}): Promise<Replica> => {
+  const replica = await lab.start(name, { rules, transports: [], ...more })
+  const repository = boardOf(replica)
+  await lab.run(200)
+  await repository.ready
+  return replica
+}
+
+/** Ada's snapshot counts a change of Bob's that never was at the server. The root log ends his access while nobody has her board open. */
+export const late = async (seed: string) => {
+  const found = await scene(seed)
+  const { lab, authority, people } = found
+  const [ada, bob] = people
+  if (ada === undefined || bob === undefined) throw new Error('nobody')
+  for (let step = 0; step < 12; step++) boardOf(ada).create(Card, { title: `first ${step}` }, { key: `card${step}` })
+  await lab.run(5_000)
+  for (const { name } of people) lab.disconnect(name)
+  const item = boardOf(bob).item(Card, 'card0')
+  if (item == null) throw new Error('no card')
+  item.title = 'late'
+  await lab.run(1_000)
+  const { session, person } = bob.database
+  const head = [...boardOf(bob).pipeline.commits.heads()].find(({ chain }) => chain.startsWith(session?.id ?? '-'))
+  const commit = boardOf(bob).pipeline.commits.get(head?.id ?? '')
+  if (commit === undefined || person === undefined) throw new Error('Bob wrote nothing')
+  const given = { certificates: [person.bytes], commits: [commit.bytes], entries: [] }
+  await Promise.all([boardOf(ada).pipeline.receive({}, given), lab.run(100)])
+  expect(boardOf(ada).item(Card, 'card0')?.title).toBe('late')
+  await closed(lab, ada)
+  const ended = (): Promise<void> => authority.database.revoke({ owner: person.owner }, 'left')
+  return { ...found, ended, id: commit.id }
+}
+
+export const codesIn = (replica: Replica, id: string): string[] =>
+  boardOf(replica)
+    .whyDenied(id)
+    .map(({ why }) => why.code)

@@ -58,7 +58,7 @@ export interface Faults {
   /** Told of every call to the files before it is made. When it says false, the process died: neither this call nor a later one ends. */
   operation?: ((what: string) => boolean) | undefined
   /** Signing is done by this first. */
-  sign?: (() => void | Promise<void>) | undefined
+  sign?: ((message: Uint8Array) => void | Promise<void>) | undefined
 }
 
 export const diskFull = (): Error => new StorageError('DiskFull', 'test')
@@ -132,7 +132,7 @@ export class Lab {
     const faults = this.faults('authority')
     const plain = authority.sign
     authority.sign = async (message) => {
-      await faults.sign?.()
+      await faults.sign?.(message)
       return plain(message)
     }
     return this.start('authority', { authority, transports: [transport], logins: [anonymous()], ...options })
@@ -265,7 +265,7 @@ const failing = <Key extends SigningKey | undefined>(key: Key, faults: Faults): 
   const wrapped: SigningKey = {
     publicKey: key.publicKey,
     sign: async (message) => {
-      await faults.sign?.()
+      await faults.sign?.(message)
       return key.sign(message)
     },
   }

@@ -1,7 +1,8 @@
 /** A server that lost its disk, or got an older one back: what clients bring it, what it does meanwhile, and what is lost where nobody has it. */
 import { anonymous, saved } from '@weft-db/engine'
-import { describe, expect, test } from 'vitest'
-import { board, Card, outcomeOf } from './lab.ts'
+import { describe, expect, test, vi } from 'vitest'
+import { Turns } from '../../packages/engine/src/replica/turns.ts'
+import { board, Card, type Lab, outcomeOf, type Replica } from './lab.ts'
 import { boardOf, codes, epochsOf, ownerOf, rules, Town, titles } from './town.ts'
 
 const quiet = 15_000
@@ -272,6 +273,102 @@ describe('a wiped server', () => {
     expect(boardOf(ada).unacknowledged).toBe(0)
     expect(titles(ada)).toEqual(['first'])
     expect(boardOf(ada).role).toBe('owner')
+  })
+})
+
+describe('who brings it', () => {
+  type Scene = { readonly town: Town; readonly lab: Lab; readonly ada: Replica; readonly cleo: Replica }
+
+  /** Three people with the same board, and a server that lost it. `brought`: how many commits came to it so far. */
+  const wiped = async (seed: string, at: (on: Scene) => Promise<void> = async () => undefined) => {
+    const town = new Town(seed)
+    const { lab } = town
+    await town.start()
+    const ada = await lab.join('ada', { rules })
+    const [ben, cleo] = [await lab.join('ben', { rules }), await lab.join('cleo', { rules })]
+    const others = [ben, cleo]
+    boardOf(ada).create(Card, { title: 'first' })
+    await lab.until(() => boardOf(ada).unacknowledged === 0)
+    for (const one of others) {
+      boardOf(one)
+      await town.grant(ada, one, 'editor')
+    }
+    for (let step = 0; step < 40; step++) boardOf(ada).transact(() => boardOf(ada).create(Card, { title: `${step}` }))
+    await lab.until(() => boardOf(ada).unacknowledged === 0)
+    await at({ town, lab, ada, cleo })
+    await lab.run(20_000)
+    await town.wipe()
+    await town.start()
+    const { pipeline } = boardOf(town.server)
+    const receive = pipeline.receive.bind(pipeline)
+    let brought = 0
+    Object.assign(pipeline, {
+      receive: (...[origin, received, ...rest]: Parameters<typeof receive>) => {
+        brought += received.commits.length
+        return receive(origin, received, ...rest)
+      },
+    })
+    await lab.run(500)
+    return { town, lab, ada, people: [ada, ...others], held: 41, brought: () => brought }
+  }
+
+  const isBack = (town: Town): boolean => town.server.database.recovering.length === 0
+
+  test('[R2] one after the other, so that nothing comes twice', async () => {
+    const { town, lab, people, held, brought } = await wiped('in turn')
+    for (const { name } of people) lab.connect(name)
+    await lab.until(() => isBack(town), 3_000)
+    await lab.run(5_000)
+    expect(brought()).toBe(held)
+    for (const one of [town.server, ...people]) expect(boardOf(one).pipeline.commits.size).toBe(held)
+    expect(people.map((one) => boardOf(one).unacknowledged)).toEqual([0, 0, 0])
+  })
+
+  test('[R2] whoever stalls holds it up for 2 s', async () => {
+    const { town, lab, ada, people, held } = await wiped('stalled')
+    // She says that she has all of it, and sends nothing.
+    const { commits } = boardOf(ada).pipeline
+    const get = commits.get.bind(commits)
+    Object.assign(commits, { get: () => undefined })
+    const { log } = boardOf(ada).pipeline
+    for (const { name } of people) lab.connect(name)
+    await lab.run(1_500)
+    expect([isBack(town), boardOf(town.server).pipeline.commits.size, log.next > 0]).toEqual([false, 0, true])
+    await lab.until(() => isBack(town), 3_000)
+    expect(boardOf(town.server).pipeline.commits.size).toBe(held)
+    Object.assign(commits, { get })
+  })
+
+  test('[R2] who waits still when it is over is answered then', async () => {
+    const { town, lab, ada, people } = await wiped('over early', async ({ lab, ada, cleo, town }) => {
+      lab.disconnect('cleo')
+      await town.grant(ada, cleo, null)
+      await town.acknowledged(ada, 'neither')
+    })
+    const [, ben, cleo] = people
+    if (ben === undefined || cleo === undefined) throw new Error('nobody')
+    // The first one's turn does not end before that.
+    const waiting: (() => void)[] = []
+    let turns = 0
+    const next = vi
+      .spyOn(Turns.prototype, 'next')
+      .mockImplementation(() => new Promise((resolve) => (turns++ === 0 ? resolve() : void waiting.push(resolve))))
+    const end = vi.spyOn(Turns.prototype, 'end').mockImplementation(() => {
+      for (const go of waiting.splice(0)) go()
+    })
+    try {
+      for (const { name } of people) lab.connect(name)
+      await lab.run(500)
+      expect([isBack(town), waiting.length]).toEqual([false, 2])
+      await lab.until(() => [ada, ben].every((one) => epochsOf(one).includes(1)), 5_000)
+      // The log that Ada brought says that she put Cleo out.
+      boardOf(ada).create(Card, { title: 'not for Cleo' })
+      await lab.run(5_000)
+      expect([boardOf(cleo).barred?.code, titles(ben).length, titles(cleo).length]).toEqual(['Revoked', 43, 41])
+    } finally {
+      next.mockRestore()
+      end.mockRestore()
+    }
   })
 })
 

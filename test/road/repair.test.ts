@@ -3,11 +3,21 @@ import { cp, mkdtemp, readdir, readFile, rm, writeFile } from 'node:fs/promises'
 import { tmpdir } from 'node:os'
 import { join } from 'node:path'
 import { auditFolder, run } from '@weft-db/cli'
-import { anonymous, type Database, logName, lostSince, mendLog, type Repository, saved } from '@weft-db/engine'
+import {
+  type AuditReport,
+  anonymous,
+  type Database,
+  logName,
+  lostSince,
+  mendLog,
+  type Repository,
+  saved,
+} from '@weft-db/engine'
 import { nodeRuntime } from '@weft-db/runtime/node'
 import { serve } from '@weft-db/server'
 import { nodeFiles } from '@weft-db/storage/node'
 import { afterAll, beforeAll, describe, expect, test } from 'vitest'
+import { crc32c } from '../../packages/engine/src/bytes/crc32c.ts'
 import { frameKinds, scan } from '../../packages/engine/src/log/frame.ts'
 import { rootPath } from '../../packages/engine/src/trust/entry.ts'
 import { until } from '../crash/watching.ts'
@@ -54,6 +64,35 @@ const spoil = async (path: string, name: string, kind: number): Promise<void> =>
   bytes[at] = (bytes[at] ?? 0) ^ 1
   await writeFile(join(path, name), bytes)
 }
+
+describe('a snapshot that says something else than its log', () => {
+  test('is told, and removed by --repair: the log says all of it', async () => {
+    const made = await makeStore(60)
+    try {
+      const name = `${boardName}.snapshot`
+      const path = join(made.server, name)
+      expect(await weft('verify', made.server)).toMatchObject({ code: 0, told: { ok: true, problems: [] } })
+      const snapshot = await readFile(path)
+      const rest = snapshot.length - 8 - snapshot.readUInt32LE(snapshot.length - 8)
+      const at = rest + 400
+      snapshot[at] = (snapshot[at] ?? 0) ^ 1
+      snapshot.writeUInt32LE(crc32c(snapshot.subarray(0, -4)), snapshot.length - 4)
+      await writeFile(path, snapshot)
+      const log = await readFile(join(made.server, boardName))
+      const { code, told } = await weft('verify', made.server)
+      expect([code, told]).toMatchObject([1, { ok: false, problems: [{ code: 'SnapshotWrong', file: name }] }])
+      expect((told as AuditReport).problems[0]?.message).toContain('weft verify --repair')
+      expect(await weft('verify', made.server, '--repair')).toMatchObject({
+        code: 0,
+        told: { ok: true, problems: [], repair: { repaired: [], removed: [name], aside: null } },
+      })
+      expect(await readdir(made.server)).not.toContain(name)
+      expect((await readFile(join(made.server, boardName))).equals(log)).toBe(true)
+    } finally {
+      await made.remove()
+    }
+  }, 60_000)
+})
 
 describe('weft verify --repair', () => {
   test('takes what is missing from a backup, and keeps the log as it was', async () => {

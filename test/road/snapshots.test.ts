@@ -2,22 +2,12 @@
  * Snapshots on real replicas in virtual time: a repository that is opened from one is what it is when its log is read from the first byte,
  * whatever happened to it, and goes on as that one does.
  */
-import {
-  activity,
-  type Incident,
-  keyOf,
-  logName,
-  type Repository,
-  type Rules,
-  read,
-  savedState,
-  write,
-} from '@weft-db/engine'
+import { activity, type Incident, keyOf, type Repository, type Rules, read, savedState, write } from '@weft-db/engine'
 import { describe, expect, test } from 'vitest'
 import { valuesOf } from '../../packages/engine/src/merge/values.ts'
 import { Stream } from '../sim/random.ts'
-import { boardOf, live, rules } from './drawn.ts'
-import { board, Card, Lab, outcomeOf, type Replica } from './lab.ts'
+import { boardOf, closed, codesIn, late, live, opened, rules, scene } from './drawn.ts'
+import { Card, type Lab, outcomeOf, type Replica } from './lab.ts'
 
 /** All that a repository is, but how far this device got with what is stored elsewhere. */
 const shown = (repository: Repository, incidents: readonly Incident[]): unknown => {
@@ -46,31 +36,6 @@ const shown = (repository: Repository, incidents: readonly Incident[]): unknown 
     history: activity(repository, { limit: 1_000 }).map(({ commit }) => commit),
     told: incidents.map(({ code, about }) => `${code} ${about}`).sort(),
   }
-}
-
-const scene = async (seed: string) => {
-  const lab = new Lab(seed)
-  const authority = await lab.authority({ rules })
-  const people = [await lab.join('ada', { rules }), await lab.join('bob', { rules })]
-  for (const person of people) boardOf(person)
-  await lab.run(500)
-  const name = logName(board, lab.runtime('ada'))
-  return { lab, authority, people, log: name, snapshot: `${name}.snapshot` }
-}
-
-const closed = async (lab: Lab, replica: Replica): Promise<void> => {
-  lab.disconnect(replica.name)
-  const closing = replica.database.close()
-  await lab.run(200)
-  await closing
-}
-
-const opened = async (lab: Lab, name: string, more: { rules?: Rules } = {}): Promise<Replica> => {
-  const replica = await lab.start(name, { rules, transports: [], ...more })
-  const repository = boardOf(replica)
-  await lab.run(200)
-  await repository.ready
-  return replica
 }
 
 /** What is shown with the snapshot that is there, and what is shown without it. */
@@ -302,5 +267,59 @@ describe('a snapshot is not used', () => {
     expect(boardOf(again).pipeline.commits.logged).toBe(0)
     expect(cardsOf(again)).toEqual(cardsOf(bob))
     expect(lab.device('ada').disk.find(snapshot)?.cached.size ?? 0).toBe(0)
+  })
+})
+
+describe('a snapshot with what somebody wrote whose access ended since', () => {
+  const titleIn = (replica: Replica): unknown => boardOf(replica).item(Card, 'card0')?.title
+
+  test('[V1] has it wait until the log of the repository knows, as who reads that has it', async () => {
+    const { lab, snapshot, ended, id } = await late('left')
+    await Promise.all([ended(), lab.run(1_000)])
+    const away = await lab.join('ada', { rules })
+    await lab.run(500)
+    expect(away.database.root.size).toBe(2)
+    await closed(lab, away)
+    const { quick, slow } = await compared(lab, 'ada', snapshot)
+    expect(quick.logged).toBe(2)
+    expect(quick.shown).toEqual(slow.shown)
+    const undecided = await opened(lab, 'ada')
+    expect([codesIn(undecided, id), titleIn(undecided)]).toEqual([['Undecided'], 'first 0'])
+    lab.kill('ada')
+    const there = await lab.join('ada', { rules })
+    boardOf(there)
+    await lab.until(() => codesIn(there, id).includes('RevokedBeforeSync'))
+    lab.kill('ada')
+    const { quick: later, slow: read } = await compared(lab, 'ada', snapshot)
+    expect(later.logged).toBe(2)
+    expect(later.shown).toEqual(read.shown)
+    const decided = await opened(lab, 'ada')
+    expect([codesIn(decided, id), titleIn(decided)]).toEqual([['RevokedBeforeSync'], 'first 0'])
+  })
+
+  test('[V1] also where the snapshot was made between the two', async () => {
+    const { lab, authority, snapshot, ended, id } = await late('between')
+    const there = await lab.client('ada', { rules })
+    lab.disconnect('ada')
+    boardOf(there)
+    await lab.run(500)
+    expect(titleIn(there)).toBe('late')
+    // The authority says no more than that: what becomes of the board is still to be signed.
+    let entries = 0
+    authority.faults.sign = (message) => {
+      const isEntry = new TextDecoder().decode(message).startsWith('weft/entry')
+      return isEntry && entries++ > 0 ? new Promise<void>(() => undefined) : undefined
+    }
+    outcomeOf(ended())
+    await lab.run(1_000)
+    lab.connect('ada')
+    await lab.until(() => there.database.root.size === 2)
+    for (let step = 0; step < 40; step++) boardOf(there).create(Card, { title: `second ${step}` })
+    await lab.run(500)
+    await closed(lab, there)
+    const { quick, slow } = await compared(lab, 'ada', snapshot)
+    expect(quick.logged).toBe(3)
+    expect(quick.shown).toEqual(slow.shown)
+    expect(codesIn(await opened(lab, 'ada'), id)).toEqual(['Undecided'])
   })
 })

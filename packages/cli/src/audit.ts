@@ -1,7 +1,7 @@
 /** The engine's audit of a folder or a backup, with what only this machine can tell: who has it open, and what the key beside it is. */
 import { hash } from 'node:crypto'
 import { resolve } from 'node:path'
-import { type AuditReport, type AuditSource, audit, type Problem } from '@weft-db/engine'
+import { type AuditReport, type AuditSource, audit, type Problem, type Schema } from '@weft-db/engine'
 import { nodeRuntime } from '@weft-db/runtime/node'
 import { openFolder } from './directory.ts'
 import { keyBeside } from './keys.ts'
@@ -14,6 +14,8 @@ interface Options {
   /** Id of a key. */
   readonly key?: string
   readonly since?: AuditReport
+  /** By which values in snapshots are merged anew. */
+  readonly schemas?: readonly Schema[]
 }
 
 /** Audits a folder, or what a backup holds. Rejects when it cannot be read. */
@@ -22,7 +24,7 @@ export const auditFolder = async (
   { app, ...options }: Options & { readonly app?: App } = {},
 ): Promise<AuditReport> => {
   const folder = await openFolder(path)
-  const report = await auditSource(folder, path, options)
+  const report = await auditSource(folder, path, { ...options, ...(app !== undefined && { schemas: app.schemas }) })
   const { manifest } = folder
   const notes = [...report.notes]
   if (folder.inUse) notes.push('A program has the folder open; this is how it was at one moment.')

@@ -1,7 +1,8 @@
 /**
  * `weft verify --repair`: writes the damaged logs of a store whole, with what a backup, another store of the network or a running server holds
  * of them. What
- * comes of it is verified before it takes anything's place, and the logs as they were are kept beside the folder.
+ * comes of it is verified before it takes anything's place, and the logs as they were are kept beside the folder. A snapshot that does not say
+ * what its log says is removed: it holds nothing that the log does not hold.
  */
 import { randomBytes } from 'node:crypto'
 import { copyFile } from 'node:fs/promises'
@@ -28,6 +29,8 @@ export interface Repair {
   readonly before: readonly Problem[]
   /** The logs that were written whole; none when that would not have helped. */
   readonly repaired: readonly string[]
+  /** Snapshots that said something else than their logs. */
+  readonly removed: readonly string[]
   /** The folder with these logs as they were. */
   readonly aside: string | undefined
   /** How it is now. */
@@ -68,10 +71,17 @@ export const repairFolder = async (path: string, from: readonly string[], trust:
     const repaired = [...mended].filter(([name, log]) => own.get(name) !== log).map(([name]) => name)
     const report = await auditSource(sourceOf(path, mended), path, trust)
     const known = new Set(before.problems.map(named))
-    // Whatever is made of it, nothing may be wrong with it that was not wrong before.
-    const isBetter = report.problems.every((one) => known.has(named(one)) || one.file === null)
-    if (repaired.length === 0 || !isBetter)
-      return { before: before.problems, repaired: [], aside: undefined, report: before }
+    // Whatever is made of it, nothing may be wrong with it that was not wrong before. A snapshot is compared once its log is whole.
+    const isBetter = report.problems.every((one) => known.has(named(one)) || one.file === null || isOfSnapshot(one))
+    const isRepaired = repaired.length > 0 && isBetter
+    const told = isRepaired ? report : before
+    const removed = told.problems.filter(isOfSnapshot).flatMap(({ file }) => file ?? [])
+    const problems = told.problems.filter((one) => !isOfSnapshot(one))
+    const left = { ...told, ok: problems.length === 0, problems }
+    // Before a log takes its place: nobody may open it from such a one.
+    for (const name of removed) await files.remove(name)
+    if (removed.length > 0) await files.syncNames()
+    if (!isRepaired) return { before: before.problems, repaired: [], removed, aside: undefined, report: left }
     const aside = await keepAside(
       path,
       repaired.filter((name) => own.has(name)),
@@ -81,7 +91,7 @@ export const repairFolder = async (path: string, from: readonly string[], trust:
       await files.rename(`${name}.new`, name)
       await files.syncNames()
     }
-    return { before: before.problems, repaired, aside, report }
+    return { before: before.problems, repaired, removed, aside, report: left }
   } finally {
     await release()
   }
@@ -90,6 +100,8 @@ export const repairFolder = async (path: string, from: readonly string[], trust:
 const hashOf = (bytes: Uint8Array): Uint8Array => nodeRuntime().hash(bytes)
 
 type Logs = ReadonlyMap<string, Uint8Array>
+
+const isOfSnapshot = ({ code }: Problem): boolean => code === 'SnapshotWrong'
 
 const named = ({ code, file, about }: Problem): string => `${code} ${file} ${about}`
 

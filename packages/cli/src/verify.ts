@@ -17,15 +17,16 @@ export const verifyHelp = `weft verify DIR [options]
 
 Verifies everything a server, or an app on Node, has stored in DIR, or what weft backup wrote there: every byte of every log, the
 root log from the authority's key up, every certificate, commit and entry with its signature and its place, what the entries name,
-and kept evidence. Without --repair it reads only, and may run while the server does.
+kept evidence, and whether snapshots say what their logs say. Without --repair it reads only, and may run while the server does.
 
   --key FILE|HEX     the key the authority began with: a PEM file, 65 bytes of a public key, or its SHA-256
   --network ID       the network's id, as the server and the app name it
   --since FILE       an earlier report (--json): what it saw must be there still. Only this finds a log that was
                      removed, or cut off between two frames
   --rules MODULE     counts every commit again by the app's own 'rules' and 'schemas', which MODULE exports, and
-                     lists what they refuse
-  --repair           writes damaged logs whole, while nobody has DIR open. The logs as they were are kept beside it
+                     lists what they refuse; merges anew the values that snapshots have
+  --repair           writes damaged logs whole, while nobody has DIR open. The logs as they were are kept beside it.
+                     Removes snapshots that do not say what their logs say
   --from PLACE       where --repair looks for what is missing: a backup, the folder of another store of the network, or
                      the address of the server (https://…), which is asked as the session whose store DIR is; may be
                      given more than once
@@ -69,18 +70,24 @@ export const verifyCommand = async (args: readonly string[], output: Output): Pr
   return report.ok ? 0 : 1
 }
 
-const told = ({ before, repaired, aside }: Repair): object => ({ before, repaired, aside: aside ?? null })
+const told = ({ before, repaired, removed, aside }: Repair): object => ({
+  before,
+  repaired,
+  removed,
+  aside: aside ?? null,
+})
 
 const repairInWords = (repair: Repair | undefined): string => {
   if (repair === undefined) return ''
-  const { before, repaired, aside } = repair
+  const { before, repaired, removed, aside } = repair
   if (before.length === 0) return inLines(['Nothing was to be repaired.', ''])
-  if (repaired.length === 0) return inLines(['Nothing could be repaired by what there is.', ''])
-  return inLines([
-    `Repaired ${repaired.length} of the logs, in which ${before.length} things were wrong.`,
+  const wrong = before.filter(({ code }) => code !== 'SnapshotWrong').length
+  const done = [
+    ...(repaired.length === 0 ? [] : [`Repaired ${repaired.length} of the logs, in which ${wrong} things were wrong.`]),
     ...(aside === undefined ? [] : [`As they were, they are in ${aside}.`]),
-    '',
-  ])
+    ...removed.map((name) => `Removed ${name}: the log is read without it.`),
+  ]
+  return inLines([...(done.length === 0 ? ['Nothing could be repaired by what there is.'] : done), ''])
 }
 
 const readReport = async (file: string): Promise<AuditReport> => {

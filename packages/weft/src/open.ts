@@ -37,7 +37,17 @@ export interface OpenOptions {
 
 /** Opens this device's replica. Synchronous: what is stored arrives in the background, `repository.ready` tells when. */
 export const open = (options: OpenOptions): Database => {
-  const { url = '/', schemas, rules, name = 'weft', network, captureRate, offlineWindow, sync, mesh = 'direct' } = options
+  const {
+    url = '/',
+    schemas,
+    rules,
+    name = 'weft',
+    network,
+    captureRate,
+    offlineWindow,
+    sync,
+    mesh = 'direct',
+  } = options
   const address = new URL(url, globalThis.location?.href ?? 'http://localhost/').href
   const runtime = browserRuntime()
   const transports = options.transports ?? [socketIoTransport({ url: address })]

@@ -211,6 +211,10 @@ export const catalogue = {
     'The backup is not what was written.',
     'Back up to another folder, or restore what is left of this one with --damaged.',
   ],
+  SnapshotWrong: [
+    'A snapshot does not say what its log says.',
+    'Remove it, or let weft verify --repair do that: it is a cache, and nothing is lost with it.',
+  ],
   LoggingOut: ['Somebody logs out of this store.', 'Start the app once, which ends that, and back up then.'],
   NoBackup: ['There is no backup there.', 'Name a folder that weft backup wrote to the end.'],
   NotEmpty: ['There is something else in the folder.', 'Move it away, or name another folder.'],

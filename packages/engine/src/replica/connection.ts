@@ -41,6 +41,8 @@ export interface Switchboard extends HandshakeParts {
   candidate(path: string, peer: Peer): Repository | undefined
   /** The peer says how far it holds the repository's log. */
   shown(repository: Repository, position: Position | undefined): void
+  /** Resolves when it is this peer's turn to bring a repository that is being taken back. */
+  turn(connection: Connection, repository: Repository): Promise<void>
   /** Why the peer may not read an open repository. */
   mayRead(repository: Repository, peer: Peer): Refusal | undefined
   /** The entries after the `held` first ones that tell a former reader why they are none any more; none for everybody else. */
@@ -473,11 +475,15 @@ export class Connection {
     // Answered when the repository is open: only then is it known what this side holds.
     repository.ready
       .then(
-        () => {
-          if (this.#closed || this.#theirTags.get(tag) !== path) return
-          if (this.#board.mayRead(repository, peer) !== undefined)
-            return this.#deny(repository, peer, (log?.n ?? -1) + 1)
-          if (repository.recovering) this.#send({ kind: 'refused', code: 'Recovering', about: path })
+        async () => {
+          for (let hasTurn = !repository.recovering; ; hasTurn = true) {
+            if (this.#closed || this.#theirTags.get(tag) !== path) return
+            if (this.#board.mayRead(repository, peer) !== undefined)
+              return this.#deny(repository, peer, (log?.n ?? -1) + 1)
+            if (hasTurn) break
+            this.#send({ kind: 'refused', code: 'Recovering', about: path })
+            await this.#board.turn(this, repository)
+          }
           if (this.#myTags.has(path) && !this.#declined.has(path)) this.#reconcile(repository)
           else this.subscribe(repository)
         },
@@ -486,9 +492,9 @@ export class Connection {
       .catch((error: unknown) => this.#hangUp(refusal('Fault', String(error))))
   }
 
-  /** What was kept back, or stands in another epoch, is compared from the start. */
+  /** What was kept back, or stands in another epoch, is compared from the start. Who was not answered yet will be. */
   renew({ path }: Repository): void {
-    if (!this.#theirPaths.has(path)) return
+    if (!this.#theirPaths.has(path) || !this.#myTags.has(path)) return
     this.#forget(path)
     this.#send({ kind: 'welcome', path })
   }

@@ -9,13 +9,15 @@ import { type Commit, format, readCommit } from '../commit/commit.ts'
 import { gatherRuns, type Run } from '../commit/run.ts'
 import { stripCommit } from '../commit/strip.ts'
 import { Commits } from '../graph/commits.ts'
-import { encodeFrame, type Framed, frameKinds, scan } from '../log/frame.ts'
+import type { LoggedCommits } from '../graph/logged.ts'
+import { encodeFrame, type Frame, type Framed, frameKinds, scan } from '../log/frame.ts'
 import { PackedLogReader, PackedLogWriter } from '../log/packedlog.ts'
 import { AuthorityLog } from '../trust/authoritylog.ts'
 import { readCertificate } from '../trust/certificate.ts'
 import { type Entry, readEntry, rootPath } from '../trust/entry.ts'
 import { readLog } from './audit/file.ts'
 import { pathIn } from './audit/repository.ts'
+import { droppedCommits, readFloor } from './floor.ts'
 import type { Runtime } from './ports.ts'
 
 export interface Mending {
@@ -32,6 +34,10 @@ interface Contents {
   readonly entries: readonly Entry[]
   readonly certificates: readonly Uint8Array[]
   readonly met: readonly Uint8Array[]
+  /** What stands in the place of dropped commits, with the items of which it holds nothing any more, and what stayed of those commits. */
+  readonly floor: readonly Frame[]
+  readonly dropped: LoggedCommits | undefined
+  readonly kept: readonly Commit[]
   readonly runs: readonly Run[]
 }
 
@@ -68,8 +74,11 @@ export const mendLog = (
   if (mine.isWhole && mineIsAll) return own
   const header = mine.header ?? encode([format, isRoot ? null : fromHex(network), path, runtime.random(16)])
   const entries = [...log.entries, ...unplaced].map(({ bytes }) => bytes)
-  const commits = new PackedLogWriter({ network, repository: path }).write([...placed, ...left])
-  const framed: Framed[] = [{ kind: frameKinds.header, payload: header }]
+  const writer = new PackedLogWriter({ network, repository: path })
+  const kept = writer.write(mine.kept)
+  writer.reset()
+  const commits = writer.write([...placed, ...left])
+  const framed: Framed[] = [{ kind: frameKinds.header, payload: header }, ...mine.floor, ...kept]
   const add = (kind: number, payloads: readonly Uint8Array[]): void => {
     for (const payload of payloads) framed.push({ kind, payload })
   }
@@ -80,6 +89,8 @@ export const mendLog = (
   framed.push(...commits)
   return concatBytes(...framed.map(({ kind, payload }) => encodeFrame(kind, payload)))
 }
+
+const floorKinds: ReadonlySet<number> = new Set([frameKinds.floor, frameKinds.recalled])
 
 const nothing = { placed: [], left: [] }
 
@@ -102,6 +113,11 @@ const contentsOf = (log: Uint8Array, network: string, path: string, runtime: Run
   const [first] = frames
   const header = first?.kind === frameKinds.header && first.offset === 0 ? first.payload : undefined
   const [entries, certificates, met, runs]: [Entry[], Uint8Array[], Uint8Array[], Run[]] = [[], [], [], []]
+  const laid = frames.filter(({ kind }) => kind === frameKinds.floor)
+  const snapshot = readFloor(laid)
+  const dropped = snapshot && droppedCommits(snapshot)
+  const floor = frames.filter(({ kind }) => dropped !== undefined && floorKinds.has(kind))
+  const kept: Commit[] = []
   let open: Commit[] = []
   const gather = (): void => {
     runs.push(...gatherRuns(open, () => undefined))
@@ -122,13 +138,16 @@ const contentsOf = (log: Uint8Array, network: string, path: string, runtime: Run
     }
     for (const bytes of isRefusal(records) ? [] : records) {
       const commit = readCommit(bytes, hash)
-      if (!isRefusal(commit) && commit.network === network && commit.repository === path) open.push(commit)
+      if (isRefusal(commit) || commit.network !== network || commit.repository !== path) continue
+      if (dropped !== undefined && commit.seq <= dropped.floorOf(commit.chain)) kept.push(commit)
+      else open.push(commit)
     }
     if (kind === frameKinds.pack) gather()
   }
   gather()
-  const isWhole = header !== undefined && damage.length === 0 && !torn && reader.holes.length === 0
-  return { header, isWhole, entries, certificates, met, runs }
+  const isLaid = laid.length === 0 || dropped !== undefined
+  const isWhole = header !== undefined && damage.length === 0 && !torn && reader.holes.length === 0 && isLaid
+  return { header, isWhole, entries, certificates, met, floor, dropped, kept, runs }
 }
 
 /** Appends what goes on; gives what of the own log does not. */
@@ -148,6 +167,9 @@ const placeRuns = (
   { hash }: Runtime,
 ): { readonly placed: readonly Commit[]; readonly left: readonly Commit[] } => {
   const commits = new Commits()
+  if (mine.dropped !== undefined) commits.restore(mine.dropped)
+  for (const commit of mine.kept) commits.keep(commit)
+  commits.settle()
   const placed: Commit[] = []
   const isErased = (commit: string, key: string): boolean => log.erasures.at(commit, key) !== undefined
   const place = (run: Run): boolean => {

@@ -245,6 +245,24 @@ export class Reckoning {
     this.#buryChains((chain) => this.#of.judging.isRevoked(chain.slice(0, 64)))
   }
 
+  /**
+   * Whose access ended after a snapshot had counted what they wrote: it waits until the repository's log knows, as it does for everybody who
+   * reads it from there. The root log goes on while nobody has the repository open.
+   */
+  restored(): void {
+    const { judging, pipeline } = this.#of
+    const { commits, log, durableEntries } = pipeline
+    const isOpen = ({ chain, seq }: Commit): boolean => log.coveredAt(chain, seq) === Number.POSITIVE_INFINITY
+    for (const { chain, id } of commits.heads()) {
+      if (!judging.isRevoked(chain.slice(0, 64))) continue
+      for (let commit = commits.get(id); commit !== undefined && isOpen(commit) && !this.#foreseen; ) {
+        this.#foreseen = judging.waits(commit, log, durableEntries, this.#of.person()) !== undefined
+        commit = commit.prev === null ? undefined : commits.get(commit.prev)
+      }
+    }
+    this.settle()
+  }
+
   #buryChains(isConcerned: (chain: string) => boolean): void {
     const chains = new Set<string>()
     for (const head of this.#of.pipeline.commits.heads()) if (isConcerned(head.chain)) chains.add(head.chain)

@@ -16,6 +16,7 @@ import { type Founder, isBefore, type Landmarks, type Missing } from './landmark
 import type { Origin } from './pending.ts'
 import type { Runtime } from './ports.ts'
 import type { Repository } from './repository.ts'
+import { type Bringer, Turns } from './turns.ts'
 
 export interface RecoveryParts {
   readonly runtime: Runtime
@@ -54,6 +55,7 @@ interface Loss {
   /** When somebody brought something last, ms. */
   since: number
   isOver: boolean
+  readonly turns: Turns
   cancel: () => void
   /** Told when it is through, or the repository closed. */
   ended: () => void
@@ -167,6 +169,7 @@ export class Recovery {
       claimed: undefined,
       since: this.#of.runtime.elapsed(),
       isOver: false,
+      turns: new Turns(this.#of.runtime, repository),
       cancel: () => undefined,
       ended: () => undefined,
     })
@@ -241,6 +244,11 @@ export class Recovery {
   #founder({ path, pipeline }: Repository): Founder | null {
     const [first] = pipeline.log.entries
     return first === undefined ? (this.#landmarks?.of(this.#of.name(path))?.founder ?? null) : founderIn(first)
+  }
+
+  /** Resolves when it is that peer's turn to bring the repository: at once, unless others are bringing it. */
+  async turn(bringer: Bringer, repository: Repository): Promise<void> {
+    await this.#losses.get(repository)?.turns.next(bringer)
   }
 
   /** Whether nothing may be signed for the repository now. */
@@ -319,23 +327,28 @@ export class Recovery {
   }
 
   #over(repository: Repository): void {
-    this.#losses.get(repository)?.ended()
+    const loss = this.#losses.get(repository)
+    loss?.ended()
     if (!this.#losses.delete(repository)) return
+    loss?.turns.end()
     repository.recovering = false
     for (const connection of this.#of.connections) connection.renew(repository)
   }
 
   /** The repository is being closed. What it lacks is missed when it is opened again. */
   forget(repository: Repository): void {
-    this.#losses.get(repository)?.cancel()
-    this.#losses.get(repository)?.ended()
+    const loss = this.#losses.get(repository)
+    loss?.cancel()
+    loss?.turns.end()
+    loss?.ended()
     this.#losses.delete(repository)
     this.#completing.delete(repository)
   }
 
   stop(): void {
-    for (const { cancel, ended } of this.#losses.values()) {
+    for (const { cancel, ended, turns } of this.#losses.values()) {
       cancel()
+      turns.end()
       ended()
     }
   }

@@ -18,7 +18,7 @@ const commitAt = (commits: Commits, number: number): Commit => {
 }
 
 interface Restoring {
-  readonly host: Pick<Host, 'clock' | 'root'>
+  readonly host: Pick<Host, 'clock'>
   readonly pipeline: Pipeline
   readonly counting: Counting
   readonly saving: Saving
@@ -57,6 +57,6 @@ export const restore = (stored: Restored, { host, pipeline, counting, saving, re
   saving.restore(log.covered)
   if (stored.clock <= (host.clock.now() + limits.clockAhead) * clockTicks) host.clock.see(stored.clock)
   for (const entry of log.entries.slice(0, stored.entries)) reckoning.recall(entry)
-  // The root log goes on while nobody has the repository open.
-  if (stored.size > 0 && host.root.position?.n !== stored.root?.n) reckoning.revoked()
+  // A floor has nothing that was ever in doubt.
+  if (stored.size > 0) reckoning.restored()
 }

@@ -51,6 +51,7 @@ export const switchboardOf = (parts: SwitchboardParts): Switchboard => {
     sessions: account.sessions,
     candidate: (path, peer) => readers.candidate(path, peer),
     shown: (repository, position) => office?.recovery.shown(repository, position),
+    turn: async (connection, repository) => office?.recovery.turn(connection, repository),
     mayRead: (repository, peer) => readers.mayRead(repository, peer),
     isRevoked: (peer) => peer.certificate !== undefined && root.revokedAt(peer.certificate) !== undefined,
     farewell: (repository, peer, held) => readers.farewell(repository, peer, held),

@@ -2,16 +2,18 @@
  * Verifies everything a store holds, from the authority's key up, without writing anything: files, root log, certificates, commits, the
  * authority's logs, evidence. It promises that no byte of a log or of evidence can differ from what was stored without a problem that names
  * the file; that a log was cut at the end of a frame, or removed, only an earlier report can tell (`since`), because what is left is what
- * once was all.
+ * once was all. Snapshots are compared with their logs.
  */
 import { encodeUtf8, toHex } from '../../bytes/bytes.ts'
 import { isRefusal } from '../../bytes/refusal.ts'
+import type { Schema } from '../../schema/schema.ts'
 import type { AuthorityLog } from '../../trust/authoritylog.ts'
 import { rootPath } from '../../trust/entry.ts'
 import type { Evidence } from '../../trust/evidence.ts'
 import { isRepositoryPath } from '../../trust/rules.ts'
 import { evidenceName, isEvidenceName, proveFork } from '../evidence.ts'
 import type { Runtime } from '../ports.ts'
+import { Schemas } from '../schemas.ts'
 import { type LogFile, readLog } from './file.ts'
 import { People } from './people.ts'
 import {
@@ -26,6 +28,7 @@ import {
 import { auditRepository, type Contents, contentHash, pathIn } from './repository.ts'
 import { type AuditedRoot, auditRoot } from './rootlog.ts'
 import { comparePast } from './since.ts'
+import { compareSnapshot } from './snapshot.ts'
 
 export interface AuditOptions {
   readonly runtime: Runtime
@@ -35,6 +38,13 @@ export interface AuditOptions {
   readonly key?: string
   /** An earlier report of the same store. */
   readonly since?: AuditReport
+  /** The app's: values in snapshots are merged anew by these. */
+  readonly schemas?: readonly Schema[]
+}
+
+interface Listed {
+  readonly name: string
+  readonly size: number
 }
 
 /** How often a file is read again until a frame under way is whole. */
@@ -54,11 +64,15 @@ class Audit {
   readonly #repositories: AuditedRepository[] = []
   readonly #logs = new Map<string, AuthorityLog>()
   readonly #people = new People()
+  readonly #schemas: Schemas
+  /** By the name of its log. */
+  readonly #snapshots = new Map<string, Listed>()
 
   constructor(source: AuditSource, options: AuditOptions) {
     this.#source = source
     this.#options = options
     this.#runtime = options.runtime
+    this.#schemas = new Schemas(options.schemas ?? [], (bytes) => options.runtime.hash(bytes))
   }
 
   async run(): Promise<AuditReport> {
@@ -67,12 +81,15 @@ class Audit {
     const ofRoot = listed.find(({ name }) => name === rootName)
     const root = await this.#auditRoot(ofRoot)
     const isAuthority = root.own.length === 0
+    for (const file of listed)
+      if (kindOf(file.name) === 'snapshot') this.#snapshots.set(file.name.slice(0, -'.snapshot'.length), file)
     const [logs, others] = [true, false].map((isLog) =>
       listed.filter((file) => file !== ofRoot && logPattern.test(file.name) === isLog),
     )
     for (const file of logs ?? []) await this.#auditRepository(file, root, isAuthority)
     // What is erased of evidence the logs say.
     for (const file of others ?? []) await this.#auditOther(file, root)
+    for (const snapshot of this.#snapshots.values()) this.#unused(snapshot, 'there is no log that it could be of')
     for (const { owner, number, session } of this.#people.twice.values())
       this.#tell(null)('NumberTwice', null, `number ${number} of ${owner}, session ${session}`)
     const report: Omit<AuditReport, 'ok' | 'problems' | 'notes'> = {
@@ -91,7 +108,7 @@ class Audit {
     return (code, offset, about) => this.#problems.push(problem(code, file, offset, about))
   }
 
-  async #auditRoot(file: { readonly name: string; readonly size: number } | undefined): Promise<AuditedRoot> {
+  async #auditRoot(file: Listed | undefined): Promise<AuditedRoot> {
     const { network, key } = this.#options
     const log = file && (await this.#readLog(file, this.#tell(file.name)))
     const tell = this.#tell(file?.name ?? null)
@@ -105,7 +122,7 @@ class Audit {
   }
 
   /** Reads a log; a frame that is under way in a store that is in use is waited for. */
-  async #readLog({ name, size }: { readonly name: string; readonly size: number }, tell: Tell): Promise<LogFile> {
+  async #readLog({ name, size }: Listed, tell: Tell): Promise<LogFile & { readonly bytes: Uint8Array }> {
     const bytes = await this.#source.read(name, size)
     const hash = (part: Uint8Array): Uint8Array => this.#runtime.hash(part)
     if (bytes.length < size) tell('HistoryLost', bytes.length, `${size - bytes.length} bytes while it was read`)
@@ -128,32 +145,59 @@ class Audit {
       hash: contentHash(bytes, this.#runtime),
       frames: file.frames.length,
     })
-    return file
+    return { ...file, bytes }
   }
 
-  async #auditRepository(
-    listed: { readonly name: string; readonly size: number },
-    root: AuditedRoot,
-    isAuthority: boolean,
-  ): Promise<void> {
+  async #auditRepository(listed: Listed, root: AuditedRoot, isAuthority: boolean): Promise<void> {
     const from = this.#problems.length
     const tell = this.#tell(listed.name)
     const file = await this.#readLog(listed, tell)
     const path = file.header?.path ?? pathIn(file, this.#runtime)
     if (path === undefined || root.log.network === undefined) return
     if (!isRepositoryPath(path)) return tell('BadPath', 0, path)
-    const contents = await auditRepository(path, file, { runtime: this.#runtime, root, isAuthority }, tell)
+    const surroundings = { runtime: this.#runtime, root, isAuthority }
+    const contents = await auditRepository(path, file, surroundings, tell)
     for (const chain of contents.forked)
       this.#notes.push(`${path}: the chain ${chain} was forked: its session's key is in use in two places.`)
     this.#people.wrote(path, contents)
     this.#logs.set(listed.name, contents.log)
-    this.#repositories.push({ ...summary(path, listed.name, contents), problems: this.#problems.slice(from) })
+    const problems = this.#problems.slice(from)
+    this.#repositories.push({ ...summary(path, listed.name, contents), problems })
+    const snapshot = this.#snapshots.get(listed.name)
+    if (snapshot === undefined) return
+    this.#snapshots.delete(listed.name)
+    if (problems.length > 0) this.#unused(snapshot, 'something is wrong with its log')
+    else
+      await this.#compareSnapshot(snapshot, file.bytes, root, (size) => {
+        if (size === file.good) return Promise.resolve(contents)
+        const before = { ...file, frames: file.frames.filter(({ end }) => end <= size) }
+        // All of it was verified, and nothing was wrong.
+        const verify = (): Promise<boolean> => Promise.resolve(true)
+        const runtime = { ...this.#runtime, verify }
+        return auditRepository(path, before, { ...surroundings, runtime }, () => undefined)
+      })
   }
 
-  async #auditOther(
-    { name, size }: { readonly name: string; readonly size: number },
+  async #compareSnapshot(
+    snapshot: Listed,
+    log: Uint8Array,
     root: AuditedRoot,
+    contents: (size: number) => Promise<Contents>,
   ): Promise<void> {
+    const bytes = await this.#source.read(snapshot.name, snapshot.size)
+    const schema = (hash: string): Schema | undefined => this.#schemas.get(hash)
+    const hash = (of: Schema): string => this.#schemas.hashOf(of)
+    const found = await compareSnapshot(bytes, { log, root: root.log, contents, schema, hash })
+    if (found === 'same') return
+    if ('unused' in found) this.#unused(snapshot, found.unused)
+    else this.#tell(snapshot.name)('SnapshotWrong', null, found.wrong)
+  }
+
+  #unused({ name }: Listed, why: string): void {
+    this.#notes.push(`${name} is not used: ${why}. It is a cache, and may be deleted.`)
+  }
+
+  async #auditOther({ name, size }: Listed, root: AuditedRoot): Promise<void> {
     const bytes = await this.#source.read(name, size)
     const tell = this.#tell(name)
     const kind = kindOf(name)

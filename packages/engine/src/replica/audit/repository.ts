@@ -9,6 +9,7 @@ import { type Commit, readCommit, signedBytes } from '../../commit/commit.ts'
 import { follows, isRun, isSigned } from '../../commit/run.ts'
 import { Commits } from '../../graph/commits.ts'
 import { type Frame, frameKinds } from '../../log/frame.ts'
+import { LogLayout } from '../../log/layout.ts'
 import { PackedLogReader } from '../../log/packedlog.ts'
 import { AuthorityLog } from '../../trust/authoritylog.ts'
 import type { Certificate } from '../../trust/certificate.ts'
@@ -16,8 +17,10 @@ import { type Entry, readEntry } from '../../trust/entry.ts'
 import { messageOf } from '../../trust/signed.ts'
 import { Certificates } from '../certificates.ts'
 import { Deaths } from '../deaths.ts'
+import { droppedCommits, readFloor } from '../floor.ts'
 import { Judging } from '../judging.ts'
 import type { Runtime } from '../ports.ts'
+import type { Snapshot } from '../snapshot.ts'
 import type { LogFile } from './file.ts'
 import type { DeadCommit, Tell } from './report.ts'
 import { type AuditedRoot, judgeCertificate } from './rootlog.ts'
@@ -25,6 +28,9 @@ import { type AuditedRoot, judgeCertificate } from './rootlog.ts'
 export interface Contents {
   readonly commits: Commits
   readonly log: AuthorityLog
+  readonly layout: LogLayout
+  /** What stands in the place of commits that this store dropped; undefined where it has all. */
+  readonly floor: Snapshot | undefined
   readonly certificates: ReadonlyMap<string, Certificate>
   readonly covered: number
   readonly dead: readonly DeadCommit[]
@@ -53,6 +59,7 @@ export const auditRepository = async (
   if (header !== undefined && header.network !== surroundings.root.log.network)
     tell('WrongNetwork', 0, header.network ?? 'none')
   for (const frame of file.frames) if (frame.kind === frameKinds.entry) await audit.takeEntry(frame)
+  audit.takeFloor(file.frames.filter(({ kind }) => kind === frameKinds.floor))
   for (const frame of file.frames) await audit.takeOther(frame)
   return audit.end()
 }
@@ -71,6 +78,7 @@ class RepositoryAudit {
   readonly #certificates = new Map<string, Certificate>()
   readonly #forked = new Set<string>()
   readonly #packs: PackedLogReader
+  readonly #layout = new LogLayout()
   /** Commits that the next signed one has to vouch for. */
   #run: Stored[] = []
   /** Where the entries stand in the file. */
@@ -85,13 +93,14 @@ class RepositoryAudit {
   }
 
   async takeOther(frame: Frame): Promise<void> {
-    const { kind, offset } = frame
+    const { kind, offset, payload, end } = frame
     if (kind !== frameKinds.commit) this.#cutRun()
     if (kind === frameKinds.certificate) await this.#takeCertificate(frame)
     const records = this.#packs.records(frame)
     if (!isRefusal(records)) for (const bytes of records) await this.#takeCommit(bytes, offset)
     else if (records.code !== 'LogCorrupt') this.#tell(records.code, offset, records.about)
     if (kind === frameKinds.pack) this.#cutRun()
+    this.#layout.add(kind, payload, end, isRefusal(records) ? 0 : records.length)
   }
 
   #hash = (bytes: Uint8Array): Uint8Array => this.#of.runtime.hash(bytes)
@@ -109,6 +118,7 @@ class RepositoryAudit {
     if (isRefusal(commit)) return this.#tell(commit.code, offset, commit.about || 'a commit')
     if (commit.network !== this.#of.root.log.network) return this.#tell('WrongNetwork', offset, commit.id)
     if (commit.repository !== this.#path) return this.#tell('WrongRepository', offset, commit.id)
+    if (this.#commits.isBelowFloor(commit)) return this.#keep(commit, offset)
     const certificate = this.#certificates.get(commit.session)
     if (certificate === undefined) return this.#tell('UnknownSession', offset, `${commit.session} of ${commit.id}`)
     const before = this.#run.at(-1)?.commit
@@ -126,6 +136,13 @@ class RepositoryAudit {
       else this.#tell('BadSignature', one.offset, one.commit.id)
   }
 
+  /** What stayed of commits that were dropped. That it was one of them is in what was dropped. */
+  #keep(commit: Commit, offset: number): void {
+    this.#checkErased(commit, offset)
+    this.#commits.keep(commit)
+    this.#commits.settle()
+  }
+
   /** What nobody vouches for. */
   #cutRun(): void {
     for (const { commit, offset } of this.#run) this.#tell('BadSignature', offset, commit.id)
@@ -134,14 +151,33 @@ class RepositoryAudit {
 
   #takeIn({ commit, offset }: Stored): void {
     if (this.#commits.get(commit.id) !== undefined) return this.#tell('Repeated', offset, commit.id)
-    const { erasures } = this.#log
-    const isErased = (id: string, key: string): boolean => erasures.at(id, key) !== undefined
-    for (const { key, erased } of commit.changes)
-      if (!erased && isErased(commit.id, key)) this.#tell('ErasedContent', offset, `${commit.id} ${key}`)
-    const why = this.#commits.check(commit, isErased)
+    this.#checkErased(commit, offset)
+    const why = this.#commits.check(commit, this.#isErased)
     if (why !== undefined) return this.#tell(why.code, offset, `${commit.id}: ${why.about}`)
     if (this.#commits.stage(commit)) this.#forked.add(commit.chain)
     this.#commits.settle()
+  }
+
+  readonly #isErased = (id: string, key: string): boolean => this.#log.erasures.at(id, key) !== undefined
+
+  #checkErased(commit: Commit, offset: number): void {
+    for (const { key, erased } of commit.changes)
+      if (!erased && this.#isErased(commit.id, key)) this.#tell('ErasedContent', offset, `${commit.id} ${key}`)
+  }
+
+  #floor: Snapshot | undefined
+
+  /** What was dropped ends where a checkpoint says. */
+  takeFloor(frames: readonly Frame[]): void {
+    const [first] = frames
+    if (first === undefined) return
+    this.#floor = readFloor(frames)
+    const dropped = this.#floor && droppedCommits(this.#floor)
+    if (dropped === undefined) return this.#tell('LogCorrupt', first.offset, 'what stands for dropped commits')
+    this.#commits.restore(dropped)
+    for (const [chain, id] of dropped.floorHeads())
+      if (!this.#log.coversUpTo({ id, chain, seq: dropped.floorOf(chain) }))
+        this.#tell('MissingCommit', first.offset, `${id}: what was dropped ends with it, and no checkpoint covers it`)
   }
 
   async takeEntry({ payload, offset }: Frame): Promise<void> {
@@ -173,6 +209,8 @@ class RepositoryAudit {
     return {
       commits: this.#commits,
       log: this.#log,
+      layout: this.#layout,
+      floor: this.#floor,
       certificates: this.#certificates,
       covered: this.#countCovered(),
       dead,
