@@ -1,6 +1,7 @@
 /** Stores that dropped the beginnings of chains, and others: who gets what, what it costs, and that it ends. */
 import { describe, expect, test } from 'vitest'
 import { limits } from '../../packages/engine/src/bytes/limits.ts'
+import { mostLooks } from '../../packages/engine/src/sync/lack.ts'
 import { shortChain } from '../../packages/engine/src/sync/message.ts'
 import { chainOf, commitAfter, grow, Pair, randomFrom, Store, talk, universe } from './pair.ts'
 
@@ -426,6 +427,34 @@ describe('conversations', () => {
       [0, 0],
       [0, 0],
     ])
+  })
+
+  test.each([0, 1])('[S15] what one message makes side %i read is bounded, and the rounds go on from there', (at) => {
+    const full = new Store()
+    grow([full], 'dropped', 3)
+    for (let index = 0; index < 12; index++) grow([full], `whole ${index}`, 1_000)
+    full.drop(new Map([[chainOf('dropped'), 1]]))
+    const looked = full.builtOn
+    let looks = 0
+    let most = 0
+    full.builtOn = (id) => {
+      looks++
+      return looked(id)
+    }
+    const empty = new Store()
+    const pair = at === 0 ? new Pair(full, empty, 1, false) : new Pair(empty, full, 1, false)
+    pair.onWire = (message, from) => {
+      if (from === at) return [message]
+      most = Math.max(most, looks)
+      looks = 0
+      return [message]
+    }
+    pair.open()
+    pair.run(false)
+    expect(most).toBe(mostLooks)
+    expect(empty.count()).toBe(12_000)
+    expect(pair.phases).toBe('resting,resting')
+    expect(pair.sides[at]?.sent).toBe(12_000)
   })
 
   test('[S15] commits below a floor that somebody sends all the same are no offence', () => {
