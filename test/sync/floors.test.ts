@@ -1,6 +1,7 @@
 /** Stores that dropped the beginnings of chains, and others: who gets what, what it costs, and that it ends. */
 import { describe, expect, test } from 'vitest'
 import { limits } from '../../packages/engine/src/bytes/limits.ts'
+import { mostLooks } from '../../packages/engine/src/sync/lack.ts'
 import { shortChain } from '../../packages/engine/src/sync/message.ts'
 import { chainOf, commitAfter, grow, Pair, randomFrom, Store, talk, universe } from './pair.ts'
 
@@ -298,15 +299,25 @@ describe('one side has nothing', () => {
       const side = dropping === 0 ? a : b
       grow([side], '', 3, last)
       grow([dropping === 0 ? b : a], 'two', 2)
-      side.drop(new Map([[chainOf('one'), 7]]))
+      // The other is to lack something that was dropped, or would have named it itself.
+      const missing = grow([side], 'three', 4)
+      side.drop(
+        new Map([
+          [chainOf('one'), 7],
+          [chainOf('three'), 3],
+        ]),
+      )
       const pair = meeting([a, b], 1, 'sums')
       const hash = b.prefixHash(0)
       if (hash === undefined) throw new Error('no hash')
       pair.known = { cursor: { place: 0, hash }, count: 0 }
       pair.open()
       pair.run()
-      expect(pair.equal, pair.lines.join('\n')).toBe(true)
-      expect(pair.phases).toBe('level,level')
+      const other = dropping === 0 ? b : a
+      expect(other.headsOf(chainOf('one')), pair.lines.join('\n')).toEqual(side.headsOf(chainOf('one')))
+      expect(side.headsOf(chainOf('two')).length).toBe(1)
+      expect(other.has(missing?.id ?? '')).toBe(false)
+      expect(pair.phases).toBe('resting,resting')
     },
   )
 })
@@ -378,6 +389,7 @@ describe('conversations', () => {
       const pair = at === 0 ? talk(behind, ahead, 1, base) : talk(ahead, behind, 1, base)
       expect(pair.phases, pair.lines.join('\n')).toBe('level,level')
       expect(pair.sides[1 - at]?.sent).toBe(6)
+      expect(pair.filters).toBe(base ? 2 : 0)
     }
   })
 
@@ -426,6 +438,46 @@ describe('conversations', () => {
       [0, 0],
       [0, 0],
     ])
+  })
+
+  test('[S15] [S11] whether sums or a vector are shorter goes by the lengths of chains, not by what is left of them', () => {
+    const [a, b] = [new Store(), new Store()]
+    for (let index = 0; index < 120; index++) {
+      const last = grow([a, b], `long ${index}`, 200)
+      if (index < 20) grow([a], '', 1, last)
+    }
+    b.drop(new Map(b.heads().map(({ chain, seq }) => [chain, seq - 1])))
+    const pair = talk(a, b, 1, false)
+    expect(pair.lines[2]).toBe('< sums 1: 64')
+    expect(pair.phases).toBe('level,level')
+  })
+
+  test.each([0, 1])('[S15] what one message makes side %i read is bounded, and the rounds go on from there', (at) => {
+    const full = new Store()
+    grow([full], 'dropped', 3)
+    for (let index = 0; index < 12; index++) grow([full], `whole ${index}`, 1_000)
+    full.drop(new Map([[chainOf('dropped'), 1]]))
+    const looked = full.builtOn
+    let looks = 0
+    let most = 0
+    full.builtOn = (id) => {
+      looks++
+      return looked(id)
+    }
+    const empty = new Store()
+    const pair = at === 0 ? new Pair(full, empty, 1, false) : new Pair(empty, full, 1, false)
+    pair.onWire = (message, from) => {
+      if (from === at) return [message]
+      most = Math.max(most, looks)
+      looks = 0
+      return [message]
+    }
+    pair.open()
+    pair.run(false)
+    expect(most).toBe(mostLooks)
+    expect(empty.count()).toBe(12_000)
+    expect(pair.phases).toBe('resting,resting')
+    expect(pair.sides[at]?.sent).toBe(12_000)
   })
 
   test('[S15] commits below a floor that somebody sends all the same are no offence', () => {

@@ -1,6 +1,9 @@
 import type { Head } from '../graph/commits.ts'
 import type { Held } from './held.ts'
 
+/** Commits that are read for one message: a peer that asks for much again and again is to cost no more than that. The next round goes on from there. */
+export const mostLooks = 8_192
+
 /**
  * What the other side lacks of what is held here, gathered chain by chain, and what of it can be sent: of a chain whose beginning
  * was dropped only what follows a place at or above the floor, and nothing that builds on what the other neither has nor is sent. The rest it
@@ -47,8 +50,11 @@ export class Lack {
   sendable(ids: Iterable<string> = this.#ids): readonly string[] {
     const held = this.#held
     if (this.#kept.size === 0) return inArrivalOrder(ids, held)
+    let looks = 0
+    // Where a commit is left out, so is the rest of its chain, unread.
     return inArrivalOrder([...ids, ...this.#later], held).filter((id) => {
-      if (this.#isThere(id) && held.builtOn(id).every((one) => this.#isThere(one))) return !this.#later.has(id)
+      if (this.#isThere(id) && looks++ < mostLooks && held.builtOn(id).every((one) => this.#isThere(one)))
+        return !this.#later.has(id)
       const place = held.placeOf(id)
       if (place !== undefined) this.#kept.set(place.chain, Math.min(place.seq - 1, this.#seqOf(place.chain)))
       return false
