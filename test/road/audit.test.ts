@@ -261,7 +261,7 @@ const wrongs: Record<string, readonly [spoil: (made: Made) => Promise<void>, cod
     'WrongRepository',
   ],
   'a pack in the root log': [async ({ mint, a1 }) => mint.store(rootPath, a1), 'WrongRepository'],
-  'a frame of a kind that nobody knows': [async ({ mint }) => mint.put(path, 9, new Uint8Array(3)), 'UnknownMessage'],
+  'a frame of a kind that nobody knows': [async ({ mint }) => mint.put(path, 99, new Uint8Array(3)), 'UnknownMessage'],
   'a second header': [async ({ mint }) => mint.put(path, frameKinds.header, mint.header('/board/other')), 'Malformed'],
 }
 

@@ -132,6 +132,7 @@ class Comparing {
     if (floor !== undefined) this.#floor = shelvesOf(floor, source)
     this.#passFloor()
     const shelves = shelvesOf(this.#snapshot, source, () => this.#floor)
+    if (shelves.size < this.#snapshot.shelves.length) return 'the items of a schema are named twice'
     for (const [index, [schemaHash, shelf]] of [...shelves].entries()) {
       const hashes = this.#snapshot.shelves[index]?.hashes
       const why = this.#shelf(schemaHash, shelf, hashes ?? new Uint32Array(0))
