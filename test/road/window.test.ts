@@ -124,7 +124,7 @@ const dropping = async (lab: Lab, replica: Replica): Promise<Replica> => {
 
 describe('who was away for longer than the offline window', () => {
   for (let seed = 0; seed < 12; seed++)
-    test(`is merged all the same, drawn with seed ${seed}`, async () => {
+    test(`[S17] is merged all the same, drawn with seed ${seed}`, async () => {
       const { lab, authority, ada, bob } = await scene(`away ${seed}`)
       const stream = new Stream(`away ${seed}`, 'steps')
       await live(lab, [ada, bob], stream, 40)
