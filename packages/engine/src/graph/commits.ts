@@ -228,6 +228,16 @@ export class Commits {
     return this.#logged?.droppedIndexOf(id) ?? -1
   }
 
+  /** Where in which chain the durable commit at that place stands, and the bytes of its record: of those that are in the log without reading one. */
+  standingAt(index: number): { readonly chain: string; readonly seq: number; readonly bytes: number } | undefined {
+    if (index >= this.#durable) return undefined
+    const logged = this.#logged
+    if (logged !== undefined && index < this.#first)
+      return { chain: logged.chainAt(index), seq: logged.seqAt(index), bytes: logged.bytesAt(index) }
+    const commit = this.#order[index - this.#first]
+    return commit && { chain: commit.chain, seq: commit.seq, bytes: commit.bytes.length }
+  }
+
   /** The clock of the commit at that place. */
   clockAt(index: number): number {
     return index < this.#first ? (this.#logged?.clockAt(index) ?? 0) : (this.#order[index - this.#first]?.clock ?? 0)

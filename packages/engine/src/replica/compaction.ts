@@ -37,7 +37,7 @@ export interface Compacted {
 }
 
 /** Items and commits that are looked at in one go, before others have their turn. */
-const atOnce = 2_048
+const atOnce = 512
 
 export class Compaction {
   readonly #pipeline: Pipeline
@@ -79,15 +79,21 @@ export class Compaction {
     }
   }
 
-  /** How many bytes of the log it would take away, at most, that the last one did not. */
-  get size(): number {
+  /** Of all commits that are here, the bytes of their records that would go, at most, and did not before. */
+  get part(): { readonly goes: number; readonly all: number } {
     const { commits } = this.#pipeline
-    let bytes = 0
+    let [goes, all] = [0, 0]
     for (let index = commits.dropped; index < commits.size; index++) {
-      const row = commits.row(commits.idAt(index) ?? '')
-      if (row !== undefined && !commits.isBelowFloor(row) && this.#isCovered(row.id)) bytes += commits.lengthOf(row.id)
+      const standing = commits.standingAt(index)
+      if (standing === undefined) continue
+      all += standing.bytes
+      if (!commits.isBelowFloor(standing) && this.#covers(standing)) goes += standing.bytes
     }
-    return bytes
+    return { goes, all }
+  }
+
+  #covers({ chain, seq }: Pick<Commit, 'chain' | 'seq'>): boolean {
+    return seq <= (this.#floors.get(chain) ?? -1)
   }
 
   /** Undefined where something came between. */
@@ -123,8 +129,9 @@ export class Compaction {
     }
     const size = commits.size
     for (let index = commits.dropped; index < size; index++) {
-      const commit = commits.at(index)
-      if (commit !== undefined && this.#isCovered(commit.id) && !this.#isAllLaid(commit)) this.#kept.push(commit)
+      const standing = commits.standingAt(index)
+      const commit = standing !== undefined && this.#covers(standing) ? commits.at(index) : undefined
+      if (commit !== undefined && !this.#isAllLaid(commit)) this.#kept.push(commit)
       if (index % atOnce === 0) await this.#rest()
     }
     for (const id of this.#heads) this.#number(id)
@@ -150,7 +157,7 @@ export class Compaction {
 
   #isCovered(id: string): boolean {
     const row = this.#pipeline.commits.row(id)
-    return row !== undefined && row.seq <= (this.#floors.get(row.chain) ?? -1)
+    return row !== undefined && this.#covers(row)
   }
 
   #number(id: string): number {

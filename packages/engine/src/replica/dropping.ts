@@ -63,16 +63,14 @@ export class Dropping {
    */
   #due(): number | undefined {
     const { clock, offlineWindow, snapshotFrom } = this.#host
-    const { log, commits, durableEntries } = this.#pipeline
+    const { log, durableEntries } = this.#pipeline
     const before = clock.now() - offlineWindow
     const n = log.entries.findLastIndex(
       ({ statement, time }, place) => place < durableEntries && statement.kind === 'checkpoint' && time <= before,
     )
     if (this.#pipeline.rewriting.hasRecalled) return n
     if (n <= this.#dropped) return undefined
-    let all = 0
-    for (let index = commits.dropped; index < commits.size; index++) all += commits.lengthOf(commits.idAt(index) ?? '')
-    const goes = new Compaction(this.#pipeline, this.#counting, n, this.#rest).size
+    const { goes, all } = new Compaction(this.#pipeline, this.#counting, n, this.#rest).part
     return goes >= Math.max(snapshotFrom, all / fraction) ? n : undefined
   }
 

@@ -22,6 +22,8 @@ import type { File, Files } from './ports.ts'
 
 /** Bytes read at once. */
 const pieceBytes = 1_048_576
+/** The same where each frame is looked into, so that others have their turn. */
+const rewrittenBytes = 65_536
 /** A header takes less. */
 const mostHeader = 4_096
 /** A batch takes no further appends from here on. */
@@ -448,7 +450,8 @@ export class Journal {
           checksum = crc32c(bytes, checksum)
           size += bytes.length
         }
-        for await (const piece of pieces(from, 0, this.#size)) await write(scanner.push(piece))
+        for await (const piece of pieces(from, 0, this.#size, undefined, rewrittenBytes))
+          await write(scanner.push(piece))
         await write(scanner.end())
         await to.sync()
       } finally {
@@ -521,9 +524,10 @@ async function* pieces(
   from: number,
   to: number,
   first?: Uint8Array,
+  most = pieceBytes,
 ): AsyncGenerator<Uint8Array, void, undefined> {
   const read = (at: number): Promise<Uint8Array> | undefined => {
-    const reading = at < to ? file.read(at, Math.min(pieceBytes, to - at)) : undefined
+    const reading = at < to ? file.read(at, Math.min(most, to - at)) : undefined
     // Whoever comes for the piece hears of it.
     reading?.catch(ignore)
     return reading
