@@ -47,6 +47,8 @@ const middlemen = from('middlemen', () => import('./rows/middlemen.ts'))
 const pipes = from('pipes', () => import('./rows/pipes.ts'))
 const phantoms = from('phantoms', () => import('./rows/phantoms.ts'))
 const recovery = from('recovery', () => import('./rows/recovery.ts'))
+const windows = from('windows', () => import('./rows/windows.ts'))
+const floors = from('floors', () => import('./rows/floors.ts'))
 const eclipse = from('eclipse', () => import('./rows/eclipse.ts'))
 
 export const catalogue: Readonly<Record<string, Entry>> = {
@@ -80,6 +82,7 @@ export const catalogue: Readonly<Record<string, Entry>> = {
   C8: fuzz((rows) => rows.poisoned, 600, 100_000),
   C9: graph((rows) => rows.schemas, 3, 1_000),
   C10: fuzz((rows) => rows.prototypes, 6_000, 1_000_000),
+  C11: windows((rows) => rows.windows, 8, 1_000),
   D1: sync((rows) => rows.filters, 5_000, 1_000_000),
   D2: sync((rows) => rows.mining, 200, 1_000),
   D3: sync((rows) => rows.rounds, 150, 100_000),
@@ -109,6 +112,7 @@ export const catalogue: Readonly<Record<string, Entry>> = {
   F7: recovery((rows) => rows.restorers, 12, 1_000),
   erasure: erasure((rows) => rows.erasures, 20, 1_000),
   fences: orders((rows) => rows.fences, 100, 10_000),
+  floors: floors((rows) => rows.floors, 11, 1_000),
   forks: orders((rows) => rows.forks, 100, 10_000),
   revocations: orders((rows) => rows.revocations, 100, 10_000),
 }

@@ -10,7 +10,7 @@
  */
 import { concatBytes } from '../bytes/bytes.ts'
 import { crc32c } from '../bytes/crc32c.ts'
-import type { Commit } from '../commit/commit.ts'
+import type { Change, Commit } from '../commit/commit.ts'
 import { RowWriter } from '../graph/logged.ts'
 import type { Framed } from '../log/frame.ts'
 import { type LaidItem, lay, layItem } from '../merge/floor.ts'
@@ -34,6 +34,8 @@ export interface Compacted {
   isCovered(id: string): boolean
   /** Whether nothing came since that does not fit it. */
   fits(): boolean
+  /** Whether something came since that builds on what went, and not on the last of it: in memory that is still there. */
+  isBuiltBeside(): boolean
 }
 
 /** Items and commits that are looked at in one go, before others have their turn. */
@@ -143,7 +145,9 @@ export class Compaction {
       rows.add(row)
       clock = Math.max(clock, row.clock)
     }
-    const fits = (): boolean => this.#counting.recounts === this.#recounts && !this.#wasWrittenBeside(size)
+    this.#compared = size
+    const fits = (): boolean =>
+      this.#counting.recounts === this.#recounts && !this.#isBuiltBeside() && !this.#counting.isBesideFloor
     if (!fits()) return undefined
     const end = { ...nothingElse, clock, ...rows.take(this.#floors), shelves }
     const before = parts.reduce((checksum, part) => crc32c(part, checksum), 0)
@@ -152,6 +156,7 @@ export class Compaction {
       kept: this.#kept,
       isCovered: (id) => this.#isCovered(id),
       fits,
+      isBuiltBeside: () => this.#isBuiltBeside(),
     }
   }
 
@@ -189,17 +194,22 @@ export class Compaction {
     return lay(firstItem(held, change, items.schema).value(), held)
   }
 
-  /** Whether since it was looked at something was built on what goes, and not on the last of it. */
-  #wasWrittenBeside(size: number): boolean {
+  /** How many commits were looked at, and whether one of them was built beside what goes. */
+  #compared = 0
+  #hasBeside = false
+
+  #isBuiltBeside(): boolean {
     const { commits } = this.#pipeline
-    for (let index = size; index < commits.size; index++)
-      for (const { key, parents, schema } of commits.at(index)?.changes ?? []) {
-        const last = this.#laid.get(schema.hash)?.get(key)
-        if (last === undefined) continue
-        const isBeside = (id: string): boolean => id !== last.id && (commits.row(id)?.clock ?? 0) <= last.clock
-        if (parents.length === 0 || parents.some(isBeside)) return true
-      }
-    return this.#counting.isBesideFloor
+    for (; !this.#hasBeside && this.#compared < commits.size; this.#compared++)
+      this.#hasBeside = commits.at(this.#compared)?.changes.some((change) => this.#isBeside(change)) === true
+    return this.#hasBeside
+  }
+
+  #isBeside({ key, parents, schema }: Change): boolean {
+    const last = this.#laid.get(schema.hash)?.get(key)
+    if (last === undefined) return false
+    const { commits } = this.#pipeline
+    return parents.length === 0 || parents.some((id) => id !== last.id && (commits.row(id)?.clock ?? 0) <= last.clock)
   }
 }
 

@@ -431,8 +431,9 @@ export class Counting {
     return item?.isBesideFloor(parentsIn(item, change)) ? this.#besideFloor(change) : undefined
   }
 
-  /** Whether a change of the item is not known because it was dropped, though its commit is here for another one. */
+  /** Whether a change of the item is not known because it was dropped, though its commit is here for another one. One that waits was not. */
   #isDropped(id: string, item: MergedItem | undefined): boolean {
+    if (this.#waiting.has(id)) return false
     const commit = item === undefined || item.dropped === 0 ? undefined : this.#rules.commit?.(id)
     return commit !== undefined && this.#rules.isBelowFloor?.(commit) === true
   }

@@ -1,6 +1,6 @@
 /** When a device drops history: once what went out of its offline window is much of its log, and nothing is on the road. */
 import { refusal, WeftError } from '../bytes/refusal.ts'
-import { Compaction } from './compaction.ts'
+import { type Compacted, Compaction } from './compaction.ts'
 import type { Counting } from './counting.ts'
 import type { Host } from './host.ts'
 import type { Pipeline } from './pipeline.ts'
@@ -27,6 +27,8 @@ export class Dropping {
   #looked: number | undefined
   /** The checkpoint behind which all was dropped in this run: what is in memory still has it. */
   #dropped = -1
+  /** What came of it. */
+  #last: Compacted | undefined
   #working: Promise<void> | undefined
   #isClosed = false
 
@@ -41,12 +43,16 @@ export class Dropping {
     return Number.isFinite(offlineWindow) && lasting && !authority && !isBehind && !this.#isClosed
   }
 
+  get #isDue(): boolean {
+    return this.#pipeline.rewriting.hasRecalled || this.#last?.isBuiltBeside() === true
+  }
+
   /** Something was stored, or opened. */
   stored(): void {
     if (!this.#isWanted || this.#cancel !== undefined || this.#working !== undefined) return
     const { offlineWindow, runtime } = this.#host
     const between = Math.min(mostBetween, offlineWindow / looks)
-    const isFirst = this.#looked === undefined || this.#pipeline.rewriting.hasRecalled
+    const isFirst = this.#looked === undefined || this.#isDue
     const next = isFirst ? quiet : Math.max(quiet, (this.#looked ?? 0) + between - runtime.elapsed())
     this.#cancel = runtime.timer(next, () => {
       this.#cancel = undefined
@@ -59,7 +65,8 @@ export class Dropping {
 
   /**
    * The newest checkpoint that is older than the window, where that is worth the trouble. What came back has a place in the log twice, and some of it
-   * may be erased: that is reason enough.
+   * may be erased: that is reason enough. So is what was built beside what went, in this run, in which that is in memory: whoever opens the log finds it
+   * there.
    */
   #due(): number | undefined {
     const { clock, offlineWindow, snapshotFrom } = this.#host
@@ -68,7 +75,7 @@ export class Dropping {
     const n = log.entries.findLastIndex(
       ({ statement, time }, place) => place < durableEntries && statement.kind === 'checkpoint' && time <= before,
     )
-    if (this.#pipeline.rewriting.hasRecalled) return n
+    if (this.#isDue) return Math.max(n, this.#dropped)
     if (n <= this.#dropped) return undefined
     const { goes, all } = new Compaction(this.#pipeline, this.#counting, n, this.#rest).part
     return goes >= Math.max(snapshotFrom, all / fraction) ? n : undefined
@@ -87,8 +94,9 @@ export class Dropping {
   async #drop(n: number): Promise<void> {
     const compacted = await new Compaction(this.#pipeline, this.#counting, n, this.#rest).make()
     if (compacted === undefined || !this.#isWanted) return
-    await this.#pipeline.compact(compacted)
+    if (!(await this.#pipeline.compact(compacted))) return
     this.#dropped = n
+    this.#last = compacted
   }
 
   /** Others have their turn; whoever closes the log need not wait for the rest. */

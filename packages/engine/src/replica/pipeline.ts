@@ -213,12 +213,18 @@ export class Pipeline {
     if (read.restored !== undefined) this.#events.restore(read.restored)
     // What the authority said of a commit may stand behind it.
     for (const commit of read.commits) this.#events.count(commit)
+    for (const { missing, run } of read.waiting) {
+      // What came back stands behind it.
+      if (this.commits.indexOf(missing) >= this.commits.dropped) this.#work.push({ kind: 'run', run, origin: read })
+      else this.pending.add(missing, { run, origin: read })
+      this.#events.lacking(run)
+    }
     this.#store = { journal, packing }
     this.#start()
   }
 
-  /** Writes the log anew without what is dropped, once all that is on the road is stored. Resolves when that worked or was given up. */
-  compact(compacted: Compacted): Promise<void> {
+  /** Writes the log anew without what is dropped, once all that is on the road is stored. Resolves with whether that worked, or was given up. */
+  compact(compacted: Compacted): Promise<boolean> {
     return this.rewriting.compact(compacted)
   }
 

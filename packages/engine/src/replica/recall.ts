@@ -8,7 +8,9 @@
 import { limits } from '../bytes/limits.ts'
 import { type Refusal, refusal, WeftError } from '../bytes/refusal.ts'
 import type { Commit } from '../commit/commit.ts'
+import type { Held } from '../sync/held.ts'
 import type { ItemName } from '../sync/recall.ts'
+import type { Counting } from './counting.ts'
 
 /** Whoever can be asked, by a channel. */
 export interface Recaller {
@@ -20,6 +22,8 @@ export interface Recaller {
 export interface RecallParts {
   /** A commit that is here with its content. */
   commit(id: string): Commit | undefined
+  /** Whether the authority erased the change of that item. */
+  isErased(commit: string, key: string): boolean
   /** The last dropped change of the item; undefined where none was dropped. */
   last(item: ItemName): string | undefined
   /** All that was dropped of the item is here: it is to be counted. */
@@ -31,6 +35,8 @@ export interface RecallParts {
 /** Until somebody who could not answer is asked again, ms, and twice that the next time, up to the most. */
 const firstRetry = 5_000
 const lastRetry = 300_000
+/** Without anything of the answer, ms. */
+const patience = 15_000
 
 interface Waiter {
   resolve(): void
@@ -96,7 +102,8 @@ export class Recall {
   /** The repository is open with this one as well. */
   join(recaller: Recaller): void {
     this.#recallers.set(recaller, new Set())
-    this.#ask()
+    if (recaller.isOfAuthority && this.#asked?.recaller.isOfAuthority === false) this.#end()
+    else this.#ask()
   }
 
   leave(recaller: Recaller): void {
@@ -115,6 +122,7 @@ export class Recall {
       const some = items.slice(0, limits.recallItems)
       for (const item of some) before.add(nameOf(item))
       this.#asked = { recaller, items: some }
+      this.#await()
       recaller.recall(some)
       return
     }
@@ -125,6 +133,17 @@ export class Recall {
       for (const { reject } of waiters) reject(new WeftError(why, name))
     }
     if (this.#recallers.size > 0) this.#askLater()
+  }
+
+  #giveUp: (() => void) | undefined
+
+  /** Whoever says nothing for that long keeps nobody from being asked. */
+  #await(): void {
+    const collected = this.#bytes
+    this.#giveUp = this.#of.timer(patience, () => {
+      if (this.#bytes > collected) this.#await()
+      else this.#end()
+    })
   }
 
   #cancel: (() => void) | undefined
@@ -142,14 +161,16 @@ export class Recall {
 
   close(): void {
     this.#cancel?.()
+    this.#giveUp?.()
     for (const waiters of this.#waiters.values())
       for (const { reject } of waiters) reject(new WeftError('Closed', 'recall'))
     this.#waiters.clear()
   }
 
-  /** A commit came that stands where its chain lost others. */
+  /** A commit came that stands where its chain lost others. Anybody can leave a content out: only the authority erases. */
   collect(origin: object, commit: Commit): void {
     if (this.#asked?.recaller !== origin || this.#collected.has(commit.id)) return
+    if (commit.changes.some(({ erased, key }) => erased && !this.#of.isErased(commit.id, key))) return
     this.#bytes += commit.bytes.length
     if (this.#bytes > limits.recalledBytes) {
       this.#of.incident(refusal('TooLarge', 'history that was asked for'))
@@ -180,27 +201,50 @@ export class Recall {
   }
 
   #end(): void {
+    this.#giveUp?.()
     this.#asked = undefined
     this.#collected.clear()
     this.#bytes = 0
     this.#ask()
   }
 
-  /** All changes of the item up to the last dropped one, as commits, each after those it builds on; undefined where one is missing. */
-  #historyOf({ schema, key }: ItemName): readonly Commit[] | undefined {
-    const last = this.#of.last({ schema, key })
-    if (last === undefined) return undefined
-    const history = new Map<string, Commit>()
-    for (const open = [last]; open.length > 0; ) {
-      const id = open.pop()
-      if (id === undefined || history.has(id)) continue
-      const commit = this.#collected.get(id) ?? this.#of.commit(id)
-      const change = commit?.changes.find((one) => one.key === key && one.schema.hash === schema)
-      if (commit === undefined || change === undefined) return undefined
-      history.set(id, commit)
-      open.push(...change.parents)
-    }
-    // A clock is later than those of the parents.
-    return [...history.values()].sort((a, b) => a.clock - b.clock)
+  #historyOf(item: ItemName): readonly Commit[] | undefined {
+    return historyUpTo(this.#of.last(item), item, (id) => this.#collected.get(id) ?? this.#of.commit(id))
   }
+}
+
+/** All changes of the item up to that one, as commits, each after those it builds on; undefined where one is missing. */
+export const historyUpTo = (
+  last: string | undefined,
+  { schema, key }: ItemName,
+  commitOf: (id: string) => Commit | undefined,
+): readonly Commit[] | undefined => {
+  if (last === undefined) return undefined
+  const history = new Map<string, Commit>()
+  for (const open = [last]; open.length > 0; ) {
+    const id = open.pop()
+    if (id === undefined || history.has(id)) continue
+    const commit = commitOf(id)
+    const change = commit?.changes.find((one) => one.key === key && one.schema.hash === schema)
+    if (commit === undefined || change === undefined) return undefined
+    history.set(id, commit)
+    open.push(...change.parents)
+  }
+  // A clock is later than those of the parents.
+  return [...history.values()].sort((a, b) => a.clock - b.clock)
+}
+
+/** All commits of the items, as they were admitted; undefined where some of them were dropped here, or are not known. */
+export const historyOf = (
+  items: readonly ItemName[],
+  { counting, recovering }: { readonly counting: Pick<Counting, 'item'>; readonly recovering: boolean },
+  held: Pick<Held, 'arrivalIndex'>,
+): readonly string[] | undefined => {
+  const ids = new Set<string>()
+  for (const { schema, key } of items) {
+    const item = counting.item(key, schema)
+    if (recovering || item === undefined || item.dropped > 0) return undefined
+    for (const { id } of item.graph.nodes) ids.add(id)
+  }
+  return [...ids].sort((a, b) => held.arrivalIndex(a) - held.arrivalIndex(b))
 }

@@ -16,7 +16,7 @@ import { bearsSignature, gatherRuns, withoutNeedless } from '../commit/run.ts'
 import { type Announcement, decodeAnnouncement, encodeAnnouncement } from '../mesh/announcement.ts'
 import { decodePresence, encodePresence, type Gone, type Present } from '../mesh/presence.ts'
 import { inFrames } from '../sync/answer.ts'
-import type { Credit } from '../sync/credit.ts'
+import { type Credit, spareOfFollower, takeBytes } from '../sync/credit.ts'
 import { decodeMessage, type Entries, encodeMessage, itemsPerMessage } from '../sync/message.ts'
 import { decodeRecalling, encodeRecalling, type ItemName, type Recalling } from '../sync/recall.ts'
 import { isRecent } from '../sync/recent.ts'
@@ -30,6 +30,7 @@ import type { Certificates } from './certificates.ts'
 import type { HeldCommits } from './heldcommits.ts'
 import type { Runtime } from './ports.ts'
 import type { Gate } from './quota.ts'
+import { historyOf } from './recall.ts'
 import type { UnpackedFrom } from './reception.ts'
 import type { Repository } from './repository.ts'
 
@@ -198,21 +199,21 @@ export class Reconciler {
       return
     }
     const { number, items } = message
-    const ids = this.#link.tooFast() === undefined && this.#outbox.length === 0 ? this.#historyOf(items) : undefined
+    const isFree = this.#link.tooFast() === undefined && this.#outbox.length === 0
+    const ids = isFree ? this.#credited(historyOf(items, this.repository, this.held)) : undefined
     for (const some of inFrames(ids ?? [], this.held))
       this.#carryOut({ kind: 'push', round: 0, ids: some, last: false, unknown: [] })
     this.#queue({ kind: 'say', message: encodeRecalling({ kind: 'recalled', number, whole: ids !== undefined }) })
   }
 
-  /** All commits of the items; undefined where some of them were dropped here, or are not known. */
-  #historyOf(items: readonly ItemName[]): readonly string[] | undefined {
-    const ids: string[] = []
-    for (const { schema, key } of items) {
-      const item = this.repository.counting.item(key, schema)
-      if (this.repository.recovering || item === undefined || item.dropped > 0) return undefined
-      for (const { id } of item.graph.nodes) ids.push(id)
-    }
-    return [...new Set(ids)].sort((a, b) => this.held.arrivalIndex(a) - this.held.arrivalIndex(b))
+  /** What is asked for twice is paid for as anything else is (`sync/credit.ts`). */
+  #credited(ids: readonly string[] | undefined): readonly string[] | undefined {
+    const bytes = (ids ?? []).reduce((sum, id) => sum + this.held.size(id), 0)
+    const terms = { held: this.held, now: this.#runtime.elapsed(), spare: spareOfFollower, always: false }
+    const credit = takeBytes(this.#session.credit, bytes, terms)
+    if (credit === undefined) return undefined
+    this.#session = { ...this.#session, credit }
+    return ids
   }
 
   /** Words of presence that wait. */

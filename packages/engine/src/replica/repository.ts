@@ -122,6 +122,7 @@ export class Repository extends Rights {
     })
     this.recalling = new Recall({
       commit: (id) => this.pipeline.commits.get(id),
+      isErased: (commit, key) => this.pipeline.cleaning.isErased(commit, key),
       last: ({ schema, key }) => this.counting.items.get(schema)?.floorOf(key)?.last.id,
       adopt: (item, history) => this.pipeline.recall(item, history),
       incident: (why) => host.incident(why, path),

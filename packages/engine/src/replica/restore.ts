@@ -3,9 +3,11 @@ import { limits } from '../bytes/limits.ts'
 import { type Commit, clockTicks } from '../commit/commit.ts'
 import type { Commits } from '../graph/commits.ts'
 import type { Shelf, ShelfCommits } from '../merge/shelf.ts'
+import type { ItemName } from '../sync/recall.ts'
 import type { Counting } from './counting.ts'
 import type { Host } from './host.ts'
 import type { Pipeline } from './pipeline.ts'
+import { historyUpTo } from './recall.ts'
 import type { Reckoning } from './reckoning.ts'
 import type { Saving } from './saving.ts'
 import { shelvesOf } from './snapshot.ts'
@@ -39,6 +41,9 @@ export const restore = (stored: Restored, { host, pipeline, counting, saving, re
     laid ??= commits.dropped === 0 ? new Map() : shelvesOf(stored.floor(), source)
     return laid
   }
+  // What came back was of the floor of then, and more may have been dropped right before.
+  const isWhole = (item: ItemName): boolean =>
+    historyUpTo(floor().get(item.schema)?.find(item.key)?.last.id, item, (id) => commits.get(id)) !== undefined
   const { logged } = commits
   const shelves = stored.size === 0 ? undefined : shelvesOf(stored, source, floor)
   counting.restore(
@@ -47,7 +52,7 @@ export const restore = (stored: Restored, { host, pipeline, counting, saving, re
       for (let number = source.dropped; number < logged; number++) yield commitAt(commits, number)
     },
     floor,
-    stored.recalled,
+    stored.recalled.filter(isWhole),
   )
   for (const { number, changes } of stored.odd) {
     const commit = commitAt(commits, number)

@@ -16,7 +16,7 @@ export class Rewriting {
   hasRecalled = false
   readonly #cleaning: Cleaning
   readonly #of: RewritingParts
-  #next: { readonly compacted: Compacted; readonly done: () => void } | undefined
+  #next: { readonly compacted: Compacted; readonly done: (isDone: boolean) => void } | undefined
   #isClosed = false
 
   constructor(cleaning: Cleaning, of: RewritingParts) {
@@ -29,10 +29,10 @@ export class Rewriting {
     return this.#cleaning.run(journal, packing, () => this.#of.discard(), compacted)
   }
 
-  /** Resolves when the log was written anew, or that was given up. */
-  compact(compacted: Compacted): Promise<void> {
+  /** Resolves when the log was written anew, or that was given up: with whether it was. */
+  compact(compacted: Compacted): Promise<boolean> {
     return new Promise((done) => {
-      if (this.#isClosed || this.#next !== undefined) return done()
+      if (this.#isClosed || this.#next !== undefined) return done(false)
       this.#next = { compacted, done }
       this.#of.soon()
     })
@@ -44,15 +44,14 @@ export class Rewriting {
     const next = this.#next
     if (next === undefined) return
     this.#next = undefined
-    if (next.compacted.fits()) {
-      await this.clean(journal, packing, next.compacted)
-      this.hasRecalled &&= this.#cleaning.isPending
-    }
-    next.done()
+    if (!next.compacted.fits()) return next.done(false)
+    await this.clean(journal, packing, next.compacted)
+    this.hasRecalled &&= this.#cleaning.isPending
+    next.done(!this.#cleaning.isPending)
   }
 
   close(): void {
     this.#isClosed = true
-    this.#next?.done()
+    this.#next?.done(false)
   }
 }

@@ -57,6 +57,8 @@ export interface ReadLog {
   readonly restored: Restored | undefined
   /** The commits behind it, in order. */
   readonly commits: readonly Commit[]
+  /** What builds on something that was dropped while that was in memory, or that is damaged, by what it waits for. */
+  readonly waiting: readonly { readonly missing: string; readonly run: Run }[]
   /** Undefined where some of the log says nothing: then no snapshot of it can be made. */
   readonly layout: LogLayout | undefined
 }
@@ -102,6 +104,7 @@ export class StoredLog {
     return {
       restored: { ...snapshot, entries, recalled: this.#recalled, floor: floorOf },
       commits: read,
+      waiting: this.#waiting,
       layout: isSound ? layout : undefined,
     }
   }
@@ -114,6 +117,7 @@ export class StoredLog {
     const dropped = floor && droppedCommits(floor)
     if (floor === undefined || dropped === undefined) {
       this.#of.incident(refusal('LogCorrupt', `${name}: what stands for dropped commits`))
+      this.#isDamaged = true
       return undefined
     }
     this.#of.commits.restore(dropped)
@@ -123,6 +127,7 @@ export class StoredLog {
   #readAll(frames: readonly Frame[], isWhole: boolean, hasHeader: boolean, name: string): ReadLog {
     const { cleaning, commits: held, hash, incident, log } = this.#of
     const layout = new LogLayout()
+    this.#isDamaged = !isWhole
     const restored = this.#floor(frames, name)
     // What is erased is so from the start, wherever it stands.
     for (const frame of frames) if (frame.kind === frameKinds.entry) this.#entry(frame)
@@ -132,7 +137,7 @@ export class StoredLog {
     const isSound = isWhole && reader.holes.length === 0
     if (!isSound && !log.erasures.isEmpty) cleaning.due()
     const isKnown = isSound && hasHeader && held.dropped + layout.commits === held.size
-    return { restored, commits, layout: isKnown ? layout : undefined }
+    return { restored, commits, waiting: this.#waiting, layout: isKnown ? layout : undefined }
   }
 
   /** Whether the snapshot holds whatever the frame says. */
@@ -190,6 +195,9 @@ export class StoredLog {
   }
 
   readonly #recalled: ItemName[] = []
+  /** Whether something of what the log held cannot be read: it may come from elsewhere. */
+  #isDamaged = false
+  readonly #waiting: { readonly missing: string; readonly run: Run }[] = []
 
   #recall({ kind, payload }: Frame): void {
     const item = kind === frameKinds.recalled ? readRecalled(payload) : undefined
@@ -246,7 +254,7 @@ export class StoredLog {
     return commits
   }
 
-  /** Takes in what the log holds under one signature. Returns what was not here before; nothing, when something of it cannot stand. */
+  /** Takes in what the log holds under one signature. Returns what was not here before; nothing, when something of it cannot stand, or has to wait. */
   #restore(stored: Run): Run {
     const { commits, incident, refuse } = this.#of
     const run = stored.filter(({ id }) => commits.indexOf(id) < 0)
@@ -254,7 +262,9 @@ export class StoredLog {
       const why = refuse(commit)
       if (why !== undefined) {
         commits.rollback(staged)
-        incident(why)
+        if (why.code === 'MissingParents' && (commits.dropsAny || this.#isDamaged))
+          this.#waiting.push({ missing: why.about, run })
+        else incident(why)
         return []
       }
       commits.stage(commit)
