@@ -49,6 +49,7 @@ const scene = (last: ReadonlyMap<string, string> = new Map([['card', 'c4']])) =>
     commit: (id) => held.get(id),
     last: ({ key }) => last.get(key),
     adopt: ({ key }, commits) => adopted.push([key, commits.map(({ id }) => id)]),
+    isErased: () => false,
     incident: ({ code, about }) => incidents.push(`${code} ${about}`),
     timer: (ms, run) => {
       const timer = { ms, run }
