@@ -224,16 +224,18 @@ export class LiveItem implements Grouped {
 
   subscribe(listener: () => void): () => void {
     this.#listeners ??= new Listeners((error) => this.owner.threw(error))
+    const stop = this.#listeners.add(listener)
     this.owner.needed(this)
-    return this.#listeners.add(listener)
+    return stop
   }
 
   subscribeText(name: string, listener: (change: TextChange) => void): () => void {
     this.#textListeners ??= new Map()
     const listeners = this.#textListeners.get(name) ?? new Listeners<[TextChange]>((error) => this.owner.threw(error))
     this.#textListeners.set(name, listeners)
+    const stop = listeners.add(listener)
     this.owner.needed(this)
-    return listeners.add(listener)
+    return stop
   }
 
   /** The texts that somebody follows, as they are shown now. */
