@@ -4,7 +4,7 @@ import { browserRuntime } from '@weft-db/runtime/browser'
 import { socketIoTransport } from '@weft-db/socketio/client'
 import { startWorker } from '@weft-db/storage/opfs'
 import { webrtcTransport } from '@weft-db/webrtc'
-import { findStore, keysOf, takeStore } from './stores.ts'
+import { beginStore, findStore, keysOf, takeStore } from './stores.ts'
 import { TabDatabase } from './tabs/database.ts'
 import { canShare } from './tabs/lock.ts'
 import { Tab } from './tabs/tab.ts'
@@ -62,17 +62,23 @@ export const open = (options: OpenOptions): Database => {
     ...(mesh !== 'off' && { mesh: { transport: webrtcTransport(), mode: mesh } }),
   })
   if (!canShare()) return new Database({ ...shared(), storage: () => findStore(name), transports })
-  const endUnused = startWorker()
+  const endWorker = startWorker()
+  const begun = beginStore(name)
   const tab = new Tab({
     name,
     runtime,
     keys: keysOf(name),
     transports,
-    take: (waiting) => takeStore(name, (ms) => new Promise((resolve) => void runtime.timer(ms, resolve)), waiting),
+    take: (waiting) =>
+      takeStore(name, (ms) => new Promise((resolve) => void runtime.timer(ms, resolve)), waiting, begun),
     host: (storage, ways) => new Database({ ...shared(), storage: async () => storage, transports: ways }),
   })
   const database = new TabDatabase(shared(), tab)
   // A tab that works through another one has no files.
+  const endUnused = (): void => {
+    endWorker()
+    begun.endUnused()
+  }
   database.opened.then(endUnused, endUnused)
   return database
 }

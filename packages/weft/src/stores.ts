@@ -9,7 +9,7 @@
  */
 import { type Files, type KeyStore, type Storage, StorageError } from '@weft-db/engine'
 import { indexedDbKeys, memoryKeys } from '@weft-db/runtime/browser'
-import { indexedDbFiles } from '@weft-db/storage/indexeddb'
+import { type IndexedDbFiles, indexedDbFiles } from '@weft-db/storage/indexeddb'
 import { memoryFiles } from '@weft-db/storage/memory'
 import { opfsFiles } from '@weft-db/storage/opfs'
 import { keptFiles } from './persistence.ts'
@@ -38,9 +38,13 @@ export type TakenStore = Storage & Pick<OpenStore, 'quit'>
  * Locks the store and opens it, whatever kind it is of. Undefined when another tab has it open; with `waiting` it stands in line for it until
  * that is aborted, which releases the store at once as long as this has not resolved.
  */
-const openStore = async (store: string, waiting?: AbortSignal): Promise<OpenStore | undefined> => {
+const openStore = async (
+  store: string,
+  waiting?: AbortSignal,
+  begun?: Promise<IndexedDbFiles>,
+): Promise<OpenStore | undefined> => {
   const files = opfsFiles(store)
-  const indexed = await indexedDbFiles(store)
+  const indexed = await (begun ?? indexedDbFiles(store))
   const release = await indexed.lock(waiting).catch(unlessOpen)
   if (release === undefined) {
     indexed.abandon()
@@ -120,6 +124,33 @@ async function* closedStores(name: string): ReturnType<NonNullable<Storage['othe
   }
 }
 
+/** What opening the app's store begins with, for whoever may have to open it soon. */
+export interface BegunStore {
+  /** To be asked once. */
+  take(): Promise<IndexedDbFiles> | undefined
+  /** Lets go of it, unless somebody took it. */
+  endUnused(): void
+}
+
+export const beginStore = (name: string): BegunStore => {
+  let begun: Promise<IndexedDbFiles> | undefined = indexedDbFiles(name)
+  // Whoever takes it is told.
+  begun.catch(() => undefined)
+  const take = (): Promise<IndexedDbFiles> | undefined => {
+    const taken = begun
+    begun = undefined
+    return taken
+  }
+  return {
+    take,
+    endUnused: () =>
+      void take()?.then(
+        ({ abandon }) => abandon(),
+        () => undefined,
+      ),
+  }
+}
+
 /** Where the session's key is, whoever has the store open. */
 export const keysOf = (name: string): KeyStore => indexedDbKeys(`${name}-keys`)
 
@@ -131,10 +162,11 @@ export const takeStore = async (
   name: string,
   pause: (ms: number) => Promise<void>,
   waiting: AbortSignal,
+  begun?: BegunStore,
 ): Promise<TakenStore | undefined> => {
   try {
     while (!waiting.aborted) {
-      const opened = await openStore(name, waiting)
+      const opened = await openStore(name, waiting, begun?.take())
       if (opened !== undefined) return lastingStore(name, opened)
       await pause(betweenTries)
     }

@@ -181,13 +181,13 @@ export class Shelf {
     return table
   }
 
-  /** The place of the item with that key, -1 where there is none. */
-  placeOf(key: string): number {
+  /** The place of the item with that key, -1 where there is none. `isIt`: whether that is the one at a place where it may be. */
+  placeOf(key: string, isIt = (place: number): boolean => this.keyAt(place) === key): number {
     const hash = keyHash(key)
     // Going through all hashes costs less than a table, for the first few.
     if (this.#table === undefined && this.#looked++ < fewLooks) {
       for (let place = this.#hashes.indexOf(hash); place >= 0; place = this.#hashes.indexOf(hash, place + 1))
-        if (this.keyAt(place) === key) return place
+        if (isIt(place)) return place
       return -1
     }
     this.#table ??= this.#tableOf()
@@ -196,7 +196,7 @@ export class Shelf {
     for (let slot = hash & mask; ; slot = (slot + 1) & mask) {
       const place = (table[slot] ?? 0) - 1
       if (place < 0) return -1
-      if (this.#hashes[place] === hash && this.keyAt(place) === key) return place
+      if (this.#hashes[place] === hash && isIt(place)) return place
     }
   }
 

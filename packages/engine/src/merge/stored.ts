@@ -361,7 +361,7 @@ export class StoredItems {
   #newString(place: number): string {
     if (this.#text === undefined) {
       this.#text = decodeUtf8(this.#textBytes)
-      this.#strings = Array.from({ length: this.#units.length - 1 }, () => undefined)
+      this.#strings = new Array<string | undefined>(this.#units.length - 1).fill(undefined)
     }
     const to = this.#units[place + 1] ?? 0
     if (this.#text === undefined || to > this.#text.length) throw damage()

@@ -3,18 +3,27 @@
  * nobody holds and nobody has to be told of goes, and is made again when somebody asks.
  */
 import type { SchemaName } from '../commit/commit.ts'
+import type { Shelf } from '../merge/shelf.ts'
 import { isScalar, type ScalarValue } from '../schema/field.ts'
 import type { MapHandle, SetHandle, TextHandle } from '../schema/handle.ts'
 import { fieldNamed, type Item, type Schema } from '../schema/schema.ts'
 import type { Counting } from './counting.ts'
 import { itemClass, liveOf } from './item.ts'
 import { LiveItem, type LiveOwner } from './live.ts'
-import { WeakValues } from './weakvalues.ts'
+import { WeakPlaces, WeakValues } from './weakvalues.ts'
+
+/** Those that have a place on a shelf of a snapshot. */
+interface Placed {
+  readonly shelf: Shelf
+  readonly live: WeakPlaces<LiveItem>
+}
 
 /** The items of one schema. */
-interface Shelf {
+interface OfSchema {
   readonly named: SchemaName
+  /** By key, those that have no place. */
   readonly live: WeakValues<LiveItem>
+  placed: Placed | undefined
   make(of: LiveItem): Item
 }
 
@@ -26,7 +35,7 @@ export class Items {
   readonly #hashOf: (schema: Schema) => string
   readonly #owner: LiveOwner
   /** By the hash of the schema's definition. */
-  readonly #shelves = new Map<string, Shelf>()
+  readonly #schemas = new Map<string, OfSchema>()
   readonly #stale = new Set<LiveItem>()
   /** Those that stay though nobody holds them. */
   readonly #needed = new Set<LiveItem>()
@@ -39,17 +48,35 @@ export class Items {
   }
 
   find(key: string, hash: string): LiveItem | undefined {
-    return this.#shelves.get(hash)?.live.get(key)
+    const items = this.#schemas.get(hash)
+    return items === undefined ? undefined : this.#find(key, items)
+  }
+
+  #find(key: string, items: OfSchema): LiveItem | undefined {
+    const placed = this.#placedOf(items)
+    return items.live.get(key) ?? (placed && atKey(key, placed))
   }
 
   open(key: string, schema: Schema): LiveItem {
-    const { named, live } = this.#shelfOf(schema)
-    const held = live.get(key)
+    const items = this.#of(schema)
+    const held = this.#find(key, items)
     if (held !== undefined) return held
+    const { named, live, placed } = items
     const merged = this.#counting.look(key, named.hash) ?? this.#counting.open(key, named.hash, schema)
     const made = new LiveItem(key, schema, named, this.#owner, merged)
-    live.set(key, made)
+    const place = placed?.shelf.placeOf(key) ?? -1
+    if (placed !== undefined && place >= 0) placed.live.set(place, made)
+    else live.set(key, made)
     return made
+  }
+
+  /** Those with a place. A shelf goes when all is counted again: then they have none any more. */
+  #placedOf(items: OfSchema): Placed | undefined {
+    const shelf = this.#counting.items.get(items.named.hash)?.shelf
+    if (items.placed?.shelf === shelf) return items.placed
+    for (const one of items.placed?.live.values() ?? []) items.live.set(one.key, one)
+    items.placed = shelf && { shelf, live: new WeakPlaces(shelf.size) }
+    return items.placed
   }
 
   /** It stays though nobody holds it, as long as it is needed. */
@@ -61,22 +88,26 @@ export class Items {
   }
 
   *#all(): Generator<LiveItem> {
-    for (const { live } of this.#shelves.values()) yield* live.values()
+    for (const items of this.#schemas.values()) {
+      yield* this.#placedOf(items)?.live.values() ?? []
+      yield* items.live.values()
+    }
   }
 
-  #shelfOf(schema: Schema): Shelf {
+  #of(schema: Schema): OfSchema {
     const hash = this.#hashOf(schema)
-    const held = this.#shelves.get(hash)
+    const held = this.#schemas.get(hash)
     if (held !== undefined) return held
     const { name, version } = schema
-    const shelf: Shelf = { named: { name, version, hash }, live: new WeakValues(), make: itemClass(schema) }
-    this.#shelves.set(hash, shelf)
-    return shelf
+    const named = { name, version, hash }
+    const items: OfSchema = { named, live: new WeakValues(), placed: undefined, make: itemClass(schema) }
+    this.#schemas.set(hash, items)
+    return items
   }
 
   /** What an app holds of it: of the class of its very schema. */
   facade(live: LiveItem): Item {
-    live.facade ??= this.#shelfOf(live.schema).make(live)
+    live.facade ??= this.#of(live.schema).make(live)
     return live.facade
   }
 
@@ -109,14 +140,27 @@ export class Items {
 
   /** Those of a schema that are there. */
   all<S extends Schema>(schema: S): Item<S>[] {
-    const hash = this.#hashOf(schema)
+    const of = this.#of(schema)
+    const placed = this.#placedOf(of)
     const items: Item<S>[] = []
-    for (const key of this.#counting.items.get(hash)?.keys() ?? []) {
-      const live = this.open(key, schema)
+    for (const [key, held] of this.#counting.items.get(of.named.hash)?.entries() ?? []) {
+      const live =
+        placed !== undefined && typeof held === 'number'
+          ? (of.live.get(key) ?? placed.live.get(held) ?? this.#look(key, schema, of, placed, held))
+          : this.open(key, schema)
+      if (!live.isPresent) continue
+      live.facade ??= of.make(live)
       // The facade was made by the class of this very schema.
-      if (live.isPresent) items.push(this.facade(live) as Item<S>)
+      items.push(live.facade as Item<S>)
     }
     return items
+  }
+
+  /** An item that nobody looked at, of which nobody asked the changes. */
+  #look(key: string, schema: Schema, { named }: OfSchema, { shelf, live }: Placed, place: number): LiveItem {
+    const made = new LiveItem(key, schema, named, this.#owner, shelf.stored(place))
+    live.set(place, made)
+    return made
   }
 
   /** The merged value moved: it is taken in with the next `refresh`. */
@@ -141,3 +185,7 @@ export class Items {
     for (const live of this.#all()) live.vanish()
   }
 }
+
+/** Without reading a key that is on the shelf. */
+const atKey = (key: string, { shelf, live }: Placed): LiveItem | undefined =>
+  live.get(shelf.placeOf(key, (place) => live.get(place)?.key === key))

@@ -24,6 +24,8 @@ import type { File, Files } from './ports.ts'
 const pieceBytes = 1_048_576
 /** The same where each frame is looked into, so that others have their turn. */
 const rewrittenBytes = 65_536
+/** Read of a log at once that a snapshot may vouch for: what takes time in browsers is each question. */
+const vouchedBytes = 4_194_304
 /** A header takes less. */
 const mostHeader = 4_096
 /** A batch takes no further appends from here on. */
@@ -336,7 +338,7 @@ export class Journal {
     this.#file = file
     // A process that was killed may have left what it had written and not yet synced. It counts from now on, so it has to last. All is asked
     // for at once: what takes time in browsers is each question.
-    const begun = Promise.all([file.sync(), file.size(), file.read(0, pieceBytes)])
+    const begun = Promise.all([file.sync(), file.size(), file.read(0, knowing ? vouchedBytes : pieceBytes)])
     begun.catch(ignore)
     const expected = await knowing?.()
     const [, end, first] = await begun

@@ -17,6 +17,7 @@ import type { TextChange } from '../schema/handle.ts'
 import type { Item, Schema } from '../schema/schema.ts'
 import { Listeners } from './listeners.ts'
 import { reportRead } from './reads.ts'
+import type { Group, Grouped } from './weakvalues.ts'
 
 /** Where a change of an item stands: only in memory, in this device's log, or under a checkpoint of the authority. */
 export type SavedState = 'draft' | 'local' | 'authority'
@@ -45,7 +46,7 @@ export interface LiveOwner {
   changed(live: LiveItem): void
 }
 
-export class LiveItem {
+export class LiveItem implements Grouped {
   readonly key: string
   readonly schema: Schema
   /** The schema as commits name it. */
@@ -53,6 +54,8 @@ export class LiveItem {
   readonly owner: LiveOwner
   /** What an app holds of it, once it does. */
   facade: Item | undefined
+  /** Those that stay with it. */
+  group: Group<Grouped> | undefined
   #merged: MergedItem | undefined
   #listeners: Listeners | undefined
   #textListeners: Map<string, Listeners<[TextChange]>> | undefined
@@ -221,16 +224,18 @@ export class LiveItem {
 
   subscribe(listener: () => void): () => void {
     this.#listeners ??= new Listeners((error) => this.owner.threw(error))
+    const stop = this.#listeners.add(listener)
     this.owner.needed(this)
-    return this.#listeners.add(listener)
+    return stop
   }
 
   subscribeText(name: string, listener: (change: TextChange) => void): () => void {
     this.#textListeners ??= new Map()
     const listeners = this.#textListeners.get(name) ?? new Listeners<[TextChange]>((error) => this.owner.threw(error))
     this.#textListeners.set(name, listeners)
+    const stop = listeners.add(listener)
     this.owner.needed(this)
-    return listeners.add(listener)
+    return stop
   }
 
   /** The texts that somebody follows, as they are shown now. */

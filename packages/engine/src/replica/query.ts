@@ -56,9 +56,7 @@ export class Query<S extends Schema = Schema> {
     const items = this.#source.items(this.schema)
     this.#version = version
     // Any change of an item is a change of the source: its fields need not be reported one by one.
-    this.#current = unreported(() =>
-      items?.filter((item) => this.#filters.every((accepts) => accepts(item))).sort((a, b) => this.#compare(a, b)),
-    )
+    this.#current = unreported(() => items && this.#sorted(this.#accepted(items)))
     return this.#current
   }
 
@@ -76,13 +74,37 @@ export class Query<S extends Schema = Schema> {
     return stop
   }
 
-  #compare(a: Item<S>, b: Item<S>): number {
-    for (const { field, sign } of this.#orders) {
-      const difference = compareValues(a[field], b[field])
-      if (difference !== 0) return difference * sign
-    }
-    return keyOf(a) < keyOf(b) ? -1 : 1
+  #accepted(items: Item<S>[]): Item<S>[] {
+    if (this.#filters.length === 0) return items
+    return items.filter((item) => this.#filters.every((accepts) => accepts(item)))
   }
+
+  /** Each field is read once an item: sorting compares it many times. */
+  #sorted(items: readonly Item<S>[]): Item<S>[] {
+    const columns = this.#orders.map(({ field, sign }) => ({
+      sign,
+      values: items.map((item) => sortable(item[field])),
+    }))
+    const places = items.map((_, place) => place)
+    places.sort((a, b) => {
+      for (const { sign, values } of columns) {
+        const difference = compareSortables(values[a] ?? 0, values[b] ?? 0)
+        if (difference !== 0) return difference * sign
+      }
+      return keyAt(items, a) < keyAt(items, b) ? -1 : 1
+    })
+    const sorted: Item<S>[] = []
+    for (const place of places) {
+      const item = items[place]
+      if (item !== undefined) sorted.push(item)
+    }
+    return sorted
+  }
+}
+
+const keyAt = (items: readonly object[], place: number): string => {
+  const item = items[place]
+  return item === undefined ? '' : keyOf(item)
 }
 
 const sortable = (value: unknown): string | number => {
@@ -92,13 +114,12 @@ const sortable = (value: unknown): string | number => {
   return Number.NEGATIVE_INFINITY
 }
 
-const compareValues = (a: unknown, b: unknown): number => {
-  const [left, right] = [sortable(a), sortable(b)]
+const compareSortables = (left: string | number, right: string | number): number => {
   if (typeof left === typeof right) return left < right ? -1 : left > right ? 1 : 0
   return typeof left === 'number' ? -1 : 1
 }
 
 const equalTo = <S extends Schema>(equal: Equal<S>): Filter<S> => {
   const names = Object.keys(equal) as (keyof Item<S>)[]
-  return (item) => names.every((name) => compareValues(item[name], equal[name]) === 0)
+  return (item) => names.every((name) => compareSortables(sortable(item[name]), sortable(equal[name])) === 0)
 }
