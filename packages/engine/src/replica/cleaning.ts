@@ -9,7 +9,6 @@ import { idIn, stripCommit } from '../commit/strip.ts'
 import { type Frame, type Framed, frameKinds } from '../log/frame.ts'
 import { PackedLogReader, type PackedLogWriter } from '../log/packedlog.ts'
 import type { AuthorityLog } from '../trust/authoritylog.ts'
-import type { Compacted } from './compaction.ts'
 import type { Journal } from './journal.ts'
 import type { Runtime } from './ports.ts'
 
@@ -18,6 +17,20 @@ const isReplaced = (kind: number): boolean => replaced.has(kind)
 
 /** Until the file is written anew after that failed, ms. */
 const retryAfter = 30_000
+
+/** What the log is written anew with. */
+export interface Compacted {
+  /** What stands behind the header. */
+  readonly floor: readonly Framed[]
+  /** What stays of the commits up to there: it stands behind that, ahead of all that may build on it. */
+  readonly kept: readonly Commit[]
+  /** Whether the commit is one of those up to there. */
+  isCovered(id: string): boolean
+  /** Whether nothing came since that does not fit it. */
+  fits(): boolean
+  /** Whether something came since that builds on what went, and not on the last of it: in memory that is still there. */
+  isBuiltBeside(): boolean
+}
 
 export interface CleaningEvents {
   incident(why: Refusal): void

@@ -12,31 +12,17 @@ import { concatBytes } from '../bytes/bytes.ts'
 import { crc32c } from '../bytes/crc32c.ts'
 import type { Change, Commit } from '../commit/commit.ts'
 import { RowWriter } from '../graph/logged.ts'
-import type { Framed } from '../log/frame.ts'
 import { type LaidItem, lay, layItem } from '../merge/floor.ts'
 import { MergedItem } from '../merge/item.ts'
 import { firstItem, type MergedItems } from '../merge/items.ts'
 import { blockItems, keyHash, type RestoredItem } from '../merge/shelf.ts'
 import type { StoredItem } from '../merge/stored.ts'
 import { encodeItems } from '../merge/storing.ts'
+import type { Compacted } from './cleaning.ts'
 import type { Counting } from './counting.ts'
 import { floorFrames } from './floor.ts'
 import type { Pipeline } from './pipeline.ts'
 import { encodeSnapshotEnd, type SnapshotEnd, snapshotStart } from './snapshot.ts'
-
-/** What the log is written anew with. */
-export interface Compacted {
-  /** What stands behind the header. */
-  readonly floor: readonly Framed[]
-  /** What stays of the commits up to there: it stands behind that, ahead of all that may build on it. */
-  readonly kept: readonly Commit[]
-  /** Whether the commit is one of those up to there. */
-  isCovered(id: string): boolean
-  /** Whether nothing came since that does not fit it. */
-  fits(): boolean
-  /** Whether something came since that builds on what went, and not on the last of it: in memory that is still there. */
-  isBuiltBeside(): boolean
-}
 
 /** Items and commits that are looked at in one go, before others have their turn. */
 const atOnce = 512

@@ -1,6 +1,7 @@
 /** When a device drops history: once what went out of its offline window is much of its log, and nothing is on the road. */
 import { refusal, WeftError } from '../bytes/refusal.ts'
-import { type Compacted, Compaction } from './compaction.ts'
+import type { Compacted } from './cleaning.ts'
+import { Compaction } from './compaction.ts'
 import type { Counting } from './counting.ts'
 import type { Host } from './host.ts'
 import type { Pipeline } from './pipeline.ts'

@@ -1,7 +1,6 @@
 /** When a repository's log is written anew: without what was erased, and without what is dropped. */
 import type { PackedLogWriter } from '../log/packedlog.ts'
-import type { Cleaning } from './cleaning.ts'
-import type { Compacted } from './compaction.ts'
+import type { Cleaning, Compacted } from './cleaning.ts'
 import type { Journal } from './journal.ts'
 
 export interface RewritingParts {
