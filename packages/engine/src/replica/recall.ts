@@ -67,11 +67,6 @@ export class Recall {
     return this.#wanted.values()
   }
 
-  /** Whether something of it is wanted and not here. */
-  get isWaiting(): boolean {
-    return this.#wanted.size > 0
-  }
-
   /** Something was made beside what was dropped of the item. */
   want(item: ItemName): void {
     if (this.#wanted.has(nameOf(item)) || this.#of.last(item) === undefined) return
