@@ -163,7 +163,7 @@ const questionsTo = (spoken: Spoken, from = 0): { readonly number: number; reado
 
 /** `trials` attacks, of each kind in turn. */
 export const floors: Row = async ({ trials, seed }) => {
-  let [violations, asked, adopted, bytes, heap] = [0, 0, 0, 0, 0]
+  let [violations, asked, adopted, forks, bytes, heap] = [0, 0, 0, 0, 0, 0]
   const through: string[] = []
   for (let trial = 0; trial < trials; trial++) {
     const trick = tricks[trial % tricks.length] ?? 'honest'
@@ -359,6 +359,10 @@ export const floors: Row = async ({ trials, seed }) => {
       await lab.run(5_000)
     }
     const authority = scene.board(server)
+    if (
+      [...authority.pipeline.commits.heads()].some(({ chain }) => authority.pipeline.commits.headsOf(chain).length > 1)
+    )
+      forks++
     const judge = (name: string, when: string): void => {
       const repository = scene.board(name)
       const parts = differing(repository, authority)
@@ -388,5 +392,5 @@ export const floors: Row = async ({ trials, seed }) => {
     `${asked} questions, ${adopted} histories taken`,
     violations,
   )
-  return { trials, violations, asked, adopted, bytes, heap, through: through.join('\n') }
+  return { trials, violations, asked, adopted, forks, bytes, heap, through: through.join('\n') }
 }

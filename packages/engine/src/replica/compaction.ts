@@ -88,6 +88,12 @@ export class Compaction {
   async make(): Promise<Compacted | undefined> {
     const { commits } = this.#pipeline
     const parts: Uint8Array[] = [snapshotStart]
+    // Of these not all changes are in the value: what is to count later has to be there then.
+    const waiting = new Set(
+      [...this.#counting.waiting.values()].flatMap(({ changes }) =>
+        changes.map(({ key, schema }) => `${schema.hash} ${key}`),
+      ),
+    )
     const shelves: { schemaHash: string; hashes: number[]; lengths: number[] }[] = []
     for (const [schemaHash, items] of [...this.#counting.items]) {
       const laid = new Map<string, { readonly id: string; readonly clock: number }>()
@@ -102,7 +108,8 @@ export class Compaction {
         block = []
       }
       for (const [key, held] of [...items.entries()]) {
-        const item = this.#lay(key, held, items) ?? laidBefore(items.floorOf(key))
+        const waits = waiting.has(`${schemaHash} ${key}`)
+        const item = (waits ? undefined : this.#lay(key, held, items)) ?? laidBefore(items.floorOf(key))
         if (item === undefined) continue
         const changes = item.commits.map((id) => this.#number(id))
         block.push({ key, changes, heads: [changes.length - 1], state: item.state })

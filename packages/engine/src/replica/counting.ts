@@ -42,6 +42,8 @@ export interface CountingRules {
   commit?(id: string): Commit | undefined
   /** Whether the commit stands where its chain lost others: of its items, those count it already whose first changes were dropped. */
   isBelowFloor?(commit: Commit): boolean
+  /** Whether all that is here of the commit is its name. */
+  isDropped?(id: string): boolean
   /** A change was made beside some that were dropped: only with those can it be merged. */
   beside?(change: Change): void
   /** Why the rules refuse the change, if they do: a pure function of the commit, its past and the logs it cites. */
@@ -431,11 +433,12 @@ export class Counting {
     return item?.isBesideFloor(parentsIn(item, change)) ? this.#besideFloor(change) : undefined
   }
 
-  /** Whether a change of the item is not known because it was dropped, though its commit is here for another one. One that waits was not. */
+  /** Whether a change of the item is not known because it was dropped, though its commit is here or named for another one. One that waits was not. */
   #isDropped(id: string, item: MergedItem | undefined): boolean {
     if (this.#waiting.has(id)) return false
-    const commit = item === undefined || item.dropped === 0 ? undefined : this.#rules.commit?.(id)
-    return commit !== undefined && this.#rules.isBelowFloor?.(commit) === true
+    if (item === undefined || item.dropped === 0) return false
+    const commit = this.#rules.commit?.(id)
+    return commit === undefined ? this.#rules.isDropped?.(id) === true : this.#rules.isBelowFloor?.(commit) === true
   }
 
   #besideFloor(change: Change): Refusal {

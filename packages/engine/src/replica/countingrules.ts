@@ -25,6 +25,7 @@ export const countingRules = (host: Host, repository: Judged): CountingRules => 
     cited: ({ policy }) => pipeline().log.cited(policy.authority),
     commit: (id) => pipeline().commits.get(id),
     beside: ({ key, schema }) => repository.recalling.want({ schema: schema.hash, key }),
+    isDropped: (id) => pipeline().commits.isDropped(id),
     isBelowFloor: (commit) => pipeline().commits.isBelowFloor(commit),
     full: () =>
       host.incident(refusal('TooMany', `${limits.heldChanges} commits that do not count yet`), repository.path),
