@@ -4,7 +4,7 @@ import { describe, expect, test } from 'vitest'
 import { valuesOf } from '../../packages/engine/src/merge/values.ts'
 import { Stream } from '../sim/random.ts'
 import { boardOf, live, rules } from './drawn.ts'
-import { board, Card, Lab, outcomeOf, type Replica } from './lab.ts'
+import { board, Card, Lab, Note, outcomeOf, type Replica } from './lab.ts'
 
 const offlineWindow = 60_000
 
@@ -262,5 +262,94 @@ describe('what waits for history that was dropped', () => {
     await agree(lab, [authority, dropped, bob])
     expect(repository.item(Card, 'card')?.notes.toString()).toBe('from the mountains')
     expect(repository.item(Card, 'card')?.tags.values()).toEqual(['late', 'old'])
+  })
+})
+
+describe('an app that does not know a schema of what was dropped', () => {
+  /** Ada dropped the history of cards and notes, and goes on with a version of the app that knows notes alone. */
+  const older = async (seed: string) => {
+    const found = await scene(seed)
+    const { lab, ada, bob } = found
+    lab.disconnect('bob')
+    boardOf(bob).create(Card, { title: 'of Bob', tags: ['Bob'] }, { key: 'both' })
+    await lab.run(500)
+    const cards = ['only', 'both'].map((key) => boardOf(ada).create(Card, { title: 'first' }, { key }))
+    for (const card of cards) {
+      await lab.run(500)
+      card.title = `${card.title} and second`
+    }
+    for (let step = 0; step < 12; step++) {
+      boardOf(ada).create(Note, { title: `note ${step}` })
+      await lab.run(400)
+    }
+    await lab.run(2 * offlineWindow)
+    const dropped = await dropping(lab, ada)
+    expect(boardOf(dropped).pipeline.commits.dropsAny).toBe(true)
+    await closed(lab, dropped)
+    const again = await lab.join('ada', { rules, offlineWindow, schemas: [Note] })
+    await boardOf(again).ready
+    for (let step = 0; step < 12; step++) {
+      boardOf(again).create(Note, { title: `more ${step}` })
+      await lab.run(400)
+    }
+    return { ...found, ada: again }
+  }
+
+  /** How many commits still stand in the log. */
+  const kept = (replica: Replica): number => {
+    const { commits } = boardOf(replica).pipeline
+    return commits.size - commits.dropped
+  }
+
+  test('drops more, and keeps what it has of that one', async () => {
+    const { lab, authority, ada, bob } = await older('older app')
+    const before = kept(ada)
+    await lab.run(2 * offlineWindow)
+    await closed(lab, ada)
+    for (let time = 0; time < 2; time++) {
+      const again = await lab.join('ada', { rules, offlineWindow, schemas: [Note] })
+      await boardOf(again).ready
+      await lab.run(10_000)
+      if (time === 1) expect(kept(again)).toBeLessThan(before)
+      await closed(lab, again)
+    }
+    const newer = await lab.start('ada', { rules, offlineWindow, transports: [] })
+    await boardOf(newer).ready
+    expect(boardOf(newer).item(Card, 'only')?.title).toBe('first and second')
+    await closed(lab, newer)
+    const last = await lab.join('ada', { rules, offlineWindow })
+    await boardOf(last).ready
+    await agree(lab, [authority, last, bob])
+  })
+
+  test('takes in what builds on it', async () => {
+    const { lab, authority, ada, bob } = await older('older app, newer others')
+    lab.connect('bob')
+    await lab.run(5_000)
+    const card = boardOf(bob).item(Card, 'only')
+    if (card === null || card === undefined) throw new Error('no card')
+    card.title = 'third'
+    await lab.run(5_000)
+    expect(headsIn(boardOf(ada))).toEqual(headsIn(boardOf(authority)))
+    const waits = [...boardOf(ada).counting.waiting.values()].map(({ changes: [change] }) => change?.key)
+    expect(waits).toContain('only')
+  })
+
+  test('drops nothing of what it cannot count', async () => {
+    const { lab, authority, ada, bob } = await older('older app, late work')
+    lab.connect('bob')
+    await lab.run(5_000)
+    expect(boardOf(ada).counting.waiting.size).toBe(1)
+    await lab.run(2 * offlineWindow)
+    await closed(lab, ada)
+    for (let time = 0; time < 2; time++) {
+      const again = await lab.join('ada', { rules, offlineWindow, schemas: [Note] })
+      await boardOf(again).ready
+      await lab.run(10_000)
+      await closed(lab, again)
+    }
+    const newer = await lab.join('ada', { rules, offlineWindow })
+    await boardOf(newer).ready
+    await agree(lab, [authority, newer, bob])
   })
 })

@@ -4,7 +4,8 @@
  *
  * An item whose history is not as simple as its value keeps it: one with something that does not count, or that has changes side by side there, or to
  * which somebody wrote later without having seen all of it. So do chains that were forked. What was dropped is for ever what it was: a checkpoint
- * covers it, nothing is voided behind that, and its ids are in what builds on it.
+ * covers it, nothing is voided behind that, and its ids are in what builds on it. What was laid of items whose schema this app does not know stays as it
+ * is.
  *
  * What this replica has in memory stays there until it opens the repository again.
  */
@@ -88,14 +89,8 @@ export class Compaction {
   async make(): Promise<Compacted | undefined> {
     const { commits } = this.#pipeline
     const parts: Uint8Array[] = [snapshotStart]
-    // Of these not all changes are in the value: what is to count later has to be there then.
-    const waiting = new Set(
-      [...this.#counting.waiting.values()].flatMap(({ changes }) =>
-        changes.map(({ key, schema }) => `${schema.hash} ${key}`),
-      ),
-    )
     const shelves: { schemaHash: string; hashes: number[]; lengths: number[] }[] = []
-    for (const [schemaHash, items] of [...this.#counting.items]) {
+    for (const [schemaHash, items] of this.#items()) {
       const laid = new Map<string, { readonly id: string; readonly clock: number }>()
       this.#laid.set(schemaHash, laid)
       const [hashes, lengths]: [number[], number[]] = [[], []]
@@ -107,9 +102,7 @@ export class Compaction {
         parts.push(bytes)
         block = []
       }
-      for (const [key, held] of [...items.entries()]) {
-        const waits = waiting.has(`${schemaHash} ${key}`)
-        const item = (waits ? undefined : this.#lay(key, held, items)) ?? laidBefore(items.floorOf(key))
+      for (const [key, item] of items) {
         if (item === undefined) continue
         const changes = item.commits.map((id) => this.#number(id))
         block.push({ key, changes, heads: [changes.length - 1], state: item.state })
@@ -140,7 +133,10 @@ export class Compaction {
     }
     this.#compared = size
     const fits = (): boolean =>
-      this.#counting.recounts === this.#recounts && !this.#isBuiltBeside() && !this.#counting.isBesideFloor
+      this.#counting.recounts === this.#recounts &&
+      !this.#isBuiltBeside() &&
+      !this.#counting.isBesideFloor &&
+      !this.#isAwaited()
     if (!fits()) return undefined
     const end = { ...nothingElse, clock, ...rows.take(this.#floors), shelves }
     const before = parts.reduce((checksum, part) => crc32c(part, checksum), 0)
@@ -151,6 +147,34 @@ export class Compaction {
       fits,
       isBuiltBeside: () => this.#isBuiltBeside(),
     }
+  }
+
+  /** By schema, all items and what is left of them. */
+  *#items(): Generator<
+    readonly [schemaHash: string, items: Iterable<readonly [key: string, item: LaidItem | undefined]>]
+  > {
+    for (const [schemaHash, items] of [...this.#counting.items]) yield [schemaHash, this.#layAll(schemaHash, items)]
+    for (const [schemaHash, floors] of this.#counting.unknownFloors()) yield [schemaHash, allLaidBefore(floors)]
+  }
+
+  *#layAll(schemaHash: string, items: MergedItems): Generator<readonly [key: string, item: LaidItem | undefined]> {
+    // Of these not all changes are in the value: what is to count later has to be there then.
+    const waiting = new Set<string>()
+    for (const { changes } of this.#counting.waiting.values())
+      for (const { key, schema } of changes) if (schema.hash === schemaHash) waiting.add(key)
+    for (const [key, held] of [...items.entries()]) {
+      const item = waiting.has(key) ? undefined : this.#lay(key, held, items)
+      yield [key, item ?? laidBefore(items.floorOf(key))]
+    }
+  }
+
+  /** Whether something cannot count yet that would be taken for one of the changes that go: another version of the app may count it. */
+  #isAwaited(): boolean {
+    const { isFull, waiting } = this.#counting
+    for (const { commit, changes } of waiting.values())
+      for (const { key, schema } of changes)
+        if (commit.clock <= (this.#laid.get(schema.hash)?.get(key)?.clock ?? -1)) return true
+    return isFull
   }
 
   #isCovered(id: string): boolean {
@@ -211,6 +235,12 @@ const laidBefore = (floor: RestoredItem | undefined): LaidItem | undefined => {
   if (floor === undefined) return undefined
   const commits = Array.from({ length: floor.size }, (_, index) => floor.nameOf(index).id)
   return { commits, clock: floor.last.clock, state: floor.state }
+}
+
+function* allLaidBefore(
+  floors: Iterable<readonly [key: string, floor: RestoredItem]>,
+): Generator<readonly [key: string, item: LaidItem | undefined]> {
+  for (const [key, floor] of floors) yield [key, laidBefore(floor)]
 }
 
 /** A floor is of no log and of no app. */

@@ -11,7 +11,7 @@ import type { Operation } from '../commit/operation.ts'
 import type { NewNode } from '../graph/item.ts'
 import type { Authorize, MergedItem, Outcome } from '../merge/item.ts'
 import { firstItem, type Look, MergedItems } from '../merge/items.ts'
-import type { Shelf } from '../merge/shelf.ts'
+import type { RestoredItem, Shelf } from '../merge/shelf.ts'
 import { appliesAnywhere, emptyState, type ItemState } from '../merge/state.ts'
 import type { Schema } from '../schema/schema.ts'
 import type { ItemName } from '../sync/recall.ts'
@@ -182,6 +182,9 @@ export class Counting {
   /** Everything it was told of, in that order, which is causal; before that, what was restored. */
   readonly #told: Commit[] = []
   #restored: () => Iterable<Commit> = nothing
+  #floor: () => ReadonlyMap<string, Shelf> = noShelves
+  /** Items of schemas that are not known here, whose dropped changes came back. */
+  #recalled: readonly ItemName[] = []
   /** How often everything was counted again. */
   #recounts = 0
   /** By the commit they wait for; and those that wait for their clock. */
@@ -215,7 +218,28 @@ export class Counting {
   wroteTo(id: string, key: string): boolean {
     for (const items of this.items.values())
       if (items.hasFloor(key) && items.get(key)?.graph.indexOf(id) !== undefined) return true
+    for (const [, shelf] of this.#unknownFloors()) {
+      const floor = shelf.find(key)
+      for (let index = 0; index < (floor?.size ?? 0); index++) if (floor?.nameOf(index).id === id) return true
+    }
     return false
+  }
+
+  *#unknownFloors(): Generator<readonly [hash: string, shelf: Shelf]> {
+    for (const floor of this.#floor()) if (this.#rules.schema(floor[0]) === undefined) yield floor
+  }
+
+  /** What stands in the place of dropped changes of items whose schema is not known here: another version of the app knows it. */
+  *unknownFloors(): Generator<readonly [hash: string, floors: Generator<readonly [key: string, floor: RestoredItem]>]> {
+    for (const [hash, shelf] of this.#unknownFloors()) yield [hash, this.#floorsOn(hash, shelf)]
+  }
+
+  *#floorsOn(hash: string, shelf: Shelf): Generator<readonly [key: string, floor: RestoredItem]> {
+    for (let place = 0; place < shelf.size; place++) {
+      const key = shelf.keyAt(place)
+      const isRecalled = this.#recalled.some((item) => item.key === key && item.schema === hash)
+      if (!isRecalled) yield [key, shelf.at(place)]
+    }
   }
 
   /** What a stored item is that nobody asked the changes of. */
@@ -256,6 +280,8 @@ export class Counting {
     recalled: readonly ItemName[] = [],
   ): void {
     this.#restored = told
+    this.#floor = floor
+    this.#recalled = recalled.filter(({ schema }) => this.#rules.schema(schema) === undefined)
     for (const { schema: hash, key } of recalled) {
       const schema = this.#rules.schema(hash)
       if (schema !== undefined) this.#ofSchema(hash, schema).forgetFloor(key)
