@@ -1,4 +1,4 @@
-/** Reads the logs of a store in plain JavaScript, by what docs/storage-format.md and sections 1, 2 and 6 of docs/wire-format.md say. */
+/** Reads the logs of a store in plain JavaScript, floors included, by what docs/storage-format.md and sections 1, 2 and 6 of docs/wire-format.md say. */
 import { createHash } from 'node:crypto'
 import { inflateRawSync } from 'node:zlib'
 import { Encoder } from 'cbor-x'
@@ -9,6 +9,7 @@ const sha256 = (...parts) => createHash('sha256').update(Buffer.concat(parts)).d
 const fail = (why) => {
   throw new Error(why)
 }
+const hex = (bytes) => Buffer.from(bytes).toString('hex')
 
 const table = Array.from({ length: 256 }, (_, byte) => {
   let sum = byte
@@ -111,14 +112,15 @@ class Packs {
     Object.assign(this, { patterns: new Table(), ms: 0 })
   }
 
-  /** `[id, whether it is signed]` of each commit. */
+  /** Of each commit what `commitIn` says. */
   read(bytes) {
     const from = new Cursor(bytes)
     const found = []
     while (from.at < bytes.length - 2) {
       const one = this.commit(from)
-      this.ids.add(one[0], 4096)
-      this.check = (this.check * 0x6487 + one[0].readUInt16BE(0)) % 65536
+      const id = Buffer.from(one.id, 'hex')
+      this.ids.add(id, 4096)
+      this.check = (this.check * 0x6487 + id.readUInt16BE(0)) % 65536
       found.push(one)
     }
     if (from.take(2).readUInt16BE(0) !== this.check) fail('another commit than was written')
@@ -128,7 +130,7 @@ class Packs {
   commit(from) {
     const lead = from.byte()
     const second = lead & 128 ? from.byte() : 0
-    if (second === 1) return signedId(from.take(from.varint()))
+    if (second === 1) return commitIn(from.take(from.varint()))
     if (lead & 1) this.chain = this.readChain(from)
     const { chain } = this
     const seq = lead & 2 ? from.varint() : chain.seq + 1
@@ -144,7 +146,9 @@ class Packs {
     const id = sha256(Buffer.from([0x8c]), ...header.map(encode), ext)
     for (const { item } of changes) item.last = id
     Object.assign(chain, { last: id, seq })
-    return [id, !(lead & 8)]
+    const { session, incarnation } = chain
+    const named = { id: hex(id), isSigned: !(lead & 8), chain: hex(session) + hex(incarnation), seq, clock }
+    return { ...named, changes: changes.map(({ name }) => name) }
   }
 
   readChain(from) {
@@ -186,7 +190,8 @@ class Packs {
     const content =
       whole ?? Buffer.concat([Buffer.from([0x82]), encode(seal), Buffer.from(heads(values.length)), ...values])
     const identity = encode([item.key, parents, this.schema])
-    return { item, hash: sha256(sha256(identity), sha256(operations), isErased ? seal : sha256(content)) }
+    const name = nameOf([item.key, parents, this.schema])
+    return { item, name, hash: sha256(sha256(identity), sha256(operations), isErased ? seal : sha256(content)) }
   }
   newItem(from, isHex) {
     const bytes = from.take(from.varint())
@@ -235,23 +240,219 @@ class Packs {
   }
 }
 
-const signedId = (record) => {
-  const [header, signature] = cbor.decode(record)
-  return [sha256(header), signature.length > 0]
+/** Of which item a change is, and which commits it builds on. */
+const nameOf = ([key, parents, [, , schema]]) => ({ schema: hex(schema), key, parents: parents.map(hex) })
+
+const commitIn = (record) => {
+  const [header, signature, parts] = cbor.decode(record)
+  const [, , , session, incarnation, seq, , clock] = cbor.decode(header)
+  const named = { id: hex(sha256(header)), isSigned: signature.length > 0, chain: hex(session) + hex(incarnation) }
+  return { ...named, seq, clock, changes: parts.map(([identity]) => nameOf(cbor.decode(identity))) }
 }
 
-/** Section 3: whose log it is and the ids, hex, of the commits in it. */
+const times = (count, make) => Array.from({ length: count }, (_, place) => make(place))
+
+/** Section 10: one block of items. `commits`: those that the floor names. */
+const readBlock = (bytes, commits) => {
+  const isDeflated = bytes[0] === 1
+  const start = new Cursor(bytes.subarray(1))
+  const size = isDeflated ? start.varint() : start.bytes.length
+  const body = isDeflated
+    ? inflateRawSync(start.bytes.subarray(start.at), { maxOutputLength: size })
+    : start.bytes.subarray(start.at)
+  if (bytes[0] > 1 || body.length !== size) fail('no block')
+  const from = new Cursor(body)
+  const items = from.varint()
+  const columns = times(from.varint(), () => {
+    const [name, kind, least] = [from.text(), from.byte(), from.signed()]
+    return { name, kind, least, units: times(from.varint(), from.varint) }
+  })
+  const shapes = times(from.varint(), () => ({
+    isSingle: from.byte() === 1,
+    columns: times(from.varint(), () => columns[from.varint()]),
+  }))
+  const shared = times(items, from.varint)
+  const added = times(items, from.varint)
+  const firsts = times(items, from.signed)
+  const lengths = times(items, from.varint)
+  let [keys, strings] = [from.text(), from.text()]
+  for (const column of columns)
+    column.strings = column.units.map((units) => {
+      const string = strings.slice(0, units)
+      strings = strings.slice(units)
+      return string
+    })
+  let [key, first] = ['', 0]
+  const found = times(items, (place) => {
+    key = key.slice(0, shared[place]) + keys.slice(0, added[place])
+    keys = keys.slice(added[place])
+    first += firsts[place]
+    const row = new Cursor(from.take(lengths[place]))
+    const item = { key, ...readRow(row, shapes[row.varint()], first, commits) }
+    return row.at === row.bytes.length ? item : fail('a row with more in it')
+  })
+  return from.at === body.length && keys === '' && strings === '' ? found : fail('a block with more in it')
+}
+
+const readRow = (row, { isSingle, columns }, first, commits) => {
+  const changes = [first]
+  let [heads, presence] = [0, 0]
+  if (!isSingle) {
+    for (let left = row.varint() - 1; left > 0; left--) changes.push(changes.at(-1) + row.signed())
+    heads = row.varint()
+    presence = row.varint()
+    const registers = row.varint()
+    if (heads !== 0 || presence > 1 || (registers > 0 && registers !== changes.length)) fail('no item of a floor')
+  }
+  const fields = Object.fromEntries(columns.map((column) => [column.name, readValue(row, column, changes, commits)]))
+  const names = changes.map((number) => commits[number] ?? fail('a commit of no number'))
+  return { isDeleted: presence === 1, changes: names.map(({ id }) => id), clock: names.at(-1).clock, fields }
+}
+
+const readValue = (row, column, changes, commits) => {
+  const { kind, least, strings } = column
+  const string = () => {
+    const place = row.varint()
+    return place === 0 ? row.text() : (strings[place - 1] ?? fail('no such string'))
+  }
+  const float = () => row.take(8).readDoubleBE()
+  const whole = () => least + row.varint()
+  const scalar = () => {
+    const readers = [() => null, () => false, () => true, float, string, whole]
+    return (readers[row.byte()] ?? fail('no scalar'))()
+  }
+  const put = () => ({ by: commits[changes[row.varint()]], tag: row.varint(), value: scalar() })
+  const elements = () => {
+    row.varint()
+    return times(row.varint(), put)
+  }
+  const entries = () => {
+    row.varint()
+    return times(row.varint(), () => ({ key: string(), puts: times(row.varint(), put) }))
+  }
+  const isLater = (a, b) => a.by.clock > b.by.clock || (a.by.clock === b.by.clock && a.by.id > b.by.id)
+  const latest = (puts) => puts.reduce((one, other) => (isLater(other, one) ? other : one))
+  const named = ({ by, tag, value }) => [`${by.id}/${tag}`, value]
+  switch (kind) {
+    case 6: {
+      const all = elements()
+      return { set: [...new Set(all.map(({ value }) => value))], tags: Object.fromEntries(all.map(named)) }
+    }
+    case 7: {
+      const all = entries()
+      const shown = all.map(({ key, puts }) => [key, latest(puts).value])
+      return { map: Object.fromEntries(shown), tags: Object.fromEntries(all.flatMap(({ puts }) => puts.map(named))) }
+    }
+    default:
+      return ([scalar, string, whole, float, () => row.byte() === 1, string][kind] ?? fail('no such kind'))()
+  }
+}
+
+/** Section 10: what stands in the place of dropped commits. */
+const readFloor = (payloads) => {
+  const pieces = payloads.map((payload, at) => {
+    const from = new Cursor(payload)
+    if (from.varint() !== at || from.varint() !== payloads.length) fail('a piece is missing')
+    return payload.subarray(from.at)
+  })
+  const bytes = Buffer.concat(pieces)
+  const end = bytes.length - 8
+  if (bytes.subarray(0, 16).toString() !== 'weft snapshot 2\n') fail('no floor')
+  if (bytes.readUInt32LE(end + 4) !== crc32c(bytes.subarray(0, end + 4))) fail('a wrong checksum')
+  const blocks = new Cursor(bytes.subarray(16, end - bytes.readUInt32LE(end)))
+  const rest = new Cursor(bytes.subarray(end - bytes.readUInt32LE(end), end))
+  rest.take(32 + 3)
+  const latest = rest.varint()
+  rest.take(1)
+  const ids = new Cursor(rest.take(rest.varint()))
+  const { chains, commits } = readColumns(new Cursor(rest.take(rest.varint())), ids)
+  const items = times(rest.varint(), () => {
+    const schema = hex(rest.take(32))
+    const hashes = times(rest.varint(), () => rest.take(4).readUInt32LE())
+    const found = times(rest.varint(), () => readBlock(blocks.take(rest.varint()), commits)).flat()
+    if (found.some(({ key }, place) => keyHash(key) !== hashes[place])) fail('another key')
+    return found.map((item) => ({ schema, ...item }))
+  }).flat()
+  if (latest !== commits.reduce((most, { clock }) => Math.max(most, clock), 0)) fail('another clock')
+  if (rest.varint() !== 0 || rest.at !== rest.bytes.length || blocks.at !== blocks.bytes.length)
+    fail('more than a floor')
+  return { floors: Object.fromEntries(chains.filter(([, floor]) => floor >= 0)), dropped: commits, items }
+}
+
+const readColumns = (columns, ids) => {
+  const count = columns.varint()
+  if (columns.varint() !== count || ids.bytes.length !== 32 * count) fail('not as many commits')
+  const chains = times(columns.varint(), () => [hex(columns.take(40)), columns.varint() - 1])
+  const cite = () => {
+    const n = columns.varint() - 1
+    return n < 0 ? null : { n, epoch: columns.varint() }
+  }
+  let clock = 0
+  const commits = times(count, () => {
+    const [chain] = chains[columns.varint() / 2] ?? fail('no such chain')
+    if (columns.varint() !== 1) fail('no commit of a floor')
+    const seq = columns.varint()
+    clock += columns.signed()
+    if (columns.varint() !== 0) fail('no commit of a floor')
+    return { id: hex(ids.take(32)), chain, seq, clock, root: cite(), authority: cite() }
+  })
+  return { chains, commits }
+}
+
+const keyHash = (key) => {
+  let hash = 0x811c9dc5
+  for (let at = 0; at < key.length; at++) hash = Math.imul(hash ^ key.charCodeAt(at), 0x01000193)
+  return hash >>> 0
+}
+
+/** The floor less what was recalled, and which changes of the commits are in it. */
+const settle = (floor, commits, recalled) => {
+  const named = (one) => `${one.schema} ${one.key}`
+  const byId = new Map(commits.map((commit) => [commit.id, commit]))
+  const laid = new Map(floor.items.map((item) => [named(item), item]))
+  const isWhole = (name, id) => {
+    const change = byId.get(id)?.changes.find((one) => named(one) === name)
+    return change?.parents.every((parent) => isWhole(name, parent)) === true
+  }
+  for (const name of recalled.map(named)) {
+    const last = laid.get(name)?.changes.at(-1)
+    if (last !== undefined && isWhole(name, last)) laid.delete(name)
+  }
+  for (const { chain, seq, clock, changes } of commits)
+    for (const change of changes)
+      change.isInFloor = seq <= (floor.floors[chain] ?? -1) && clock <= (laid.get(named(change))?.clock ?? -1)
+  return { ...floor, items: [...laid.values()] }
+}
+
+/** Section 3: whose log it is and the commits in it; section 10: what stands for those that are not. */
 export const readLog = (log) => {
   const { frames, damage, end } = readFrames(log)
   const [format, network, path] = cbor.decode(frames[0]?.payload ?? fail('no header'))
   if (frames[0].kind !== 0 || format !== 1) fail('no header')
-  const ids = []
+  const laid = frames.filter(({ kind }) => kind === 8).map(({ payload }) => payload)
+  let floor
+  let lost
+  try {
+    floor = laid.length === 0 ? undefined : readFloor(laid)
+  } catch (error) {
+    lost = error.message
+  }
+  const isBelow = ({ chain, seq }) => seq <= (floor?.floors[chain] ?? -1)
+  const found = new Map()
+  const recalled = []
   let packs
   let open = []
+  const take = (commit) => {
+    open.push(commit)
+    if (isBelow(commit)) open = [commit]
+    else if (!commit.isSigned) return
+    for (const one of open.splice(0)) found.set(one.id, one)
+  }
   for (const { kind, payload, afterDamage } of frames) {
     if (afterDamage) packs = undefined
     if (kind !== 1) open = []
-    if (kind === 1) open.push(signedId(payload))
+    if (kind === 1) take(commitIn(payload))
+    if (kind === 9) recalled.push({ schema: hex(payload.subarray(0, 32)), key: payload.subarray(32).toString() })
     if (kind === 5) {
       const from = new Cursor(payload)
       const first = from.byte()
@@ -259,11 +460,13 @@ export const readLog = (log) => {
       if (packs === undefined) continue
       const size = first & 128 ? from.varint() : 0
       const rest = payload.subarray(from.at)
-      open = packs.read(first & 128 ? inflateRawSync(rest, { maxOutputLength: size }) : rest)
+      packs.read(first & 128 ? inflateRawSync(rest, { maxOutputLength: size }) : rest).forEach(take)
+      open = []
     }
-    const vouched = open.findLastIndex(([, isSigned]) => isSigned) + 1
-    ids.push(...open.splice(0, vouched).map(([id]) => id.toString('hex')))
-    if (kind === 5) open = []
   }
-  return { network: network?.toString('hex') ?? null, path, ids, damage, torn: end < log.length }
+  const commits = [...found.values()]
+  const ids = commits.map(({ id }) => id)
+  const floored = floor && settle(floor, commits, recalled)
+  const whose = { network: network && hex(network), path }
+  return { ...whose, ids, commits, floor: floored, lost, damage, torn: end < log.length }
 }
