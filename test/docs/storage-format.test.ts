@@ -12,12 +12,12 @@ import { Authors, Draw } from '../../packages/engine/src/commit/authors.ts'
 import { bearsSignature } from '../../packages/engine/src/commit/run.ts'
 import { encodeFrame, frameKinds, scan } from '../../packages/engine/src/log/frame.ts'
 import { PackedLogReader, PackedLogWriter } from '../../packages/engine/src/log/packedlog.ts'
-import { type ItemState, isPresent, winner } from '../../packages/engine/src/merge/state.ts'
 import { boardOf, closed, live, rules } from '../road/drawn.ts'
 import { board, Card, Lab, type Replica } from '../road/lab.ts'
 import { filesOf, makeStore } from '../road/store.ts'
 import { Stream } from '../sim/random.ts'
-import { crc32c, type FloorItem, readLog } from './storage-reader.mjs'
+import { plainly, sorted } from './plain-state.ts'
+import { crc32c, readLog } from './storage-reader.mjs'
 
 const { hash } = nodeRuntime()
 
@@ -81,36 +81,6 @@ test('and those of whoever writes as no replica would, erased contents and damag
     expect(damaged.damage.length + Number(damaged.torn), `seed ${seed}, byte ${at}`).toBe(1)
   }
 })
-
-/** A value without what depends on who merged it. */
-const plainly = (state: ItemState): Pick<FloorItem, 'isDeleted' | 'fields'> => {
-  const fields: Record<string, FloorItem['fields'][string]> = {}
-  for (const [name, field] of state.fields) {
-    if (field.kind === 'register') fields[name] = field.value
-    else if (field.kind === 'text') fields[name] = field.rope.toString()
-    else if (field.kind === 'elements') {
-      const tags = Object.fromEntries([...field.byTag].map(([tag, value]) => [slashed(tag), value]))
-      fields[name] = { set: [...new Set(field.byTag.values())], tags }
-    } else {
-      const entries = [...field.byKey]
-      const shown = entries.map(([key, all]) => [key, winner(all)?.value ?? null])
-      const tags = entries.flatMap(([, all]) => all.map(({ tag, value }) => [slashed(tag), value]))
-      fields[name] = { map: Object.fromEntries(shown), tags: Object.fromEntries(tags) }
-    }
-  }
-  return sorted({ isDeleted: !isPresent(state), fields })
-}
-
-const slashed = (tag: string): string => `${tag.slice(0, 64)}/${tag.slice(65)}`
-
-/** What is in a set has no order. */
-const sorted = ({ isDeleted, fields }: Pick<FloorItem, 'isDeleted' | 'fields'>) => {
-  const inOrder = Object.entries(fields).map(([name, field]) => {
-    const isSet = typeof field === 'object' && field !== null && field.set !== undefined
-    return [name, isSet ? { ...field, set: [...(field.set ?? [])].sort() } : field]
-  })
-  return { isDeleted, fields: Object.fromEntries(inOrder) }
-}
 
 /** What the reader says of a device's log is what the authority knows, who dropped nothing. Returns how much there was. */
 const compare = async (lab: Lab, authority: Replica): Promise<ReturnType<typeof readLog>> => {

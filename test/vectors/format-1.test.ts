@@ -38,6 +38,7 @@ import {
 import { encodeSignalBody, readSignal, type SignalBody, sealSignal } from '../../packages/engine/src/mesh/signal.ts'
 import { decodeFrame, encodeFrame, type Frame } from '../../packages/engine/src/replica/wire.ts'
 import { decodeMessage, encodeMessage, type Message, type PackedPush } from '../../packages/engine/src/sync/message.ts'
+import { decodeRecalling, encodeRecalling, type Recalling } from '../../packages/engine/src/sync/recall.ts'
 import { AuthorityLog } from '../../packages/engine/src/trust/authoritylog.ts'
 import {
   type CertificateBody,
@@ -266,6 +267,11 @@ describe('the wire', () => {
     expect(jsonOf(good(decodeMessage(decoded(bytes))))).toEqual(message)
   })
 
+  test.each(vectors.recalls)('message $name', ({ message, bytes }) => {
+    expect(toHex(encode(encodeRecalling(message as Recalling)))).toBe(bytes)
+    expect(decodeRecalling(decoded(bytes))).toEqual(message)
+  })
+
   test.each(vectors.frames)('frame $name', ({ number, frame, bytes }) => {
     expect(toHex(encodeFrame(number, plainOf(frame) as Frame))).toBe(bytes)
     // A frame of the kind `refused` looks like a refusal, so it is not asked whether it is one.
@@ -305,7 +311,9 @@ test('every kind of statement, frame and message has its bytes here', () => {
   const bodies = vectors.entries.map(({ bytes }) => ({ bytes: toHex(good(readEntry(fromHex(bytes), hash)).body) }))
   expect(kindsOf([...bodies, ...vectors.statements], 9)).toEqual(upTo(10))
   expect(kindsOf(vectors.frames, 1)).toEqual(upTo(21))
-  expect(kindsOf([...vectors.messages, ...vectors.announcements, ...vectors.presences], 0)).toEqual(upTo(17))
+  expect(kindsOf([...vectors.messages, ...vectors.announcements, ...vectors.presences, ...vectors.recalls], 0)).toEqual(
+    upTo(19),
+  )
 })
 
 const decoded = (bytes: string): Plain => {
