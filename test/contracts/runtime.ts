@@ -4,6 +4,7 @@
  */
 import type { Runtime } from '@weft-db/engine'
 import { describe, expect, test } from 'vitest'
+import { deflate, inflate } from '../../packages/engine/src/bytes/deflate.ts'
 
 type Make = () => Runtime | Promise<Runtime>
 
@@ -51,6 +52,39 @@ export const runtimeContract = (name: string, make: Make, others: Record<string,
       const part = bytesOf('xabcx').subarray(1, 4)
       expect(toHex(runtime.hash(part))).toBe(hashes[1]?.[1])
       expect(Object.getPrototypeOf(runtime.hash(part))).toBe(Uint8Array.prototype)
+    })
+
+    test('what it inflates is what the engine inflates, to the byte, and it takes nothing else', async () => {
+      const { inflate: inflated = inflate } = await make()
+      const words = ['item', 'title', 'a', 'owner-17', '\u0000\u0001', 'ä']
+      let state = 7
+      const next = (below: number): number => {
+        state = (Math.imul(state, 1_103_515_245) + 12_345) >>> 0
+        return (state >>> 8) % below
+      }
+      let [taken, refused] = [0, 0]
+      for (const length of [0, 1, 40, 900, 3_000]) {
+        const text = Array.from({ length }, () => words[next(words.length)]).join('')
+        const bytes = new TextEncoder().encode(text)
+        const stream = deflate(bytes, bytes.length + 64) ?? new Uint8Array(0)
+        expect(toHex(inflated(stream, bytes.length) ?? stream)).toBe(toHex(bytes))
+        for (const size of [0, bytes.length - 1, bytes.length + 1, 2 * bytes.length + 9])
+          if (size >= 0 && size !== bytes.length) expect(inflated(stream, size)).toBe(undefined)
+        expect(inflated(stream.subarray(0, -1), bytes.length)).toBe(undefined)
+        expect(inflated(new Uint8Array([...stream, 0]), bytes.length)).toBe(undefined)
+        for (let round = 0; round < 200; round++) {
+          const damaged = stream.slice()
+          const at = next(damaged.length)
+          damaged[at] = (damaged[at] ?? 0) ^ (1 << next(8))
+          const expected = inflate(damaged, bytes.length)
+          const met = inflated(damaged, bytes.length)
+          expect(met && toHex(met)).toBe(expected && toHex(expected))
+          if (expected === undefined) refused++
+          else taken++
+        }
+      }
+      expect(taken).toBeGreaterThan(50)
+      expect(refused).toBeGreaterThan(300)
     })
 
     test('random gives the length asked for, never the same twice', async () => {

@@ -3,6 +3,7 @@
  * costs more than the signature does.
  */
 import { createPublicKey, hash, type KeyObject, randomFillSync, verify } from 'node:crypto'
+import { inflateRawSync } from 'node:zlib'
 import type { Runtime } from '@weft-db/engine'
 import { generatePrivateKey, objectKey } from './keyobject.ts'
 import { keyName, Recent, readyKeys } from './recent.ts'
@@ -14,6 +15,15 @@ export { memoryKeys } from './memory.ts'
 
 /** All of SubjectPublicKeyInfo for P-256 before the point's 65 bytes (RFC 5480). */
 const prefix = Buffer.from('3059301306072a8648ce3d020106082a8648ce3d030107034200', 'hex')
+
+/** What `info` asks for: the types of Node leave it out. */
+interface Inflated {
+  readonly buffer: Buffer
+  readonly engine: { readonly bytesWritten: number }
+}
+
+const isInflated = (value: unknown): value is Inflated =>
+  typeof value === 'object' && value !== null && 'buffer' in value && 'engine' in value
 
 /** Random bytes that are drawn at once. */
 const drawnBytes = 1_024
@@ -54,6 +64,18 @@ export const nodeRuntime = (): Runtime => {
       const digest = new Uint8Array(text.length)
       for (let at = 0; at < digest.length; at++) digest[at] = text.charCodeAt(at)
       return digest
+    },
+    inflate: (deflated, size) => {
+      try {
+        // A byte more than there may be tells what is longer.
+        const inflated: unknown = inflateRawSync(deflated, { maxOutputLength: size + 1, info: true })
+        if (!isInflated(inflated)) return undefined
+        const { buffer, engine } = inflated
+        if (buffer.length !== size || engine.bytesWritten !== deflated.length) return undefined
+        return new Uint8Array(buffer.buffer, buffer.byteOffset, size)
+      } catch {
+        return undefined
+      }
     },
     generateKey: async () => objectKey(await generatePrivateKey()),
     verify: async (publicKey, message, signature) => {

@@ -135,17 +135,17 @@ export class MergedItems {
     for (const key of this.keys()) yield [key, this.open(key)]
   }
 
-  /** All of them as they are, for a snapshot: an item, the commit that made one, or the place on the shelf of one that nobody asked the changes of. */
-  *entries(): Generator<readonly [key: string, held: MergedItem | Commit | number]> {
+  /** Calls with each of them as it is: an item, the commit that made one, or the place on the shelf of one that nobody asked the changes of. */
+  each(visit: (key: string, held: MergedItem | Commit | number) => void): void {
     const shelf = this.#shelf
     for (let place = 0; place < (shelf?.size ?? 0); place++) {
       const key = shelf?.keyAt(place) ?? ''
-      if (!this.#isPassed(key)) yield [key, this.#held.get(key) ?? place]
+      if (!this.#isPassed(key)) visit(key, this.#held.get(key) ?? place)
     }
-    for (const entry of this.#held) if (!this.#taken.has(entry[0])) yield entry
+    for (const [key, held] of this.#held) if (!this.#taken.has(key)) visit(key, held)
   }
 
-  /** What places in `entries` are places on. */
+  /** What the places that `each` calls with are places on. */
   get shelf(): Shelf | undefined {
     return this.#shelf
   }

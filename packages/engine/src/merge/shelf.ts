@@ -7,7 +7,7 @@ import type { Operation } from '../commit/operation.ts'
 import type { ItemGraph } from '../graph/item.ts'
 import type { Floor, Restored } from './item.ts'
 import type { ItemState } from './state.ts'
-import { type StoredItem, StoredItems } from './stored.ts'
+import { type StoredCommits, type StoredItem, StoredItems } from './stored.ts'
 
 /** Items in a block. */
 export const blockItems = 128
@@ -17,12 +17,10 @@ const fewLooks = 32
 const mostRead = 64
 
 /** Where the changes of stored items are. Numbers are places in the order of admission. */
-export interface ShelfCommits {
+export interface ShelfCommits extends StoredCommits {
   /** How many of the first ones were dropped. */
   readonly dropped: number
   commit(number: number): Commit
-  idOf(number: number): string
-  clockOf(number: number): number
   /** The place in the authority's log that the commit cites, -1 for none. */
   cited(commit: Commit): number
 }

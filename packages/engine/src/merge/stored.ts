@@ -19,7 +19,7 @@
  */
 import { decodeUtf8 } from '../bytes/bytes.ts'
 import { Cursor } from '../bytes/cursor.ts'
-import { inflate } from '../bytes/deflate.ts'
+import { type Inflate, inflate } from '../bytes/deflate.ts'
 import { limits } from '../bytes/limits.ts'
 import { type Tag, tagOf } from '../commit/operation.ts'
 import type { Scalar } from '../schema/field.ts'
@@ -43,6 +43,8 @@ export interface StoredItem {
 export interface StoredCommits {
   idOf(number: number): string
   clockOf(number: number): number
+  /** The platform's, where it has one. */
+  readonly inflate?: Inflate | undefined
 }
 
 /** What stands in a column. */
@@ -203,7 +205,7 @@ export class StoredItems {
 
   /** Undefined where the bytes are no block. Keeps them. */
   static read(bytes: Uint8Array, commits: StoredCommits): StoredItems | undefined {
-    const cursor = cursorOf(bytes)
+    const cursor = cursorOf(bytes, commits.inflate ?? inflate)
     if (cursor === undefined) return undefined
     const items = new StoredItems(cursor, commits)
     return cursor.bad ? undefined : items
@@ -390,13 +392,13 @@ export class StoredItems {
 const isRegister = (kind: number): boolean => kind < kinds.text
 
 /** At the body of the block; undefined where there is none. */
-const cursorOf = (bytes: Uint8Array): Cursor | undefined => {
+const cursorOf = (bytes: Uint8Array, inflated: Inflate): Cursor | undefined => {
   const cursor = new Cursor(bytes)
   const form = cursor.byte()
   if (form === forms.asIs) return cursor
   const size = cursor.varint()
   if (cursor.bad || form !== forms.deflated) return undefined
-  const body = inflate(bytes.subarray(cursor.at), size)
+  const body = inflated(bytes.subarray(cursor.at), size)
   return body && new Cursor(body)
 }
 

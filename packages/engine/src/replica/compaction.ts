@@ -162,7 +162,9 @@ export class Compaction {
     const waiting = new Set<string>()
     for (const { changes } of this.#counting.waiting.values())
       for (const { key, schema } of changes) if (schema.hash === schemaHash) waiting.add(key)
-    for (const [key, held] of [...items.entries()]) {
+    const all: [key: string, held: MergedItem | Commit | number][] = []
+    items.each((key, held) => all.push([key, held]))
+    for (const [key, held] of all) {
       const item = waiting.has(key) ? undefined : this.#lay(key, held, items)
       yield [key, item ?? laidBefore(items.floorOf(key))]
     }

@@ -10,7 +10,7 @@ import { fieldNamed, type Item, type Schema } from '../schema/schema.ts'
 import type { Counting } from './counting.ts'
 import { itemClass, liveOf } from './item.ts'
 import { LiveItem, type LiveOwner } from './live.ts'
-import { WeakPlaces, WeakValues } from './weakvalues.ts'
+import { type Group, WeakPlaces, WeakValues } from './weakvalues.ts'
 
 /** Those that have a place on a shelf of a snapshot. */
 interface Placed {
@@ -143,24 +143,25 @@ export class Items {
     const of = this.#of(schema)
     const placed = this.#placedOf(of)
     const items: Item<S>[] = []
-    for (const [key, held] of this.#counting.items.get(of.named.hash)?.entries() ?? []) {
-      const live =
-        placed !== undefined && typeof held === 'number'
-          ? (of.live.get(key) ?? placed.live.get(held) ?? this.#look(key, schema, of, placed, held))
-          : this.open(key, schema)
-      if (!live.isPresent) continue
+    let group: Group<LiveItem> | undefined
+    this.#counting.items.get(of.named.hash)?.each((key, held) => {
+      let live: LiveItem | undefined
+      if (placed === undefined || typeof held !== 'number') live = this.open(key, schema)
+      else {
+        if (group?.has(held) !== true) group = placed.live.near(held)
+        live = of.live.get(key) ?? group.get(held)
+        if (live === undefined) {
+          // Nobody looked at it, and nobody asked its changes.
+          live = new LiveItem(key, schema, of.named, this.#owner, placed.shelf.stored(held))
+          group.set(held, live)
+        }
+      }
+      if (!live.isPresent) return
       live.facade ??= of.make(live)
       // The facade was made by the class of this very schema.
       items.push(live.facade as Item<S>)
-    }
+    })
     return items
-  }
-
-  /** An item that nobody looked at, of which nobody asked the changes. */
-  #look(key: string, schema: Schema, { named }: OfSchema, { shelf, live }: Placed, place: number): LiveItem {
-    const made = new LiveItem(key, schema, named, this.#owner, shelf.stored(place))
-    live.set(place, made)
-    return made
   }
 
   /** The merged value moved: it is taken in with the next `refresh`. */

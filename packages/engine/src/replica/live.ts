@@ -17,7 +17,7 @@ import type { TextChange } from '../schema/handle.ts'
 import type { Item, Schema } from '../schema/schema.ts'
 import { Listeners } from './listeners.ts'
 import { reportRead } from './reads.ts'
-import type { Group, Grouped } from './weakvalues.ts'
+import type { Grouped } from './weakvalues.ts'
 
 /** Where a change of an item stands: only in memory, in this device's log, or under a checkpoint of the authority. */
 export type SavedState = 'draft' | 'local' | 'authority'
@@ -55,7 +55,7 @@ export class LiveItem implements Grouped {
   /** What an app holds of it, once it does. */
   facade: Item | undefined
   /** Those that stay with it. */
-  group: Group<Grouped> | undefined
+  group: object | undefined
   #merged: MergedItem | undefined
   #listeners: Listeners | undefined
   #textListeners: Map<string, Listeners<[TextChange]>> | undefined

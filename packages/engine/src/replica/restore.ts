@@ -1,8 +1,7 @@
 /** Puts back what a snapshot or a floor has of a repository, and counts again what it only lists. */
 import { limits } from '../bytes/limits.ts'
-import { type Commit, clockTicks } from '../commit/commit.ts'
-import type { Commits } from '../graph/commits.ts'
-import type { Shelf, ShelfCommits } from '../merge/shelf.ts'
+import { clockTicks } from '../commit/commit.ts'
+import type { Shelf } from '../merge/shelf.ts'
 import type { ItemName } from '../sync/recall.ts'
 import type { Counting } from './counting.ts'
 import type { Host } from './host.ts'
@@ -10,17 +9,12 @@ import type { Pipeline } from './pipeline.ts'
 import { historyUpTo } from './recall.ts'
 import type { Reckoning } from './reckoning.ts'
 import type { Saving } from './saving.ts'
+import { commitAt, shelfSource } from './shelfsource.ts'
 import { shelvesOf } from './snapshot.ts'
 import type { Restored } from './storedlog.ts'
 
-const commitAt = (commits: Commits, number: number): Commit => {
-  const commit = commits.at(number)
-  if (commit === undefined) throw new RangeError(`no commit ${number}`)
-  return commit
-}
-
 interface Restoring {
-  readonly host: Pick<Host, 'clock'>
+  readonly host: Pick<Host, 'clock' | 'runtime'>
   readonly pipeline: Pipeline
   readonly counting: Counting
   readonly saving: Saving
@@ -29,13 +23,7 @@ interface Restoring {
 
 export const restore = (stored: Restored, { host, pipeline, counting, saving, reckoning }: Restoring): void => {
   const { commits, log } = pipeline
-  const source: ShelfCommits = {
-    dropped: commits.dropped,
-    commit: (number) => commitAt(commits, number),
-    idOf: (number) => commits.idAt(number) ?? '',
-    clockOf: (number) => commits.clockAt(number),
-    cited: ({ policy }) => log.cited(policy.authority),
-  }
+  const source = shelfSource(commits, log, host.runtime.inflate)
   let laid: ReadonlyMap<string, Shelf> | undefined
   const floor = (): ReadonlyMap<string, Shelf> => {
     laid ??= commits.dropped === 0 ? new Map() : shelvesOf(stored.floor(), source)

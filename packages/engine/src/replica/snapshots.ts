@@ -51,11 +51,11 @@ const viewOf = (schemaHash: string, items: MergedItems): View => {
   const keys: string[] = []
   const held: Held[] = []
   const sizes: number[] = []
-  for (const [key, one] of items.entries()) {
+  items.each((key, one) => {
     keys.push(key)
     held.push(one)
     sizes.push(one instanceof MergedItem ? one.size : 1)
-  }
+  })
   return { schemaHash, items, keys, held, sizes }
 }
 

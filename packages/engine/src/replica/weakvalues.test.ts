@@ -1,7 +1,7 @@
 import { setFlagsFromString } from 'node:v8'
 import { runInNewContext } from 'node:vm'
 import { expect, test } from 'vitest'
-import { type Group, type Grouped, WeakPlaces, WeakValues } from './weakvalues.ts'
+import { type Grouped, WeakPlaces, WeakValues } from './weakvalues.ts'
 
 setFlagsFromString('--expose-gc')
 const collect: () => void = runInNewContext('gc')
@@ -9,7 +9,7 @@ const collect: () => void = runInNewContext('gc')
 const nextTurn = (): Promise<void> => new Promise((resolve) => void setImmediate(resolve))
 
 class Thing implements Grouped {
-  group: Group<Grouped> | undefined
+  group: object | undefined
   readonly place: number
 
   constructor(place: number) {

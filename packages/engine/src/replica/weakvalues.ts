@@ -33,12 +33,33 @@ export class WeakValues<Value extends object> {
 
 const groupBits = 3
 
-/** Values at neighbouring places. */
-export type Group<Value> = (Value | undefined)[]
-
 /** Whoever holds one of a group holds all of them. */
 export interface Grouped {
-  group: Group<Grouped> | undefined
+  group: object | undefined
+}
+
+/** Values at neighbouring places. */
+export class Group<Value extends Grouped> {
+  readonly #index: number
+  readonly values: (Value | undefined)[] = new Array(2 ** groupBits).fill(undefined)
+
+  constructor(index: number) {
+    this.#index = index
+  }
+
+  /** Whether it is the group of that place. */
+  has(place: number): boolean {
+    return place >> groupBits === this.#index
+  }
+
+  get(place: number): Value | undefined {
+    return this.values[place % 2 ** groupBits]
+  }
+
+  set(place: number, value: Value): void {
+    this.values[place % 2 ** groupBits] = value
+    value.group = this
+  }
 }
 
 /** By place, one weak reference for eight of them: making one for each takes longer than making the values. */
@@ -51,23 +72,28 @@ export class WeakPlaces<Value extends Grouped> {
   }
 
   get(place: number): Value | undefined {
-    return this.#groups[place >> groupBits]?.deref()?.[place % 2 ** groupBits]
+    return this.#groups[place >> groupBits]?.deref()?.get(place)
   }
 
   set(place: number, value: Value): void {
+    this.near(place).set(place, value)
+  }
+
+  /** The group of that place. Asking a weak reference takes time: whoever goes through many places asks once a group. */
+  near(place: number): Group<Value> {
     const index = place >> groupBits
     let group = this.#groups[index]?.deref()
     if (group === undefined) {
-      group = new Array<Value | undefined>(2 ** groupBits).fill(undefined)
+      group = new Group(index)
       // biome-ignore lint/style/noRestrictedGlobals: nothing that can be seen depends on it
       this.#groups[index] = new WeakRef(group)
     }
-    group[place % 2 ** groupBits] = value
-    value.group = group
+    return group
   }
 
   /** Those that are held by somebody. */
   *values(): Generator<Value> {
-    for (const held of this.#groups) for (const value of held?.deref() ?? []) if (value !== undefined) yield value
+    for (const held of this.#groups)
+      for (const value of held?.deref()?.values ?? []) if (value !== undefined) yield value
   }
 }

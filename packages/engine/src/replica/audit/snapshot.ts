@@ -9,15 +9,15 @@
 import { equalBytes } from '../../bytes/bytes.ts'
 import { crc32c } from '../../bytes/crc32c.ts'
 import type { Change, Commit } from '../../commit/commit.ts'
-import type { Commits } from '../../graph/commits.ts'
 import { RowWriter } from '../../graph/logged.ts'
 import type { FieldState } from '../../merge/fields.ts'
 import { MergedItem } from '../../merge/item.ts'
-import { keyHash, type RestoredItem, type Shelf, type ShelfCommits } from '../../merge/shelf.ts'
+import { keyHash, type RestoredItem, type Shelf } from '../../merge/shelf.ts'
 import type { ItemState } from '../../merge/state.ts'
 import type { StoredItem } from '../../merge/stored.ts'
 import type { Schema } from '../../schema/schema.ts'
 import type { RootLog } from '../rootlog.ts'
+import { commitAt, shelfSource } from '../shelfsource.ts'
 import { readSnapshot, type Snapshot, shelvesOf, snapshotStart } from '../snapshot.ts'
 import type { Contents } from './repository.ts'
 
@@ -122,13 +122,8 @@ class Comparing {
 
   #items(): string | undefined {
     const { commits, floor, log } = this.#contents
-    const source: ShelfCommits = {
-      dropped: commits.dropped,
-      commit: (number) => commitAt(commits, number),
-      idOf: (number) => commits.idAt(number) ?? '',
-      clockOf: (number) => commits.clockAt(number),
-      cited: ({ policy }) => log.cited(policy.authority),
-    }
+    // By the engine's own code, whatever opening uses.
+    const source = shelfSource(commits, log, undefined)
     if (floor !== undefined) this.#floor = shelvesOf(floor, source)
     this.#passFloor()
     const shelves = shelvesOf(this.#snapshot, source, () => this.#floor)
@@ -272,12 +267,6 @@ class Comparing {
     }
     return undefined
   }
-}
-
-const commitAt = (commits: Commits, number: number): Commit => {
-  const commit = commits.at(number)
-  if (commit === undefined) throw new RangeError(`there is no commit ${number}`)
-  return commit
 }
 
 const byText = (a: string, b: string): number => (a < b ? -1 : a > b ? 1 : 0)
