@@ -3,7 +3,7 @@
  * busy. `npm test -- unit tidy` runs the named stages alone. The last line counts what passed and what failed.
  */
 import { mkdtempSync, readFileSync, rmSync } from 'node:fs'
-import { tmpdir } from 'node:os'
+import { availableParallelism, tmpdir } from 'node:os'
 import { join } from 'node:path'
 import { fileURLToPath } from 'node:url'
 import { endAll, onStop, run } from './processes.mjs'
@@ -15,15 +15,17 @@ const typeChecks = [
   [...tsc, '-p', '.'],
   ['demo/node_modules/svelte-check/bin/svelte-check', '--workspace', 'demo', '--fail-on-warnings', '--output', 'human'],
 ]
-const vitest = (name) => [['node_modules/vitest/vitest.mjs', 'run', '--project', name]]
+const vitest = (name, ...more) => [['node_modules/vitest/vitest.mjs', 'run', '--project', name, ...more]]
+/** Left alone it keeps one core free. */
+const onAllCores = ['--maxWorkers', `${availableParallelism()}`]
 
 /** Seconds are budgets on two cores, with room. A stage that takes longer is ended and has failed. */
 const stages = {
   types: { seconds: 120, commands: typeChecks },
   lint: { seconds: 20, commands: [['node_modules/@biomejs/biome/bin/biome', 'ci', '--error-on-warnings', '.']] },
   tidy: { seconds: 40, commands: vitest('tidy'), counted: true },
-  unit: { seconds: 420, commands: vitest('unit'), counted: true },
-  simulation: { seconds: 460, commands: vitest('simulation'), counted: true },
+  unit: { seconds: 420, commands: vitest('unit', ...onAllCores), counted: true },
+  simulation: { seconds: 460, commands: vitest('simulation', ...onAllCores), counted: true },
   browser: { seconds: 480, commands: [['.ci/chromium.mjs'], ['.ci/build.mjs'], ...vitest('browser')], counted: true },
 }
 /** What stands in one row of this table runs at the same time: the type checker keeps one core busy. */

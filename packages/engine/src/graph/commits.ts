@@ -342,12 +342,12 @@ export class Commits {
       const follows = this.#follows(commit, prev)
       if (follows !== undefined) return follows
     }
-    for (const change of commit.changes) {
-      for (const id of change.parents) {
+    for (const { key, parents } of commit.changes) {
+      for (const id of parents) {
         const parent = this.#ancestor(id)
-        if (parent instanceof DroppedAncestor && !wroteTo(id, change.key)) return refusal('MissingParents', id)
-        const same = parent instanceof DroppedAncestor || this.#wrote(id, change.key)
-        if (parent === undefined || !same) return refusal('BadParents', id)
+        if (parent instanceof DroppedAncestor) {
+          if (!wroteTo(id, key)) return refusal('MissingParents', id)
+        } else if (parent?.changes.some((other) => other.key === key) !== true) return refusal('BadParents', id)
         const follows = this.#follows(commit, parent)
         if (follows !== undefined) return follows
       }
@@ -355,11 +355,7 @@ export class Commits {
     return undefined
   }
 
-  #wrote(id: string, key: string): boolean {
-    return this.get(id)?.changes.some((other) => other.key === key) === true
-  }
-
-  #ancestor(id: string): Ancestor | undefined {
+  #ancestor(id: string): Commit | DroppedAncestor | undefined {
     const index = this.indexOf(id)
     if (index < 0) return undefined
     const logged = this.#logged

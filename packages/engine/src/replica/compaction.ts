@@ -199,12 +199,11 @@ export class Compaction {
     const isCovered = (id: string): boolean => this.#isCovered(id)
     if (typeof held === 'number') {
       const restored = items.shelf?.at(held)
+      const [head, ...others] = restored?.heads ?? []
+      if (restored === undefined || head === undefined) return undefined
       const { commits } = this.#pipeline
-      const { heads, state, stored } = restored ?? { heads: [], state: undefined, stored: undefined }
-      const [head, ...others] = heads
-      if (restored === undefined || state === undefined || head === undefined) return undefined
-      const isAll = stored?.changes.every((number) => isCovered(commits.idAt(number) ?? '')) === true
-      if (isAll && others.length === 0) return lay(state, restored.nameOf(head))
+      const isAll = restored.stored.changes.every((number) => isCovered(commits.idAt(number) ?? ''))
+      if (isAll && others.length === 0) return lay(restored.state, restored.nameOf(head))
       return layItem(items.open(key), isCovered)
     }
     if (held instanceof MergedItem) return layItem(held, isCovered)
