@@ -6,6 +6,7 @@ import { spawn } from 'node:child_process'
 import { existsSync } from 'node:fs'
 import { fileURLToPath } from 'node:url'
 import { parseArgs } from 'node:util'
+import { campaigns } from './attacks/catalogue.ts'
 
 interface Job {
   readonly name: string
@@ -46,27 +47,8 @@ const traces = ['automerge-paper', 'friendsforever'].flatMap((name): Job[] => {
   ]
 })
 
-/** The attack catalogue in full: rows that one campaign shows together are one job, and long ones stand alone. */
-const attacks = [
-  'B6',
-  'C5',
-  'F4',
-  'D7',
-  'A6,C10,D13',
-  'C1',
-  'D10',
-  'F1,F2,F3,F6,D8,D9',
-  'C3,C8',
-  'C2,C4,C9',
-  'erasure,fences,forks,revocations',
-  'D1,D2,D4,D5',
-  'D3',
-  'A1,A2,A3,A4,A7,A8,A9',
-  'A5,C6,C7,F5',
-  'B1,B2,B3,B4,B5,B7,B8,B9,B10,B11',
-  'E3',
-  'E1,E2,E4,E5,E7,E8,D6,D12',
-].map(
+/** The attack catalogue in full. */
+const attacks = campaigns.map(
   (rows): Job => ({
     name: `attacks ${rows}`,
     script: 'test/attacks/main.ts',

@@ -2,7 +2,7 @@
 import { readFileSync } from 'node:fs'
 import { expect, test } from 'vitest'
 import { applyPatch } from '../mutants/patch.ts'
-import { catalogue } from './catalogue.ts'
+import { campaigns, catalogue } from './catalogue.ts'
 import { mutantNames, readMutant } from './mutant.ts'
 import { runRows } from './run.ts'
 
@@ -17,6 +17,11 @@ test('no attack of the sample gets through', async () => {
   const broken = Object.entries(results).filter(([, { violations }]) => violations > 0)
   expect(Object.fromEntries(broken), lines.join('\n')).toEqual({})
 }, 120_000)
+
+test('every row is run in full, in one campaign', () => {
+  const run = campaigns.flatMap((campaign) => campaign.split(','))
+  expect(run.sort()).toEqual(Object.keys(catalogue).sort())
+})
 
 test('every row has a mutant, and every mutant fits the tree', () => {
   const named = new Set<string>()

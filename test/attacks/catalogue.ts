@@ -116,3 +116,27 @@ export const catalogue: Readonly<Record<string, Entry>> = {
   forks: orders((rows) => rows.forks, 100, 10_000),
   revocations: orders((rows) => rows.revocations, 100, 10_000),
 }
+
+/** What is run in full together: rows that one campaign shows are one job, and long ones stand alone. */
+export const campaigns: readonly string[] = [
+  'B6',
+  'C5',
+  'F4',
+  'D7',
+  'A6,C10,D13',
+  'C1',
+  'D10',
+  'F1,F2,F3,F6,D8,D9',
+  'C3,C8',
+  'C2,C4,C9',
+  'erasure,fences,forks,revocations',
+  'D1,D2,D4,D5',
+  'D3',
+  'A1,A2,A3,A4,A7,A8,A9',
+  'A5,C6,C7,F5',
+  'B1,B2,B3,B4,B5,B7,B8,B9,B10,B11',
+  'C11',
+  'E3',
+  'E1,E2,E4,E5,E6,E7,E8,D6,D12',
+  'F7,floors',
+]

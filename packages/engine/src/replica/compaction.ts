@@ -25,7 +25,7 @@ import { floorFrames } from './floor.ts'
 import type { Pipeline } from './pipeline.ts'
 import { encodeSnapshotEnd, type SnapshotEnd, snapshotStart } from './snapshot.ts'
 
-/** Items and commits that are looked at in one go, before others have their turn. */
+/** Changes and commits that are looked at in one go, before others have their turn. */
 const atOnce = 512
 
 export class Compaction {
@@ -109,7 +109,7 @@ export class Compaction {
         hashes.push(keyHash(key))
         laid.set(key, { id: item.commits.at(-1) ?? '', clock: item.clock })
         if (block.length === blockItems) end()
-        if (++this.#looked % atOnce === 0) await this.#rest()
+        await this.#restAfter(changes.length)
         if (this.#counting.recounts !== this.#recounts) return undefined
       }
       end()
@@ -120,7 +120,7 @@ export class Compaction {
       const standing = commits.standingAt(index)
       const commit = standing !== undefined && this.#covers(standing) ? commits.at(index) : undefined
       if (commit !== undefined && !this.#isAllLaid(commit)) this.#kept.push(commit)
-      if (index % atOnce === 0) await this.#rest()
+      await this.#restAfter(1)
     }
     for (const id of this.#heads) this.#number(id)
     const rows = new RowWriter(this.#numbers.size)
@@ -147,6 +147,14 @@ export class Compaction {
       fits,
       isBuiltBeside: () => this.#isBuiltBeside(),
     }
+  }
+
+  /** So much was looked at. */
+  async #restAfter(looked: number): Promise<void> {
+    this.#looked += looked
+    if (this.#looked < atOnce) return
+    this.#looked = 0
+    await this.#rest()
   }
 
   /** By schema, all items and what is left of them. */
