@@ -151,14 +151,13 @@ describe('a snapshot is of one moment', () => {
     await lab.device('ada').disk.files().remove(snapshot)
     const again = await opened(lab, 'ada')
     const repository = boardOf(again)
-    let [isMaking, edits, isMade] = [false, 0, false]
+    let [edits, isMade] = [0, false]
     lab.faults('ada').operation = (what) => {
       isMade ||= edits > 0 && what === 'sync names'
-      if (what === 'truncate' && isMaking) {
+      if (what === `open ${snapshot}`) {
         for (const card of repository.query(Card).current ?? []) card.notes.insert(0, `edit ${edits++} `)
         repository.flush()
       }
-      isMaking = what === `open ${snapshot}`
       return true
     }
     await lab.until(() => isMade)
@@ -171,6 +170,45 @@ describe('a snapshot is of one moment', () => {
     expect(slow.shelved).toBe(0)
     expect(quick.shown).toEqual(slow.shown)
   })
+})
+
+test('a snapshot is of use until the next one is there: who dies before that opens by it', async () => {
+  const { lab, people, snapshot } = await scene('died meanwhile')
+  await live(lab, people, new Stream('died meanwhile', 'steps'), 40)
+  const [ada] = people
+  if (ada === undefined) throw new Error('nobody')
+  await closed(lab, ada)
+  const size = async (): Promise<number | undefined> => {
+    const file = await lab.device('ada').disk.files().open(snapshot, false)
+    return file?.size()
+  }
+  const before = await size()
+  expect(before).toBeGreaterThan(0)
+  const again = await opened(lab, 'ada')
+  const { logged } = boardOf(again).pipeline.commits
+  let [isMaking, isDead] = [false, false]
+  lab.faults('ada').operation = (what) => {
+    // What is edited now is stored while the snapshot is made.
+    isDead ||= isMaking && what === 'write'
+    if (what === `open ${snapshot}` && !isMaking) {
+      isMaking = true
+      for (const card of boardOf(again).query(Card).current ?? []) card.notes.insert(0, 'last ')
+      boardOf(again).flush()
+    }
+    return !isDead
+  }
+  for (let step = 0; step < 200 && !isMaking; step++) {
+    for (const card of boardOf(again).query(Card).current ?? []) card.notes.insert(0, `step ${step} `)
+    await lab.run(step % 40 === 39 ? 5_000 : 400)
+  }
+  await lab.until(() => isDead)
+  // What the system keeps of a process that was killed.
+  expect(await size()).toBe(before)
+  lab.faults('ada').operation = undefined
+  lab.kill('ada')
+  const { quick, slow } = await compared(lab, 'ada', snapshot)
+  expect(quick.logged).toBe(logged)
+  expect(quick.shown).toEqual(slow.shown)
 })
 
 describe('a snapshot is not used', () => {

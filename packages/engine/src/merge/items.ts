@@ -28,7 +28,7 @@ export class MergedItems {
   readonly #held = new Map<string, MergedItem | Commit>()
   /** What a snapshot has. What somebody asked the changes of is in `held` as well, and named here. */
   #shelf: Shelf | undefined
-  readonly #taken = new Set<string>()
+  readonly #taken = new Map<string, number>()
   /** What stands in the place of dropped changes. It is all there is of them. */
   #floor: () => Shelf | undefined = noShelf
   /** Whether that is the shelf. */
@@ -57,7 +57,8 @@ export class MergedItems {
   }
 
   #take(key: string): void {
-    if (!this.#isPassed(key) && (this.#shelf?.placeOf(key) ?? -1) >= 0) this.#taken.add(key)
+    const place = this.#isPassed(key) ? -1 : (this.#shelf?.placeOf(key) ?? -1)
+    if (place >= 0) this.#taken.set(key, place)
   }
 
   /** Whether what the shelf has of the item is nothing any more. */
@@ -137,15 +138,24 @@ export class MergedItems {
 
   /** Calls with each of them as it is: an item, the commit that made one, or the place on the shelf of one that nobody asked the changes of. */
   each(visit: (key: string, held: MergedItem | Commit | number) => void): void {
-    const shelf = this.#shelf
-    for (let place = 0; place < (shelf?.size ?? 0); place++) {
-      const key = shelf?.keyAt(place) ?? ''
-      if (!this.#isPassed(key)) visit(key, this.#held.get(key) ?? place)
-    }
-    for (const [key, held] of this.#held) if (!this.#taken.has(key)) visit(key, held)
+    this.eachPlace((held, key) => visit(key ?? this.#shelf?.keyAt(Number(held)) ?? '', held))
   }
 
-  /** What the places that `each` calls with are places on. */
+  /** The same without the keys of those that are on the shelf: reading all of them takes a while. */
+  eachPlace(visit: (held: MergedItem | Commit | number, key: string | undefined) => void): void {
+    const shelf = this.#shelf
+    const keys = new Map<number, string>()
+    for (const [key, place] of this.#taken) keys.set(place, key)
+    const passed = new Set<number>()
+    if (this.#isOnFloor) for (const key of this.#recalled) passed.add(shelf?.placeOf(key) ?? -1)
+    for (let place = 0; place < (shelf?.size ?? 0); place++) {
+      const key = keys.get(place)
+      if (!passed.has(place)) visit((key === undefined ? undefined : this.#held.get(key)) ?? place, key)
+    }
+    for (const [key, held] of this.#held) if (!this.#taken.has(key)) visit(held, key)
+  }
+
+  /** What the places that `each` and `eachPlace` call with are places on. */
   get shelf(): Shelf | undefined {
     return this.#shelf
   }

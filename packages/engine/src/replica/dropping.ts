@@ -5,6 +5,7 @@ import { Compaction } from './compaction.ts'
 import type { Counting } from './counting.ts'
 import type { Host } from './host.ts'
 import type { Pipeline } from './pipeline.ts'
+import { Rests } from './rests.ts'
 
 /** After the last append, ms. */
 const quiet = 2_000
@@ -31,17 +32,18 @@ export class Dropping {
   /** What came of it. */
   #last: Compacted | undefined
   #working: Promise<void> | undefined
-  #isClosed = false
+  readonly #rests: Rests
 
   constructor(host: Surroundings, pipeline: Pipeline, counting: Counting) {
     this.#host = host
+    this.#rests = new Rests(host.runtime)
     this.#pipeline = pipeline
     this.#counting = counting
   }
 
   get #isWanted(): boolean {
     const { authority, isBehind, lasting, offlineWindow } = this.#host
-    return Number.isFinite(offlineWindow) && lasting && !authority && !isBehind && !this.#isClosed
+    return Number.isFinite(offlineWindow) && lasting && !authority && !isBehind && !this.#rests.isOver
   }
 
   get #isDue(): boolean {
@@ -85,7 +87,7 @@ export class Dropping {
   #start(n: number): void {
     this.#working = this.#drop(n)
       .catch((error: unknown) => {
-        if (!this.#isClosed) this.#host.incident(refusal('Fault', String(error)), this.#pipeline.path)
+        if (!this.#rests.isOver) this.#host.incident(refusal('Fault', String(error)), this.#pipeline.path)
       })
       .finally(() => {
         this.#working = undefined
@@ -100,15 +102,14 @@ export class Dropping {
     this.#last = compacted
   }
 
-  /** Others have their turn; whoever closes the log need not wait for the rest. */
-  readonly #rest = (): Promise<void> =>
-    new Promise((resolve, reject) => {
-      const goOn = (): void => (this.#isClosed ? reject(new WeftError('Closed', this.#pipeline.path)) : resolve())
-      this.#host.runtime.timer(0, goOn)
-    })
+  /** Others have their turn; whoever closes the log need not wait for what is left to do. */
+  readonly #rest = async (): Promise<void> => {
+    await this.#rests.rest()
+    if (this.#rests.isOver) throw new WeftError('Closed', this.#pipeline.path)
+  }
 
   async close(): Promise<void> {
-    this.#isClosed = true
+    this.#rests.end()
     this.#cancel?.()
     await this.#working
   }

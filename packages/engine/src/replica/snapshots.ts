@@ -3,20 +3,21 @@
  * closed. What is stored is one moment: whatever changes while it is written is left out of it and counted again by whoever opens it. A
  * snapshot that fails is none: nothing depends on it.
  */
-import { equalBytes } from '../bytes/bytes.ts'
+import { concatBytes, equalBytes } from '../bytes/bytes.ts'
 import { crc32c } from '../bytes/crc32c.ts'
 import { limits } from '../bytes/limits.ts'
 import { type Commit, clockTicks } from '../commit/commit.ts'
 import { RowWriter } from '../graph/logged.ts'
 import { MergedItem } from '../merge/item.ts'
 import { firstItem, type MergedItems } from '../merge/items.ts'
-import { blockItems, keyHash, RestoredItem } from '../merge/shelf.ts'
+import { blockItems, keyHash, RestoredItem, type Shelf } from '../merge/shelf.ts'
 import type { StoredItem } from '../merge/stored.ts'
 import { encodeItems } from '../merge/storing.ts'
 import type { Counting } from './counting.ts'
 import type { Host } from './host.ts'
 import type { Pipeline } from './pipeline.ts'
 import type { File, Files } from './ports.ts'
+import { Rests } from './rests.ts'
 import { encodeSnapshotEnd, type OddCommit, readSnapshot, type Snapshot, snapshotStart } from './snapshot.ts'
 
 /** A log that grew by fewer bytes is read again about as quickly as a snapshot. */
@@ -27,8 +28,8 @@ const closingFraction = 16
 const fraction = 4
 /** After the last append, ms. */
 const quiet = 2_000
-/** Written at once. */
-const pieceBytes = 65_536
+/** Items, or commits, of which is written what is to be written before others have their turn. */
+const [itemsAtOnce, commitsAtOnce] = [4 * blockItems, 4_096]
 const mostRead = 16_777_216
 
 const snapshotName = (log: string): string => `${log}.snapshot`
@@ -41,22 +42,25 @@ type Surroundings = Pick<Host, 'app' | 'clock' | 'isBehind' | 'lasting' | 'root'
 interface View {
   readonly schemaHash: string
   readonly items: MergedItems
-  readonly keys: readonly string[]
+  /** Of the places that are held. */
+  readonly shelf: Shelf | undefined
+  /** Undefined where a place on the shelf is held. */
+  readonly keys: readonly (string | undefined)[]
   readonly held: readonly Held[]
   /** How many changes each had. */
   readonly sizes: readonly number[]
 }
 
 const viewOf = (schemaHash: string, items: MergedItems): View => {
-  const keys: string[] = []
+  const keys: (string | undefined)[] = []
   const held: Held[] = []
   const sizes: number[] = []
-  items.each((key, one) => {
+  items.eachPlace((one, key) => {
     keys.push(key)
     held.push(one)
     sizes.push(one instanceof MergedItem ? one.size : 1)
   })
-  return { schemaHash, items, keys, held, sizes }
+  return { schemaHash, items, shelf: items.shelf, keys, held, sizes }
 }
 
 export class Snapshots {
@@ -72,9 +76,11 @@ export class Snapshots {
   /** How often all that was made of the log had to go. */
   #discarded = 0
   #isClosed = false
+  readonly #rests: Rests
 
   constructor(host: Surroundings, pipeline: Pipeline, counting: Counting) {
     this.#host = host
+    this.#rests = new Rests(host.runtime)
     this.#pipeline = pipeline
     this.#counting = counting
   }
@@ -156,6 +162,7 @@ export class Snapshots {
   /** The log is closed. `keeps`: whether what is stored stays. */
   async close(keeps: boolean): Promise<void> {
     this.#isClosed = true
+    this.#rests.end()
     this.#cancel?.()
     await this.#writing
     const { stored } = this.#pipeline
@@ -184,16 +191,20 @@ export class Snapshots {
     const discarded = this.#discarded
     const file = await files.open(this.#name, true)
     if (file === undefined) return
-    let isWhole = false
+    // The one that is stored stays in use until all of the next is there.
+    let [isChanged, isWhole] = [(await file.size()) === 0, false]
     try {
+      const bytes = await made.encode(this.#rests.rest)
+      if (bytes === undefined || discarded !== this.#discarded) return
+      isChanged = true
       await file.truncate(0)
-      const isWritten = await made.write(file)
+      await writeAll(file, bytes)
       await file.sync()
-      isWhole = isWritten && discarded === this.#discarded
+      isWhole = discarded === this.#discarded
     } finally {
       await file.close().catch(ignore)
-      if (!isWhole) await files.remove(this.#name)
-      await files.syncNames()
+      if (isChanged && !isWhole) await files.remove(this.#name)
+      if (isChanged) await files.syncNames()
       if (isWhole) this.#covered = made.size
     }
   }
@@ -231,31 +242,31 @@ class Making {
       for (const { key, schema } of changes) this.#addOdd(id, key, schema.hash)
   }
 
-  /** False where it became something that no moment was like. */
-  async write(file: File): Promise<boolean> {
-    const out = new Output(file)
-    await out.put(snapshotStart)
+  /** Undefined where it became something that no moment was like. `rest` is called between pieces of the work. */
+  async encode(rest: () => Promise<void>): Promise<Uint8Array | undefined> {
+    const parts: Uint8Array[] = [snapshotStart]
     const { commits } = this.#pipeline
     const shelves: { schemaHash: string; hashes: number[]; lengths: number[] }[] = []
     for (const view of this.#views) {
       const [hashes, lengths]: [number[], number[]] = [[], []]
       let block: StoredItem[] = []
-      const end = async (): Promise<void> => {
+      const end = (): void => {
         if (block.length === 0) return
         const bytes = encodeItems(block, (id) => [commits.indexOf(id), commits.droppedIndexOf(id)])
         lengths.push(bytes.length)
         block = []
-        await out.put(bytes)
+        parts.push(bytes)
       }
-      for (const [place, key] of view.keys.entries()) {
-        const item = this.#itemAt(view, place, key)
+      for (let place = 0; place < view.held.length; place++) {
+        if (place % itemsAtOnce === 0) await rest()
+        if (this.#counting.recounts !== this.#recounts) return undefined
+        const item = this.#itemAt(view, place)
         if (item === undefined) continue
         block.push(item)
-        hashes.push(keyHash(key))
-        if (block.length === blockItems) await end()
-        if (this.#counting.recounts !== this.#recounts) return false
+        hashes.push(keyHash(item.key))
+        if (block.length === blockItems) end()
       }
-      await end()
+      end()
       shelves.push({ schemaHash: view.schemaHash, hashes, lengths })
     }
     const rows = new RowWriter(this.#count)
@@ -263,27 +274,28 @@ class Making {
     const latest = (this.#host.clock.now() + limits.clockAhead) * clockTicks
     for (let index = 0; index < this.#count; index++) {
       const row = commits.loggedRow(index)
-      if (row === undefined) return false
+      if (row === undefined) return undefined
       rows.add(row)
       if (row.clock <= latest) clock = Math.max(clock, row.clock)
-      if (index % 4_096 === 4_095) await out.rest()
+      if (index % commitsAtOnce === commitsAtOnce - 1) await rest()
     }
     const odd: OddCommit[] = [...this.#odd]
       .sort(([a], [b]) => a - b)
       .map(([number, changes]) => ({ number, changes: [...changes].sort((a, b) => a - b) }))
-    if (this.#counting.recounts !== this.#recounts) return false
+    if (this.#counting.recounts !== this.#recounts) return undefined
     const { app } = this.#host
     const [size, checksum, root, layout] = [this.size, this.#checksum, this.#root, this.#layout]
     const end = { app, size, checksum, root, clock, layout, ...rows.take(commits.floors), shelves, odd }
-    await out.end((before) => encodeSnapshotEnd(end, before))
-    return true
+    const before = parts.reduce((sum, part) => crc32c(part, sum), 0)
+    return concatBytes(...parts, encodeSnapshotEnd(end, before))
   }
 
   /** The item as it was, undefined where it has to be counted again. */
-  #itemAt({ items, held, schemaHash, sizes }: View, place: number, key: string): StoredItem | undefined {
+  #itemAt({ shelf, items, keys, held, schemaHash, sizes }: View, place: number): StoredItem | undefined {
     const one = held[place]
-    if (one === undefined) return undefined
-    if (typeof one === 'number') return items.shelf?.stored(one)
+    if (typeof one === 'number') return shelf?.stored(one)
+    const key = keys[place]
+    if (one === undefined || key === undefined) return undefined
     if (!(one instanceof MergedItem)) return this.#firstOf(one, key, items)
     const size = sizes[place] ?? 0
     if (size === 0) return undefined
@@ -320,47 +332,11 @@ class Making {
 
 const onlyFirst: readonly number[] = [0]
 
-/** Bytes one behind the other, a piece at a time. */
-class Output {
-  readonly #file: File
-  #parts: Uint8Array[] = []
-  #waiting = 0
-  #at = 0
-  #checksum = 0
-
-  constructor(file: File) {
-    this.#file = file
-  }
-
-  async put(bytes: Uint8Array): Promise<void> {
-    this.#parts.push(bytes)
-    this.#waiting += bytes.length
-    this.#checksum = crc32c(bytes, this.#checksum)
-    if (this.#waiting >= pieceBytes) await this.rest()
-  }
-
-  /** Writes what waits: others have their turn meanwhile. */
-  async rest(): Promise<void> {
-    const piece = new Uint8Array(this.#waiting)
-    let at = 0
-    for (const part of this.#parts) {
-      piece.set(part, at)
-      at += part.length
-    }
-    this.#parts = []
-    this.#waiting = 0
-    for (let written = 0; written < piece.length; ) {
-      const count = await this.#file.write(this.#at, piece.subarray(written))
-      if (count <= 0) throw new Error('nothing was written')
-      written += count
-      this.#at += count
-    }
-  }
-
-  /** `last`: given the checksum of all before. */
-  async end(last: (checksum: number) => Uint8Array): Promise<void> {
-    await this.put(last(this.#checksum))
-    await this.rest()
+const writeAll = async (file: File, bytes: Uint8Array): Promise<void> => {
+  for (let written = 0; written < bytes.length; ) {
+    const count = await file.write(written, bytes.subarray(written))
+    if (count <= 0) throw new Error('nothing was written')
+    written += count
   }
 }
 
