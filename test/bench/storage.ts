@@ -2,6 +2,7 @@
 import { mkdtempSync, rmSync } from 'node:fs'
 import { tmpdir } from 'node:os'
 import { join } from 'node:path'
+import { takeovers } from '../e2e/takeover.ts'
 import type { Area } from './area.ts'
 import { Child } from './child.ts'
 import type { Figure, Role } from './figure.ts'
@@ -12,7 +13,7 @@ import type { BrowserStore } from './storage-page.ts'
 
 const area = 'storage'
 const engines: Readonly<Record<string, Role>> = { weft: 'weft', SQLite: 'peer', JSON: 'peer' }
-const limits = { first: 30, all: 300, held: 450, disk: 135 } as const
+const limits = { first: 30, all: 300, held: 450, disk: 135, takeover: 500 } as const
 const browserLimits = { first: 60, all: 600 } as const
 const browserStores: Readonly<Record<BrowserStore, string>> = { opfs: 'OPFS', indexeddb: 'IndexedDB' }
 
@@ -90,6 +91,15 @@ export const storage: Area = async ({ quick }) => {
       figure('memory', median(opened.map(({ held }) => held)), 'B/item', limits.held)
     }
     figures.push(...(await inBrowser(items, rounds)))
+    const takenOver = await takeovers(items / 5, rounds)
+    if (takenOver !== undefined) {
+      const figure = of(
+        'weft',
+        `tabs of Chromium, ${(items / 5).toLocaleString('en-US')} items, from the kill of the leader`,
+      )
+      figure('saved on the device', median(takenOver.map(({ local }) => local)), 'ms', limits.takeover)
+      figure('saved at the server', median(takenOver.map(({ authority }) => authority)), 'ms')
+    }
     const writers = new Map(
       [...folders.keys()].map((engine) => [
         engine,
