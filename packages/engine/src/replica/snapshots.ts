@@ -194,7 +194,10 @@ export class Snapshots {
     // The one that is stored stays in use until all of the next is there.
     let [isChanged, isWhole] = [(await file.size()) === 0, false]
     try {
-      const bytes = await made.encode(this.#rests.rest)
+      const bytes = await made.encode(async () => {
+        await this.#rests.rest()
+        return discarded === this.#discarded
+      })
       if (bytes === undefined || discarded !== this.#discarded) return
       isChanged = true
       await file.truncate(0)
@@ -242,8 +245,8 @@ class Making {
       for (const { key, schema } of changes) this.#addOdd(id, key, schema.hash)
   }
 
-  /** Undefined where it became something that no moment was like. `rest` is called between pieces of the work. */
-  async encode(rest: () => Promise<void>): Promise<Uint8Array | undefined> {
+  /** Undefined where it became something that no moment was like. `rest` is called between pieces of the work, and says whether it is wanted still. */
+  async encode(rest: () => Promise<boolean>): Promise<Uint8Array | undefined> {
     const parts: Uint8Array[] = [snapshotStart]
     const { commits } = this.#pipeline
     const shelves: { schemaHash: string; hashes: number[]; lengths: number[] }[] = []
@@ -258,7 +261,7 @@ class Making {
         parts.push(bytes)
       }
       for (let place = 0; place < view.held.length; place++) {
-        if (place % itemsAtOnce === 0) await rest()
+        if (place % itemsAtOnce === 0 && !(await rest())) return undefined
         if (this.#counting.recounts !== this.#recounts) return undefined
         const item = this.#itemAt(view, place)
         if (item === undefined) continue
@@ -277,7 +280,7 @@ class Making {
       if (row === undefined) return undefined
       rows.add(row)
       if (row.clock <= latest) clock = Math.max(clock, row.clock)
-      if (index % commitsAtOnce === commitsAtOnce - 1) await rest()
+      if (index % commitsAtOnce === commitsAtOnce - 1 && !(await rest())) return undefined
     }
     const odd: OddCommit[] = [...this.#odd]
       .sort(([a], [b]) => a - b)
