@@ -42,8 +42,10 @@ class Route {
     location.hash = hashOf(this.board, card)
   }
 
+  /** A dialog tells late that it was closed: by then the address may be another one, of which nobody has heard yet. */
   closeCard(): void {
-    if (this.card !== undefined) location.hash = hashOf(this.board)
+    const { board, card } = placeOf(location.hash)
+    if (card !== undefined) location.hash = hashOf(board ?? this.board)
   }
 
   openHistory(): void {

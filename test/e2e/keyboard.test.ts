@@ -361,6 +361,16 @@ describe('what is on a board', () => {
     await Promise.all([ada.keyboard.press('Escape'), bob.keyboard.press('Escape')])
   })
 
+  test('a card that closes while the page goes to another board does not lead back', async () => {
+    await fill()
+    await openCard(ada, 'One')
+    await ada.evaluate(() => {
+      document.querySelector<HTMLDialogElement>('[data-testid=card-panel]')?.close()
+      location.hash = '#/elsewhere'
+    })
+    await ada.waitForFunction(() => document.title.startsWith('Elsewhere'), undefined, { timeout: 5_000 })
+  })
+
   test('a title over 500 bytes says so and is not saved; the rest of the card is', async () => {
     await addCards(ada, 0, 'Short')
     await both(three(['Short']))
