@@ -40,6 +40,7 @@ export const deflate = (bytes: Uint8Array, most: number): Uint8Array | undefined
 /** Undefined where the bytes are not one whole stream of exactly `size` bytes, and nothing behind it. */
 export type Inflate = (deflated: Uint8Array, size: number) => Uint8Array | undefined
 
+/** See `Inflate`: the same everywhere. */
 export const inflate = (deflated: Uint8Array, size: number): Uint8Array<ArrayBuffer> | undefined => {
   if (size > mostGrowth * deflated.length) return undefined
   const stream = streamOf(deflated, size)

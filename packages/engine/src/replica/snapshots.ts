@@ -28,7 +28,7 @@ const closingFraction = 16
 const fraction = 4
 /** After the last append, ms. */
 const quiet = 2_000
-/** Items, or commits, of which is written what is to be written before others have their turn. */
+/** So many items, or commits, are worked on before others have their turn. */
 const [itemsAtOnce, commitsAtOnce] = [4 * blockItems, 4_096]
 const mostRead = 16_777_216
 
@@ -75,7 +75,6 @@ export class Snapshots {
   #writing: Promise<void> | undefined
   /** How often all that was made of the log had to go. */
   #discarded = 0
-  #isClosed = false
   readonly #rests: Rests
 
   constructor(host: Surroundings, pipeline: Pipeline, counting: Counting) {
@@ -132,7 +131,7 @@ export class Snapshots {
   /** Something was stored. */
   stored(): void {
     const { layout } = this.#pipeline
-    if (this.#isClosed || layout === undefined || this.#cancel !== undefined || !this.#isWanted) return
+    if (this.#rests.isOver || layout === undefined || this.#cancel !== undefined || !this.#isWanted) return
     if (layout.end - this.#covered < Math.max(this.#host.snapshotFrom, this.#covered / fraction)) return
     this.#cancel = this.#host.runtime.timer(quiet, () => {
       this.#cancel = undefined
@@ -161,7 +160,6 @@ export class Snapshots {
 
   /** The log is closed. `keeps`: whether what is stored stays. */
   async close(keeps: boolean): Promise<void> {
-    this.#isClosed = true
     this.#rests.end()
     this.#cancel?.()
     await this.#writing
