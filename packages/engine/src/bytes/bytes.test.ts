@@ -103,6 +103,16 @@ describe('crc32c', () => {
     expect(crc32c(Uint8Array.from({ length: 32 }, (_, i) => 31 - i))).toBe(0x113fdb5c)
   })
 
+  test('of many bytes, wherever they begin, is what it is byte by byte', () => {
+    fc.assert(
+      fc.property(fc.uint8Array({ maxLength: 400 }), fc.nat(9), fc.integer(), (bytes, cut, seed) => {
+        const part = bytes.subarray(cut)
+        expect(crc32c(part, seed)).toBe(part.reduce((sum, byte) => crc32c(Uint8Array.of(byte), sum), seed >>> 0))
+      }),
+      { seed: 4, numRuns: 500 },
+    )
+  })
+
   test('goes on from a seed at any cut', () => {
     fc.assert(
       fc.property(fc.uint8Array({ maxLength: 40 }), fc.nat(40), (bytes, cut) => {
