@@ -3,9 +3,11 @@ import { deflateRawSync } from 'node:zlib'
 import { type AuditReport, audit, limits } from '@weft-db/engine'
 import { describe, expect, test } from 'vitest'
 import { fromHex } from '../../packages/engine/src/bytes/bytes.ts'
+import { crc32c } from '../../packages/engine/src/bytes/crc32c.ts'
 import { frameKinds, scan } from '../../packages/engine/src/log/frame.ts'
 import { PackedLogWriter } from '../../packages/engine/src/log/packedlog.ts'
 import { evidenceName } from '../../packages/engine/src/replica/evidence.ts'
+import { encodeSeal } from '../../packages/engine/src/replica/seal.ts'
 import { headsRoot } from '../../packages/engine/src/trust/authoritylog.ts'
 import { rootPath } from '../../packages/engine/src/trust/entry.ts'
 import { encodeEvidence } from '../../packages/engine/src/trust/evidence.ts'
@@ -409,6 +411,26 @@ describe('files', () => {
     expect(report.problems).toEqual([])
     expect(report.files.map(({ kind }) => kind).sort()).toEqual(['copy', 'lock', 'log', 'log', 'torn'])
     expect(report.notes.join('\n')).toContain('.torn')
+  })
+
+  test('a seal that says what is so is as it should be, and any other is of no use', async () => {
+    const { mint } = await honest()
+    const name = Mint.fileName(rootPath)
+    const log = mint.files().get(name) ?? new Uint8Array(0)
+    const of = (size: number, checksum = crc32c(log.subarray(0, size))) => encodeSeal({ size, checksum })
+    const notes = async (seal: Uint8Array, file = `${name}.seal`) => {
+      const report = await look(new Map([...mint.files(), [file, seal]]))
+      expect(report.problems).toEqual([])
+      expect(report.files.map(({ kind }) => kind).sort()).toEqual(['log', 'log', 'seal'])
+      return report.notes
+    }
+    expect(await notes(of(log.length))).toEqual([])
+    expect(await notes(of(log.length - 1))).toEqual([])
+    const unused = [expect.stringContaining('may be deleted')]
+    expect(await notes(of(log.length + 1))).toEqual(unused)
+    expect(await notes(of(log.length, 1))).toEqual(unused)
+    expect(await notes(of(log.length).subarray(1))).toEqual(unused)
+    expect(await notes(of(log.length), `${'1'.repeat(64)}.log.seal`)).toEqual(unused)
   })
 
   test('a frame that a running server is writing is left out; one that stays torn is a problem', async () => {

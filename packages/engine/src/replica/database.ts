@@ -441,6 +441,7 @@ export class Database {
     })
     this.#connections.start()
     this.#standing.tell()
+    this.#rootStore.seal()
   }
 
   /** Whatever goes wrong with one part, the others are closed and forgotten too. */
@@ -518,9 +519,7 @@ export class Database {
     return this.#schemas.hashOf(schema)
   }
 
-  schema(hash: string): Schema | undefined {
-    return this.#schemas.get(hash)
-  }
+  readonly schema = (hash: string): Schema | undefined => this.#schemas.get(hash)
 
   /** Who is logged in here, as rules see it; undefined before the certificate is here. */
   get person(): Certificate | undefined {

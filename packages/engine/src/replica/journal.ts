@@ -52,6 +52,8 @@ export interface OpenJournal {
   readonly header: Uint8Array | undefined
   /** The bytes that were known; undefined where they are others. */
   readonly known: Uint8Array | undefined
+  /** Whether all that was read lasts: false where there was no room to make it so. */
+  readonly isStored: boolean
   /** All whole frames after the header, or after what was known. */
   readonly frames: readonly Frame[]
   /** What is damaged in the middle. It stays as it is. */
@@ -102,7 +104,7 @@ export class Journal {
       const found = await files.open(name, false)
       if (found === undefined) {
         journal.#header = encodeFrame(0, options.header)
-        return { journal, header: options.header, known: undefined, frames: [], damage: [] }
+        return { journal, header: options.header, known: undefined, isStored: true, frames: [], damage: [] }
       }
       let { frames, damage, length, known } = await journal.#load(found, options.known)
       let { header: payload } = options
@@ -122,11 +124,12 @@ export class Journal {
         // When there is no room to keep the tail aside or to make a copy, the log can be read all the same; the cut waits for the next
         // append, and only what an earlier failure left in doubt stays so.
         const report = (error: StorageError): void => journal.#report(error)
-        const isStored = files.readsOnlyStored === true || known?.length === journal.#size
-        // A snapshot is made of what has a name that lasts.
+        // What is known has a name that lasts.
         let areNamesStored = known?.length === journal.#size
+        let isStored = files.readsOnlyStored === true || areNamesStored
         if (!isStored) {
           await journal.#renew().then(() => {
+            isStored = true
             areNamesStored = true
           }, report)
         } else if (journal.#torn) await journal.#handle().catch(report)
@@ -137,6 +140,7 @@ export class Journal {
           journal,
           header: intact ? first.payload : undefined,
           known,
+          isStored,
           frames: intact && known === undefined ? frames.slice(1) : frames,
           damage,
         }
@@ -146,7 +150,7 @@ export class Journal {
       if (length > header.length) options.onIncident(refusal('LogCorrupt', `${name} 0-${length}`))
       await journal.#write(await journal.#handle(), [header])
       await files.syncNames()
-      return { journal, header: payload, known: undefined, frames: [], damage }
+      return { journal, header: payload, known: undefined, isStored: true, frames: [], damage }
     } catch (error) {
       await journal.#drop()
       throw storageError(error, name)
@@ -336,13 +340,14 @@ export class Journal {
     knowing?: JournalOptions['known'],
   ): Promise<{ frames: Frame[]; damage: readonly Hole[]; length: number; known: Uint8Array | undefined }> {
     this.#file = file
-    // A process that was killed may have left what it had written and not yet synced. It counts from now on, so it has to last. All is asked
-    // for at once: what takes time in browsers is each question.
-    const begun = Promise.all([file.sync(), file.size(), file.read(0, knowing ? vouchedBytes : pieceBytes)])
+    // All is asked for at once: what takes time in browsers is each question.
+    const begun = Promise.all([file.size(), file.read(0, knowing ? vouchedBytes : pieceBytes)])
     begun.catch(ignore)
     const expected = await knowing?.()
-    const [, end, first] = await begun
+    const [end, first] = await begun
     const known = expected && end >= expected.size ? await knownBytes(file, expected, first) : undefined
+    // A process that was killed may have left what it had written and not yet synced. It counts from now on, so it has to last.
+    if (known?.length !== end) await file.sync()
     if (known !== undefined && expected !== undefined) {
       this.#size = expected.size
       this.#checksum = expected.checksum
@@ -507,11 +512,12 @@ const knownBytes = async (
   { size, checksum }: Known,
   first: Uint8Array,
 ): Promise<Uint8Array | undefined> => {
-  const bytes = new Uint8Array(size)
+  const isRead = first.length >= size
+  const bytes = isRead ? first.subarray(0, size) : new Uint8Array(size)
   let [read, sum] = [0, 0]
   for await (const piece of pieces(file, 0, size, first)) {
     sum = crc32c(piece, sum)
-    bytes.set(piece, read)
+    if (!isRead) bytes.set(piece, read)
     read += piece.length
   }
   return read === size && sum === checksum ? bytes : undefined

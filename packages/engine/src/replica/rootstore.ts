@@ -6,7 +6,7 @@
 import { encode } from '../bytes/cbor.ts'
 import { isRefusal, type Refusal, refusal, WeftError } from '../bytes/refusal.ts'
 import { format } from '../commit/commit.ts'
-import { frameKinds } from '../log/frame.ts'
+import { frameKinds, scan } from '../log/frame.ts'
 import { readCertificate } from '../trust/certificate.ts'
 import { type Entry, readEntry, rootPath, type Statement } from '../trust/entry.ts'
 import type { Certificates } from './certificates.ts'
@@ -16,6 +16,7 @@ import type { Landmarks } from './landmarks.ts'
 import type { Files, Runtime } from './ports.ts'
 import { forgetRestored, restoredFrom } from './restored.ts'
 import { RootLog } from './rootlog.ts'
+import { readSeal, writeSeal } from './seal.ts'
 
 export interface Taken {
   readonly added: readonly Uint8Array[]
@@ -30,6 +31,9 @@ export class RootStore {
   readonly #onIncident: (why: Refusal) => void
   readonly #onFork: (met: Met) => void
   #journal: Journal | undefined
+  /** Writes what the next start may go by, where it is not there. */
+  #seal: (() => Promise<void>) | undefined
+  #sealing: Promise<void> | undefined
   /** The authority's. */
   #landmarks: Landmarks | undefined
   /** Entries are taken one after the other. */
@@ -62,8 +66,19 @@ export class RootStore {
     this.#landmarks = landmarks
     let [certificates, highest] = [0, 0]
     const header = this.#header()
-    const { journal, frames, damage } = await Journal.open(files, name, { header, onIncident: this.#onIncident })
+    const isSealed = files.readsOnlyStored !== true
+    const opened = await Journal.open(files, name, {
+      header,
+      ...(isSealed && { known: () => readSeal(files, name) }),
+      onIncident: this.#onIncident,
+    })
+    const { journal, damage, known } = opened
+    const frames = known === undefined ? opened.frames : [...scan(known).frames.slice(1), ...opened.frames]
     this.#journal = journal
+    const { size, checksum } = journal
+    // What is damaged is looked at each time.
+    if (isSealed && opened.isStored && known?.length !== size && frames.length > 0 && damage.length === 0)
+      this.#seal = () => writeSeal(files, name, { size, checksum })
     const { hash } = this.#runtime
     for (const frame of frames) {
       if (frame.kind === frameKinds.entry) {
@@ -96,6 +111,12 @@ export class RootStore {
     await landmarks?.keepRoot(genesis)
     await journal.append([{ kind: frameKinds.entry, payload: genesis.bytes }])
     this.#root.append(genesis)
+  }
+
+  /** Makes the next start quicker. Nobody has to wait for it. */
+  seal(): void {
+    this.#sealing = this.#seal?.().catch(() => undefined)
+    this.#seal = undefined
   }
 
   /** Takes from beside the key what is lost here, and keeps there what it lacks. */
@@ -193,6 +214,7 @@ export class RootStore {
 
   /** Closes the file, within `hold`, until `open` is called again. */
   async letGo(): Promise<void> {
+    await this.#sealing
     await this.#journal?.close()
     this.#journal = undefined
   }
@@ -214,6 +236,7 @@ export class RootStore {
 
   async close(): Promise<void> {
     await this.#taking
+    await this.#sealing
     await this.#journal?.close()
   }
 }

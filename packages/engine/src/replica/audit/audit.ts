@@ -5,6 +5,7 @@
  * once was all. Snapshots are compared with their logs.
  */
 import { encodeUtf8, toHex } from '../../bytes/bytes.ts'
+import { crc32c } from '../../bytes/crc32c.ts'
 import { isRefusal } from '../../bytes/refusal.ts'
 import type { Schema } from '../../schema/schema.ts'
 import type { AuthorityLog } from '../../trust/authoritylog.ts'
@@ -14,6 +15,7 @@ import { isRepositoryPath } from '../../trust/rules.ts'
 import { evidenceName, isEvidenceName, proveFork } from '../evidence.ts'
 import type { Runtime } from '../ports.ts'
 import { Schemas } from '../schemas.ts'
+import { sealIn } from '../seal.ts'
 import { type LogFile, readLog } from './file.ts'
 import { People } from './people.ts'
 import {
@@ -212,12 +214,22 @@ class Audit {
       if (!isRefusal(evidence)) this.#auditErased(evidence, tell)
     } else if (kind === 'torn')
       this.#notes.push(`${name}: what a crash left of a write that was never acknowledged. It may be deleted.`)
+    else if (kind === 'seal') await this.#auditSeal({ name, size }, bytes)
     else if (kind === 'copy') this.#notes.push(`${name}: a copy that was not finished. The next start replaces it.`)
     else if (kind === 'logout')
       this.#notes.push(`${name}: a logout that was under way. The next start ends it, and removes what is here.`)
     else if (kind === 'mark')
       this.#notes.push(`${name}: this store was restored from a backup, of the time in the file.`)
     else if (kind === 'stray') tell('StrayFile', null, name)
+  }
+
+  async #auditSeal(file: Listed, bytes: Uint8Array): Promise<void> {
+    const known = sealIn(bytes)
+    const log = file.name.slice(0, -'.seal'.length)
+    const { size } = this.#files.find(({ name }) => name === log) ?? { size: 0 }
+    if (known === undefined) return this.#unused(file, 'it cannot be read')
+    const isOf = known.size <= size && crc32c(await this.#source.read(log, known.size)) === known.checksum
+    if (!isOf) this.#unused(file, 'there is no log that it could be of')
   }
 
   #auditErased({ fork }: Evidence, tell: Tell): void {
@@ -244,6 +256,7 @@ const kindOf = (name: string): AuditedFile['kind'] => {
   if (/^=(lock|draft)\./.test(name)) return 'lock'
   if (logPattern.test(name.replace(/\.torn$/, '')) && name.endsWith('.torn')) return 'torn'
   if (logPattern.test(name.replace(/\.snapshot$/, '')) && name.endsWith('.snapshot')) return 'snapshot'
+  if (logPattern.test(name.replace(/\.seal$/, '')) && name.endsWith('.seal')) return 'seal'
   if (name === 'logout') return 'logout'
   if (name === 'restored') return 'mark'
   if (name === 'evidence.new' || name === 'logout.new' || (name.endsWith('.new') && logPattern.test(name.slice(0, -4))))

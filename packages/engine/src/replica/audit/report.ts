@@ -26,7 +26,7 @@ export interface Problem {
 export interface AuditedFile {
   readonly name: string
   /** `log` and `evidence` are checked; the others hold nothing that counts. */
-  readonly kind: 'log' | 'snapshot' | 'evidence' | 'torn' | 'copy' | 'lock' | 'logout' | 'mark' | 'stray'
+  readonly kind: 'log' | 'snapshot' | 'seal' | 'evidence' | 'torn' | 'copy' | 'lock' | 'logout' | 'mark' | 'stray'
   /** The path a log is of. */
   readonly path: string | null
   readonly size: number
