@@ -19,6 +19,7 @@ import { nodeFiles } from '@weft-db/storage/node'
 import { afterAll, beforeAll, describe, expect, test } from 'vitest'
 import { crc32c } from '../../packages/engine/src/bytes/crc32c.ts'
 import { frameKinds, scan } from '../../packages/engine/src/log/frame.ts'
+import { encodeSeal } from '../../packages/engine/src/replica/seal.ts'
 import { rootPath } from '../../packages/engine/src/trust/entry.ts'
 import { until } from '../crash/watching.ts'
 import { Stream } from '../sim/random.ts'
@@ -128,11 +129,14 @@ describe('weft verify --repair', () => {
     const copy = await copyOf(store)
     try {
       await spoil(copy.path, boardName, frameKinds.pack)
+      const known = await readFile(join(copy.path, rootName))
+      await writeFile(join(copy.path, `${rootName}.seal`), encodeSeal({ size: known.length, checksum: crc32c(known) }))
       await spoil(copy.path, rootName, frameKinds.met)
       const { told } = await weft('verify', copy.path, '--repair', '--from', store.client)
       expect(told).toMatchObject({ repair: { repaired: expect.arrayContaining([boardName]) } })
       const report = await auditFolder(copy.path)
       expect(report.problems).toEqual([])
+      expect(report.files.map(({ kind }) => kind)).not.toContain('seal')
       expect(report.repositories.map(({ commits }) => commits)).toEqual([8, 8])
       const kinds = scan(await readFile(join(copy.path, rootName))).frames.map(({ kind }) => kind)
       expect(kinds).not.toContain(frameKinds.certificate)

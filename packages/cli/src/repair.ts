@@ -86,6 +86,8 @@ export const repairFolder = async (path: string, from: readonly string[], trust:
       path,
       repaired.filter((name) => own.has(name)),
     )
+    // What a seal says is so of the file that stood there.
+    for (const { name, kind } of before.files) if (kind === 'seal') await files.remove(name)
     for (const name of repaired) {
       await writeWhole(files, `${name}.new`, mended.get(name) ?? new Uint8Array(0))
       await files.rename(`${name}.new`, name)

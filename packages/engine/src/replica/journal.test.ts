@@ -76,6 +76,59 @@ test('what was appended is read back, and the header with it', async () => {
   expect(scan(disk.contents.get(name)?.durable ?? header)).toMatchObject({ torn: false, damage: [] })
 })
 
+test.each([undefined, 'DiskError'] as const)(
+  'what is vouched for is read while it is synced; an append waits for that, and is stored whatever comes of it: %s',
+  async (fault) => {
+    const disk = new Disk()
+    const first = await open(disk)
+    await first.journal.append([frame(1)])
+    const { size, checksum } = first.journal
+    await first.journal.close()
+    let go = (): void => undefined
+    const gate = new Promise<void>((resolve) => {
+      go = resolve
+    })
+    let syncs = 0
+    const slow: Files = {
+      open: async (...args) => {
+        const file = await disk.open(...args)
+        const sync = async (): Promise<void> => {
+          if (syncs++ > 0) return file?.sync()
+          await gate
+          disk.fault = () => fault
+          await file?.sync().finally(() => {
+            disk.fault = () => undefined
+          })
+        }
+        return file && { ...file, sync }
+      },
+      list: () => disk.list(),
+      rename: (from, to) => disk.rename(from, to),
+      remove: (removed) => disk.remove(removed),
+      syncNames: () => disk.syncNames(),
+      lock: () => disk.lock(),
+    }
+    const incidents: string[] = []
+    const { journal, known } = await Journal.open(slow, name, {
+      header,
+      known: async () => ({ size, checksum }),
+      onIncident: ({ code }) => incidents.push(code),
+    })
+    expect(scan(known ?? header).frames.map(({ payload }) => payload)).toEqual([header, frame(1).payload])
+    expect(syncs).toBe(1)
+    const calls = disk.calls
+    const appending = journal.append([frame(2)])
+    const closing = journal.close()
+    await new Promise((resolve) => setImmediate(resolve))
+    expect(disk.calls).toBe(calls)
+    go()
+    await appending
+    await closing
+    expect(incidents).toEqual(fault === undefined ? [] : [fault])
+    expect(await stored(disk)).toEqual([1, 2])
+  },
+)
+
 test('an absent file is an empty log; the first append makes it, with its header and its name', async () => {
   const disk = new Disk()
   const { journal, frames, header: named } = await open(disk)

@@ -347,7 +347,9 @@ export class Journal {
     const [end, first] = await begun
     const known = expected && end >= expected.size ? await knownBytes(file, expected, first) : undefined
     // A process that was killed may have left what it had written and not yet synced. It counts from now on, so it has to last.
+    // So it has where it was vouched for, and somebody put a copy of the file here: only appends wait for that.
     if (known?.length !== end) await file.sync()
+    else this.#keepBusy(file.sync().catch((error: unknown) => this.#unsynced(error)))
     if (known !== undefined && expected !== undefined) {
       this.#size = expected.size
       this.#checksum = expected.checksum
@@ -419,13 +421,23 @@ export class Journal {
     while (this.#pump !== undefined) await this.#pump
     if (this.#header !== undefined) return
     const rewritten = this.#replace(inPlaceOf).then(() => this.discardAside())
-    this.#pump = rewritten.catch(ignore).then(() => {
+    this.#keepBusy(rewritten.catch(ignore))
+    return rewritten
+  }
+
+  /** Appends wait until this is over. */
+  #keepBusy(work: Promise<void>): void {
+    this.#pump = work.then(() => {
       this.#pump = undefined
       if (this.#waiting.length === 0) return undefined
       this.#pump = this.#run()
       return this.#pump
     })
-    return rewritten
+  }
+
+  async #unsynced(error: unknown): Promise<void> {
+    this.#report(storageError(error, this.#name))
+    await this.#drop()
   }
 
   /** Removes what a crash left beside the log. */

@@ -31,7 +31,7 @@ export class RootStore {
   readonly #onIncident: (why: Refusal) => void
   readonly #onFork: (met: Met) => void
   #journal: Journal | undefined
-  /** Writes what the next start may go by, where it is not there. */
+  /** What a start leaves to be done behind it. */
   #seal: (() => Promise<void>) | undefined
   #sealing: Promise<void> | undefined
   /** The authority's. */
@@ -73,12 +73,15 @@ export class RootStore {
       onIncident: this.#onIncident,
     })
     const { journal, damage, known } = opened
-    const frames = known === undefined ? opened.frames : [...scan(known).frames.slice(1), ...opened.frames]
+    const frames = known === undefined ? opened.frames : [...scan(known).frames, ...opened.frames]
     this.#journal = journal
     const { size, checksum } = journal
     // What is damaged is looked at each time.
-    if (isSealed && opened.isStored && known?.length !== size && frames.length > 0 && damage.length === 0)
-      this.#seal = () => writeSeal(files, name, { size, checksum })
+    const isFresh = opened.isStored && known?.length !== size && frames.length > 0 && damage.length === 0
+    this.#seal = async () => {
+      await files.syncNames()
+      if (isSealed && isFresh) await writeSeal(files, name, { size, checksum })
+    }
     const { hash } = this.#runtime
     for (const frame of frames) {
       if (frame.kind === frameKinds.entry) {
@@ -113,7 +116,10 @@ export class RootStore {
     this.#root.append(genesis)
   }
 
-  /** Makes the next start quicker. Nobody has to wait for it. */
+  /**
+   * Writes what makes the next start quicker, where that is not there, and stores the names that this one took for stored: a person may have
+   * put a copy of the files here. Nobody has to wait for it.
+   */
   seal(): void {
     this.#sealing = this.#seal?.().catch(() => undefined)
     this.#seal = undefined

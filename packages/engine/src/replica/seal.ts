@@ -19,10 +19,12 @@ export const readSeal = async (files: Files, log: string): Promise<Known | undef
   try {
     const file = await files.open(sealName(log), false)
     if (file === undefined) return undefined
-    const bytes = await file.read(0, mostBytes)
-    // Nobody has to wait for it.
-    file.close().catch(() => undefined)
-    return sealIn(bytes)
+    try {
+      return sealIn(await file.read(0, mostBytes))
+    } finally {
+      // Nobody has to wait for it.
+      file.close().catch(() => undefined)
+    }
   } catch {
     return undefined
   }
@@ -37,7 +39,8 @@ export const sealIn = (bytes: Uint8Array): Known | undefined => {
   if (frame === undefined || frame.offset !== 0 || frame.end !== bytes.length) return undefined
   const fields = decode(frame.payload)
   const [of, size, checksum] = Array.isArray(fields) ? fields : []
-  return of === format && typeof size === 'number' && typeof checksum === 'number' ? { size, checksum } : undefined
+  if (of !== format || typeof size !== 'number' || typeof checksum !== 'number') return undefined
+  return Number.isSafeInteger(size) && size > 0 ? { size, checksum } : undefined
 }
 
 /** The first so many bytes of the log are stored, under its name. */

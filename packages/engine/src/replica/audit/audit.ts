@@ -228,6 +228,7 @@ class Audit {
     const log = file.name.slice(0, -'.seal'.length)
     const { size } = this.#files.find(({ name }) => name === log) ?? { size: 0 }
     if (known === undefined) return this.#unused(file, 'it cannot be read')
+    // There is a byte at least in what one is of.
     const isOf = known.size <= size && crc32c(await this.#source.read(log, known.size)) === known.checksum
     if (!isOf) this.#unused(file, 'there is no log that it could be of')
   }
