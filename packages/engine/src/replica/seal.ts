@@ -1,7 +1,7 @@
 /**
- * A small file beside a log that says how much of it is stored for certain. Whoever finds it to be true of all that the log holds need
- * neither sync nor copy it to open it: where that is asked of a disk twice with each start, it is what takes time. It is a cache, written
- * after what it says has come true and synced by nobody: absent, torn or of an earlier state it costs an opening what it costs without.
+ * A small file beside a log that says how much of it is stored for certain. Whoever finds it to be true of all that the log holds need not
+ * copy it to open it, nor wait for its sync. It is a cache, written after what it says has come true and synced by nobody: absent, torn or of
+ * an earlier state it costs an opening what it costs without.
  */
 import { decode, encode } from '../bytes/cbor.ts'
 import { format } from '../commit/commit.ts'
