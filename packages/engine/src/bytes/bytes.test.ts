@@ -105,7 +105,7 @@ describe('crc32c', () => {
 
   test('of many bytes, wherever they begin, is what it is byte by byte', () => {
     fc.assert(
-      fc.property(fc.uint8Array({ maxLength: 400 }), fc.nat(9), fc.integer(), (bytes, cut, seed) => {
+      fc.property(fc.uint8Array({ maxLength: 400, size: 'max' }), fc.nat(9), fc.integer(), (bytes, cut, seed) => {
         const part = bytes.subarray(cut)
         expect(crc32c(part, seed)).toBe(part.reduce((sum, byte) => crc32c(Uint8Array.of(byte), sum), seed >>> 0))
       }),
