@@ -82,6 +82,12 @@ const isBehind = (tab: PlainTab) => tab.evaluate(() => globalThis.tabs.isBehind(
 const create = (tab: PlainTab, text: string) => tab.evaluate((one) => globalThis.tabs.create(one), text)
 const write = (tab: PlainTab, text: string, level: 'local' | 'authority') =>
   tab.evaluate(({ text, level }) => globalThis.tabs.write(text, level), { text, level })
+/** The page that holds the first lock whose name begins so. */
+const holderOf = (tab: PlainTab, name: string) =>
+  tab.evaluate(
+    async (name) => (await navigator.locks.query()).held?.find((lock) => lock.name?.startsWith(name))?.clientId,
+    name,
+  )
 const patient = { interval: 20, timeout: 10_000 }
 const untilShown = (tab: PlainTab, texts: readonly string[]) =>
   expect.poll(() => notes(tab), patient).toEqual([...texts].sort())
@@ -98,6 +104,7 @@ describe('a tab that the browser freezes', () => {
     expect(performance.now() - frozen).toBeLessThan(3_000)
     await write(two, 'three', 'authority')
     expect(await notes(one)).toEqual(['one'])
+    expect(await holderOf(two, 'weft sleeps')).toBeDefined()
     await one.resume()
     await untilShown(one, ['one', 'two', 'three'])
     expect(await isBehind(one)).toBe(true)
@@ -118,6 +125,35 @@ describe('a tab that the browser freezes', () => {
     await one.resume()
     for (const tab of [one, two]) await untilShown(tab, ['one', 'half said', 'two'])
     await expect.poll(() => states(two), patient).toEqual(['authority', 'authority', 'authority'])
+  })
+
+  test('in the moment in which a lock is given to it keeps nobody from that lock', async () => {
+    const [one, two] = [await openTab(), await openTab()]
+    await two.evaluate(() => globalThis.tabs.askAsItFreezes('a lock'))
+    let given: string | undefined
+    // Now and then it is given before, and then at once to nobody any more.
+    for (let tries = 0; given === undefined; tries++) {
+      expect(tries).toBeLessThan(50)
+      if (tries > 0) await two.resume()
+      await two.freeze()
+      await expect.poll(() => holderOf(one, 'weft sleeps'), patient).toBeDefined()
+      given = await holderOf(one, 'a lock')
+    }
+    expect(given).toBe(await holderOf(one, 'weft sleeps'))
+    await one.evaluate(() => globalThis.tabs.hold('a lock'))
+    const holder = await holderOf(one, 'a lock')
+    expect(holder).not.toBe(given)
+    const woken = two.evaluate(() => globalThis.tabs.locksAwake())
+    await two.resume()
+    // What it asks for from here on it asks for without the mark.
+    expect((await woken).filter((name) => name?.startsWith('weft sleeps') === true)).toEqual([])
+    const again = two.evaluate(() => globalThis.tabs.hold('a lock'))
+    // From a page that is awake nobody takes it, however often he looks.
+    await two.evaluate(() => globalThis.tabs.looks(4))
+    expect(await holderOf(one, 'a lock')).toBe(holder)
+    await one.evaluate(() => globalThis.tabs.letGo())
+    await again
+    expect(await two.evaluate(() => globalThis.tabs.given())).toEqual([])
   })
 
   test('and that works through another one holds nobody up', async () => {
@@ -144,6 +180,26 @@ describe('a tab that was left for another page', () => {
     expect([await isBehind(one), await isBehind(two)]).toEqual([true, true])
     await write(one, 'three', 'local')
     await untilShown(two, ['one', 'two', 'three'])
+  })
+})
+
+describe('a tab that was left for another page, while the server is away', () => {
+  test('says at no time that the server has what it does not have', async () => {
+    const tab = await openTab()
+    front.isAway = true
+    await write(tab, 'one', 'local')
+    await tab.goto(`${front.url}?elsewhere`)
+    expect(await tab.back()).toBe(true)
+    await tab.evaluate(() => globalThis.tabs.waits())
+    await expect.poll(() => status(tab), patient).toMatchObject({ storage: 'opfs', unsaved: 0, unacknowledged: 1 })
+    // It tells of the next change when it has told of all before.
+    await write(tab, 'two', 'local')
+    const waits = await tab.evaluate(() => globalThis.tabs.waits())
+    expect(waits.at(-1)).toBe(2)
+    expect(waits).not.toContain(0)
+    front.isAway = false
+    await write(tab, 'three', 'authority')
+    expect((await status(tab)).unacknowledged).toBe(0)
   })
 })
 

@@ -1,5 +1,6 @@
 /** The page of the tabs tests: the app's database as a browser gets it, in as many tabs as the test opens. */
 import { opfsFiles } from '@weft-db/storage/opfs'
+import { awake, fallAsleep, standInLine } from '@weft-db/storage/weblock'
 import { anonymous, type Database, open, type Repository, saved, savedState, schema, string, text } from '@weft-db/weft'
 
 const Card = schema('card', 1, { notes: text() })
@@ -10,6 +11,9 @@ const fields = { words: string() }
 let database: Database | undefined
 let board: Repository | undefined
 const rejected: string[] = []
+const waits: number[] = []
+const given: string[] = []
+let letGo = (): void => undefined
 const incidents: string[] = []
 const started = (): { database: Database; board: Repository } => {
   if (database === undefined || board === undefined) throw new Error('the app was not started')
@@ -23,6 +27,7 @@ const stand = {
     database = open({ schemas: [Card], name: 'tabs', mesh: 'off' })
     database.onRejected(({ code }) => void rejected.push(code))
     database.onIncident(({ code, about }) => void incidents.push(`${code} ${about}`))
+    database.onStatus(({ unacknowledged }) => void waits.push(unacknowledged))
     board = database.repository(path)
     await database.opened
     return database.status.storage
@@ -84,7 +89,58 @@ const stand = {
     await files.syncNames()
     await release()
   },
+  /** Asks for the lock in the moment in which the page is frozen. */
+  askAsItFreezes: (name: string): void => {
+    const ask = (): void => {
+      const waiting = new AbortController()
+      standInLine(name, waiting.signal, async () => void given.push(name)).catch(() => undefined)
+      waiting.abort()
+      fallAsleep()
+    }
+    // Before the database is told.
+    document.addEventListener('freeze', ask, { capture: true })
+  },
+  /** Resolves when the page has the lock, which it keeps. */
+  hold: async (name: string): Promise<void> => {
+    await awake()
+    await new Promise<void>((resolve, reject) => {
+      const held = (): Promise<void> => {
+        resolve()
+        return new Promise((end) => {
+          letGo = end
+        })
+      }
+      standInLine(name, new AbortController().signal, held).catch(reject)
+    })
+  },
+  letGo: (): void => letGo(),
+  /** The locks of the browser as the page finds them once it woke. */
+  locksAwake: (): Promise<(string | undefined)[]> =>
+    new Promise((resolve, reject) => {
+      const look = async (): Promise<(string | undefined)[]> => {
+        await awake()
+        const { held = [] } = await navigator.locks.query()
+        return held.map(({ name }) => name)
+      }
+      document.addEventListener('resume', () => void look().then(resolve, reject), { once: true })
+    }),
+  /** Resolves when the page has looked so often at who has which lock. */
+  looks: (count: number): Promise<void> =>
+    new Promise((resolve) => {
+      const { locks } = navigator
+      const query = locks.query.bind(locks)
+      let looks = 0
+      locks.query = () => {
+        looks++
+        if (looks === count) resolve()
+        return query()
+      }
+    }),
+  /** Locks that the page got although it had given up asking. */
+  given: (): readonly string[] => given,
   rejected: (): readonly string[] => rejected,
+  /** How many changes were told to wait for the server, since that was asked last. */
+  waits: (): readonly number[] => waits.splice(0),
   incidents: (): readonly string[] => incidents,
   again: (path: string): void => {
     board = started().database.repository(path)

@@ -60,14 +60,20 @@ export class TabDatabase extends Database {
   /** Of the browser: what the leader has, and what was written here that it does not have yet. */
   #statusOf(own: Status, tidings: Tidings | undefined): Status {
     if (tidings === undefined) return { ...own, storage: 'opening' }
-    const { status } = tidings
+    const { status, repositories } = tidings
     const { unsaved } = own
+    let { unacknowledged } = status
+    for (const repository of this.repositories) {
+      // None where the leader has just begun, and has not opened it yet.
+      const counted = repositories.find(({ path }) => path === repository.path)?.unacknowledged ?? 0
+      unacknowledged += Math.max(repository.unsaved, repository.unacknowledged - counted)
+    }
     return {
       connection: this.#tab.following?.isAttached === true ? status.connection : 'connecting',
       storage: status.storage,
       storageReason: status.storageReason,
       unsaved: status.unsaved + unsaved,
-      unacknowledged: status.unacknowledged + unsaved,
+      unacknowledged,
       authStale: status.authStale,
       problem: own.problem ?? status.problem,
     }

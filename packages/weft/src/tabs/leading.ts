@@ -191,9 +191,10 @@ export class Leading {
       paths: mesh.paths,
       neighbours: mesh.neighbours,
       server: mesh.server,
-      repositories: [...database.repositories].map(({ path, synced, barred }) => ({
+      repositories: [...database.repositories].map(({ path, synced, unacknowledged, barred }) => ({
         path,
         synced,
+        unacknowledged,
         barred: barred && { code: barred.code, about: barred.about },
       })),
     }

@@ -59,6 +59,8 @@ export interface Tidings {
   readonly repositories: readonly {
     readonly path: string
     readonly synced: boolean
+    /** Own changes that the authority has not acknowledged. */
+    readonly unacknowledged: number
     readonly barred: { readonly code: Code; readonly about: string } | undefined
   }[]
 }

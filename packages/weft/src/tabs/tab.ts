@@ -16,6 +16,7 @@ import {
   WeftError,
 } from '@weft-db/engine'
 import { memoryFiles } from '@weft-db/storage/memory'
+import { awake, fallAsleep } from '@weft-db/storage/weblock'
 import type { TakenStore } from '../stores.ts'
 import { TabFiles } from './files.ts'
 import { Following } from './following.ts'
@@ -354,17 +355,23 @@ export class Tab {
 
   #watchPage(): void {
     const { document } = globalThis
-    document?.addEventListener('freeze', this.#sleep)
+    document?.addEventListener('freeze', this.#freeze)
     document?.addEventListener('resume', this.#wake)
     globalThis.addEventListener?.('pagehide', this.#hide)
     globalThis.addEventListener?.('pageshow', this.#wake)
+  }
+
+  readonly #freeze = (): void => {
+    if (this.#isAsleep) return
+    this.#sleep()
+    fallAsleep()
   }
 
   readonly #hide = ({ persisted }: PageTransitionEvent): void => {
     if (persisted) this.#sleep()
   }
 
-  readonly #sleep = (): void => {
+  #sleep(): void {
     if (this.#isAsleep) return
     this.#isAsleep = true
     this.#candidacy?.end()
@@ -380,7 +387,7 @@ export class Tab {
   readonly #wake = (): void => {
     if (!this.#isAsleep) return
     this.#isAsleep = false
-    this.#begin()
+    void awake().then(() => this.#begin())
   }
 
   /** The tab's database closed. */
@@ -388,7 +395,7 @@ export class Tab {
     if (this.#isOver) return
     this.#isOver = true
     const { document } = globalThis
-    document?.removeEventListener('freeze', this.#sleep)
+    document?.removeEventListener('freeze', this.#freeze)
     document?.removeEventListener('resume', this.#wake)
     globalThis.removeEventListener?.('pagehide', this.#hide)
     globalThis.removeEventListener?.('pageshow', this.#wake)
