@@ -235,6 +235,17 @@ describe('the store of an app', () => {
     expect(await notes(page)).toEqual(['out of reach'])
   })
 
+  test('is in memory where the browser refuses locks, as it does in a frame without an origin', async () => {
+    const page = await (await browser.newContext()).newPage()
+    await page.addInitScript(() => {
+      LockManager.prototype.request = () => Promise.reject(new DOMException('Access is denied.', 'SecurityError'))
+    })
+    await load(page)
+    expect(await start(page)).toEqual({ storage: 'memory', reason: 'Access is denied.' })
+    await login(page)
+    await write(page, 'in memory')
+  })
+
   test('is in IndexedDB at once on a page that is not secure', async () => {
     const page = await browser.newContext().then((context) => context.newPage())
     await page.addInitScript(() => {

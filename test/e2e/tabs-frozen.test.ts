@@ -88,6 +88,19 @@ const holderOf = (tab: PlainTab, name: string) =>
     async (name) => (await navigator.locks.query()).held?.find((lock) => lock.name?.startsWith(name))?.clientId,
     name,
   )
+/** Freezes the tab in the moment in which the lock is given to it. Gives who has the lock. */
+const freezeWith = async (tab: PlainTab, name: string, witness: PlainTab): Promise<string> => {
+  await tab.evaluate((name) => globalThis.tabs.askAsItFreezes(name), name)
+  // Now and then it is given a moment before, and then at once to nobody any more.
+  for (let tries = 0; tries < 50; tries++) {
+    await tab.freeze()
+    await expect.poll(() => holderOf(witness, 'weft-asleep'), patient).toBeDefined()
+    const holder = await holderOf(witness, name)
+    if (holder !== undefined) return holder
+    await tab.resume()
+  }
+  throw new Error('the browser gives it to no page that is frozen')
+}
 const patient = { interval: 20, timeout: 10_000 }
 const untilShown = (tab: PlainTab, texts: readonly string[]) =>
   expect.poll(() => notes(tab), patient).toEqual([...texts].sort())
@@ -104,7 +117,7 @@ describe('a tab that the browser freezes', () => {
     expect(performance.now() - frozen).toBeLessThan(3_000)
     await write(two, 'three', 'authority')
     expect(await notes(one)).toEqual(['one'])
-    expect(await holderOf(two, 'weft sleeps')).toBeDefined()
+    expect(await holderOf(two, 'weft-asleep')).toBeDefined()
     await one.resume()
     await untilShown(one, ['one', 'two', 'three'])
     expect(await isBehind(one)).toBe(true)
@@ -129,24 +142,15 @@ describe('a tab that the browser freezes', () => {
 
   test('in the moment in which a lock is given to it keeps nobody from that lock', async () => {
     const [one, two] = [await openTab(), await openTab()]
-    await two.evaluate(() => globalThis.tabs.askAsItFreezes('a lock'))
-    let given: string | undefined
-    // Now and then it is given before, and then at once to nobody any more.
-    for (let tries = 0; given === undefined; tries++) {
-      expect(tries).toBeLessThan(50)
-      if (tries > 0) await two.resume()
-      await two.freeze()
-      await expect.poll(() => holderOf(one, 'weft sleeps'), patient).toBeDefined()
-      given = await holderOf(one, 'a lock')
-    }
-    expect(given).toBe(await holderOf(one, 'weft sleeps'))
+    const given = await freezeWith(two, 'a lock', one)
+    expect(given).toBe(await holderOf(one, 'weft-asleep'))
     await one.evaluate(() => globalThis.tabs.hold('a lock'))
     const holder = await holderOf(one, 'a lock')
     expect(holder).not.toBe(given)
     const woken = two.evaluate(() => globalThis.tabs.locksAwake())
     await two.resume()
     // What it asks for from here on it asks for without the mark.
-    expect((await woken).filter((name) => name?.startsWith('weft sleeps') === true)).toEqual([])
+    expect((await woken).filter((name) => name?.startsWith('weft-asleep') === true)).toEqual([])
     const again = two.evaluate(() => globalThis.tabs.hold('a lock'))
     // From a page that is awake nobody takes it, however often he looks.
     await two.evaluate(() => globalThis.tabs.looks(4))
@@ -154,6 +158,33 @@ describe('a tab that the browser freezes', () => {
     await one.evaluate(() => globalThis.tabs.letGo())
     await again
     expect(await two.evaluate(() => globalThis.tabs.given())).toEqual([])
+  })
+
+  test('in the moment in which the lead is given to it does not keep it until somebody misses an answer', async () => {
+    const [one, two] = [await browser.open(), await browser.open()]
+    tabs.push(one, two)
+    for (const tab of [one, two]) await tab.goto(front.url)
+    await freezeWith(one, 'weft leader tabs', two)
+    const looks = await two.evaluate(async (path) => {
+      const { locks } = navigator
+      const [query, request] = [locks.query.bind(locks), locks.request.bind(locks)]
+      let looks = 0
+      locks.query = () => {
+        looks++
+        return query()
+      }
+      const taken = new Promise<number>((resolve) => {
+        locks.request = async (name: string, ...rest: unknown[]) => {
+          if (name === 'weft leader tabs' && JSON.stringify(rest[0]) === '{"steal":true}') resolve(looks)
+          return Reflect.apply(request, locks, [name, ...rest])
+        }
+      })
+      await globalThis.tabs.start(path)
+      return taken
+    }, `/board/${boards}`)
+    // The first look shows it. After two seconds it would be taken without one.
+    expect(looks).toBeLessThan(4)
+    expect(await status(two)).toMatchObject({ storage: 'opfs' })
   })
 
   test('and that works through another one holds nobody up', async () => {
@@ -173,8 +204,15 @@ describe('a tab that was left for another page', () => {
     const [one, two] = [await openTab(), await openTab()]
     await write(one, 'one', 'authority')
     await untilShown(two, ['one'])
+    const lives = () =>
+      two.evaluate(
+        async () => (await navigator.locks.query()).held?.filter(({ name }) => /^weft tab /.test(name ?? '')).length,
+      )
+    expect(await lives()).toBe(2)
     await one.goto(`${front.url}?elsewhere`)
     await write(two, 'two', 'authority')
+    // Some browsers take the locks of a page that they keep.
+    expect(await lives()).toBe(1)
     expect(await one.back()).toBe(true)
     await untilShown(one, ['one', 'two'])
     expect([await isBehind(one), await isBehind(two)]).toEqual([true, true])
@@ -224,6 +262,19 @@ describe('a tab that falls asleep without a word', () => {
     for (const tab of [one, two, three]) await untilShown(tab, ['one', 'two', 'three'])
     expect(await notes(await openTab())).toEqual(['one', 'three', 'two'])
   })
+})
+
+test('a tab is closed although its leader does not answer', async () => {
+  const [one, two] = [await openTab(), await openTab()]
+  await write(one, 'one', 'authority')
+  await untilShown(two, ['one'])
+  await one.stun()
+  await two.evaluate(async () => {
+    globalThis.tabs.create('nobody stores that')
+    await globalThis.tabs.close()
+  })
+  await one.unstun()
+  expect(await notes(one)).toContain('one')
 })
 
 describe('where files are in IndexedDB', () => {

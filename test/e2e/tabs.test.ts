@@ -97,6 +97,28 @@ describe('two tabs of a browser', () => {
   })
 })
 
+test('what was written in a tab is stored when it is closed, whoever leads', async () => {
+  const [one, two, three] = [await openTab(), await openTab(), await openTab()]
+  await login(one)
+  await write(one, 'one', 'authority')
+  await one.evaluate(() => globalThis.tabs.disconnect())
+  const closeWith = (page: Page, text: string) =>
+    page.evaluate(async (text) => {
+      globalThis.tabs.create(text)
+      await globalThis.tabs.close()
+    }, text)
+  await closeWith(two, 'of one that followed')
+  await two.close()
+  await kill(one)
+  await expect.poll(() => status(three)).toMatchObject({ storage: 'opfs' })
+  expect(await isBehind(three)).toBe(true)
+  await closeWith(three, 'of one that had followed')
+  await three.close()
+  const four = await openTab()
+  await four.evaluate(() => globalThis.tabs.ready())
+  expect(await notes(four)).toEqual(['of one that followed', 'of one that had followed', 'one'])
+})
+
 describe('logging in and out', () => {
   test('in one tab counts for all of them, and leaves nothing in any', async () => {
     const [one, two] = [await openTab(), await openTab()]

@@ -9,28 +9,24 @@
 import { StorageError } from '@weft-db/engine'
 import { storageError } from './browser-error.ts'
 
-const mark = 'weft sleeps'
+/** No store's lock begins so. */
+const mark = 'weft-asleep '
 /** Between two looks at whether whoever has the lock sleeps, ms. */
 const pace = 250
 
-let borne: Promise<void> | undefined
+let borne: Promise<void> = Promise.resolve()
 
 /** The page is about to be frozen, and gave up every lock. */
 export const fallAsleep = (): void => {
-  borne ??= navigator.locks
-    .request(`${mark} ${crypto.randomUUID()}`, () => undefined)
-    .catch(() => undefined)
-    .finally(() => {
-      borne = undefined
-    })
+  const [before, own] = [borne, navigator.locks.request(mark + crypto.randomUUID(), () => undefined)]
+  borne = own.catch(() => undefined).then(() => before)
 }
 
 /** Resolves when the page has heard of every lock that it was given in its sleep. Until then it is to ask for none. */
-export const awake = async (): Promise<void> => {
-  await borne
-}
+export const awake = (): Promise<void> => borne
 
-const isHeldAsleep = async (name: string): Promise<boolean> => {
+/** Whether the lock is with a page that sleeps, and so does not use it. */
+export const isHeldAsleep = async (name: string): Promise<boolean> => {
   const { held = [] } = await navigator.locks.query()
   const holder = held.find((lock) => lock.name === name)?.clientId
   return held.some((lock) => lock.clientId === holder && lock.name?.startsWith(mark) === true)

@@ -50,10 +50,16 @@ const openStore = async (
     indexed.abandon()
     return undefined
   }
+  let isReleased = false
   const quit = (): void => {
+    if (isReleased) return
     files.abandon()
     indexed.abandon()
     release().catch(() => undefined)
+  }
+  const end = async (): Promise<void> => {
+    isReleased = true
+    await release()
   }
   waiting?.addEventListener('abort', quit)
   try {
@@ -61,7 +67,7 @@ const openStore = async (
     const names = await indexed.list()
     const isMarked = names.includes(mark)
     if (names.length > 0 && !isMarked)
-      return { files: indexed, keys, release, quit, mode: 'indexeddb', reason: keptThere }
+      return { files: indexed, keys, release: end, quit, mode: 'indexeddb', reason: keptThere }
     try {
       await files.ready()
       if (!isMarked) await setMark(indexed)
@@ -72,13 +78,13 @@ const openStore = async (
         return undefined
       }
       if (isMarked) throw outOfReach(store, error)
-      return { files: indexed, keys, release, quit, mode: 'indexeddb', reason: causeOf(error) }
+      return { files: indexed, keys, release: end, quit, mode: 'indexeddb', reason: causeOf(error) }
     }
-    const end = async (): Promise<void> => {
+    const endFiles = async (): Promise<void> => {
       await files.leave()
-      await release()
+      await end()
     }
-    return { files, keys, release: end, quit, mode: 'opfs' }
+    return { files, keys, release: endFiles, quit, mode: 'opfs' }
   } catch (error) {
     await release()
     throw error

@@ -14,13 +14,14 @@ import {
 import type { Tidings } from './messages.ts'
 import type { Tab } from './tab.ts'
 
-/** How long a logout waits for the leader to store what was written here, ms. */
+/** How long a logout, or the end of the tab, waits for the leader to store what was written here, ms. */
 const handOverTime = 2_000
 
 export class TabDatabase extends Database {
   readonly #tab: Tab
   /** Commits that the leader was asked to keep. */
   readonly #asked = new Set<string>()
+  #closing: Promise<void> | undefined
   #shown: { readonly own: Status; readonly tidings: Tidings | undefined; readonly status: Status } | undefined
 
   constructor(options: Omit<DatabaseOptions, 'storage' | 'transports'>, tab: Tab) {
@@ -150,7 +151,17 @@ export class TabDatabase extends Database {
 
   override close(): Promise<void> {
     this.#tab.closing()
-    return super.close()
+    this.#closing ??= this.#close()
+    return this.#closing
+  }
+
+  async #close(): Promise<void> {
+    const isOpen = await this.opened.then(
+      () => true,
+      () => false,
+    )
+    if (isOpen && this.isBehind) await this.#handOver(handOverTime)
+    await super.close()
   }
 
   #follow(): NonNullable<Tab['following']> {

@@ -4,7 +4,7 @@
  */
 import { type Channel, type Runtime, type Transport, WeftError } from '@weft-db/engine'
 import { Line } from './line.ts'
-import { hallName, lineName, outlive } from './lock.ts'
+import { hallName, isLedAsleep, lineName, outlive } from './lock.ts'
 import type { HallMessage, Questions, Tidings, Topic } from './messages.ts'
 
 export interface FollowingEvents {
@@ -214,8 +214,10 @@ export class Following {
         this.#lose()
         this.#events.silent()
         this.#seek()
-      } else if (this.#line === undefined) this.#seek()
-      else {
+      } else if (this.#line === undefined) {
+        this.#seek()
+        this.#lookAtLock().catch(() => undefined)
+      } else {
         const line = this.#line
         line.ask('wake', null).then(
           () => {
@@ -226,6 +228,11 @@ export class Following {
       }
       this.#look()
     })
+  }
+
+  /** Nobody has to wait for an answer of a page that cannot give one. */
+  async #lookAtLock(): Promise<void> {
+    if ((await isLedAsleep(this.#name)) && this.#line === undefined && !this.#isOver) this.#events.silent()
   }
 
   stop(): void {

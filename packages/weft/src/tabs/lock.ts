@@ -1,9 +1,10 @@
 /**
  * The locks of the tabs. One is the leader's, for which all others stand in line: the browser gives it on when its tab is closed, crashed or
- * killed. One is each tab's own for as long as it lives, so that whoever waits for it learns of the end.
+ * killed. One is each tab's own for as long as it lives and is awake, so that whoever waits for it learns of the end.
  */
-import { standInLine } from '@weft-db/storage/weblock'
+import { isHeldAsleep } from '@weft-db/storage/weblock'
 
+const leader = (name: string): string => `weft leader ${name}`
 const life = (tab: string): string => `weft tab ${tab}`
 
 export const hallName = (name: string): string => `weft tabs ${name}`
@@ -32,6 +33,9 @@ export const outlive = (tab: string, gone: () => void): (() => void) => {
   return () => waiting.abort()
 }
 
+/** Whether the lead is with a page that sleeps. */
+export const isLedAsleep = (name: string): Promise<boolean> => isHeldAsleep(leader(name))
+
 export interface Candidacy {
   /** Leads no more, or stands in line no more. */
   end(): void
@@ -45,19 +49,19 @@ export const stand = (name: string, byForce: boolean, events: { elected(): void;
   const waiting = new AbortController()
   let end = (): void => waiting.abort()
   let isOver = false
-  const lead = async (): Promise<void> => {
-    if (isOver) return
-    const over = new Promise<void>((resolve) => {
-      end = resolve
+  const options = byForce ? { steal: true } : { signal: waiting.signal }
+  navigator.locks
+    .request(leader(name), options, () => {
+      if (isOver) return undefined
+      const over = new Promise<void>((resolve) => {
+        end = resolve
+      })
+      events.elected()
+      return over
     })
-    events.elected()
-    await over
-  }
-  const lock = `weft leader ${name}`
-  const led = byForce ? navigator.locks.request(lock, { steal: true }, lead) : standInLine(lock, waiting.signal, lead)
-  led.catch(() => {
-    if (!isOver) events.deposed()
-  })
+    .catch(() => {
+      if (!isOver) events.deposed()
+    })
   return {
     end: () => {
       isOver = true

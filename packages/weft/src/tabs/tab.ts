@@ -77,7 +77,8 @@ export class Tab {
   #isAsleep = false
   #isOver = false
   #onChannel: ((channel: Channel) => void) | undefined
-  #endLife: () => void = () => undefined
+  /** While it is awake: ends what the others see of it. */
+  #life: Promise<() => void> | undefined
 
   constructor(parts: TabParts) {
     this.#parts = parts
@@ -104,13 +105,21 @@ export class Tab {
 
   /** The store of the tab's database: the browser's, or a copy. */
   async storage(): Promise<Storage> {
-    this.#endLife = await live(this.#id)
     return new Promise((resolve, reject) => {
       this.#decide = resolve
       this.#giveUp = reject
       this.#watchPage()
-      this.#begin()
+      this.#begin().catch(() => this.#beAlone())
     })
+  }
+
+  /** The browser refuses locks: the tab has no others, and no files that it would share with them. */
+  async #beAlone(): Promise<void> {
+    const storage = await this.#parts.take(new AbortController().signal)
+    if (storage === undefined) return
+    this.#owns = true
+    this.#decide?.({ ...storage, release: () => this.close() })
+    this.#decide = undefined
   }
 
   /** Its database closes: what is not open by now need not be. */
@@ -159,7 +168,11 @@ export class Tab {
     }
   }
 
-  #begin(): void {
+  async #begin(): Promise<void> {
+    await awake()
+    if (this.#isOver || this.#isAsleep) return
+    this.#life ??= live(this.#id)
+    await this.#life
     if (this.#isOver || this.#isAsleep) return
     const { name, runtime } = this.#parts
     this.#hall ??= this.#openHall()
@@ -205,7 +218,10 @@ export class Tab {
       },
       deposed: () => {
         this.#candidacy = undefined
-        void this.#resign().then(() => this.#begin())
+        this.#resign()
+          .catch(() => undefined)
+          .then(() => this.#begin())
+          .catch(() => undefined)
       },
     })
   }
@@ -232,7 +248,10 @@ export class Tab {
     term.addEventListener('abort', cancel)
     const storage = await this.#parts.take(term).finally(cancel)
     if (storage === undefined) return
-    if (term.aborted) return storage.quit()
+    const quit = (): void => storage.quit()
+    if (term.aborted) return quit()
+    // The page may be frozen before anything answers.
+    term.addEventListener('abort', quit)
     if (this.#decide !== undefined) {
       this.#owns = true
       const files = new TabFiles(storage.files, this.#readFromLeader)
@@ -244,8 +263,7 @@ export class Tab {
       return
     }
     await this.#endReign()
-    if (term.aborted) return storage.quit()
-    await this.#reignWith(storage)
+    if (!term.aborted) await this.#reignWith(storage)
   }
 
   /** Somebody has the files who does not answer. Until he does the tabs have each other and the server, and nothing is kept. */
@@ -343,8 +361,6 @@ export class Tab {
     if (reign === undefined) return
     reign.files.letGo()
     reign.leading?.stop()
-    // The page may be frozen before anything answers.
-    if (!this.#isOver) reign.storage.quit()
     if (this.#owns) {
       this.#owns = false
       for (const transport of this.#parts.transports) await transport.stop()
@@ -382,30 +398,44 @@ export class Tab {
     // A page that hears something is not kept for the way back.
     this.#hall?.close()
     this.#hall = undefined
+    this.#endLife()
   }
 
   readonly #wake = (): void => {
     if (!this.#isAsleep) return
     this.#isAsleep = false
-    void awake().then(() => this.#begin())
+    this.#begin().catch(() => undefined)
+  }
+
+  #endLife(): void {
+    this.#life?.then(
+      (end) => end(),
+      () => undefined,
+    )
+    this.#life = undefined
   }
 
   /** The tab's database closed. */
   async close(): Promise<void> {
     if (this.#isOver) return
     this.#isOver = true
-    const { document } = globalThis
-    document?.removeEventListener('freeze', this.#freeze)
-    document?.removeEventListener('resume', this.#wake)
-    globalThis.removeEventListener?.('pagehide', this.#hide)
-    globalThis.removeEventListener?.('pageshow', this.#wake)
     this.#following?.stop()
-    const host = this.#reign?.host
-    // What a host has not stored yet it stores.
-    await host?.close()
-    await this.#resign()
-    this.#hall?.close()
-    this.#endLife()
+    this.#following = undefined
+    try {
+      // What a host has not stored yet it stores.
+      await this.#reign?.host?.close()
+      await this.#endReign()
+    } finally {
+      this.#term?.abort()
+      this.#candidacy?.end()
+      this.#hall?.close()
+      this.#endLife()
+      const { document } = globalThis
+      document?.removeEventListener('freeze', this.#freeze)
+      document?.removeEventListener('resume', this.#wake)
+      globalThis.removeEventListener?.('pagehide', this.#hide)
+      globalThis.removeEventListener?.('pageshow', this.#wake)
+    }
   }
 }
 
