@@ -1,5 +1,5 @@
 /** The mesh end to end under virtual time: replicas that meet by the server, and go on without it. */
-import type { DatabaseOptions } from '@weft-db/engine'
+import type { DatabaseOptions, PeerTransport } from '@weft-db/engine'
 import { expect, test } from 'vitest'
 import { PeerExchange } from '../sim/peer-transport.ts'
 import { board, Card, Lab, type Replica } from './lab.ts'
@@ -68,6 +68,38 @@ test('[N2] [N6] a channel that dies is replaced with the server away, by signals
   replicas[0]?.database.repository(board).create(Card, { title: 'while cut off' }, { key: 'cut' })
   await lab.run(1_000)
   expect(peers.joined).toEqual(['bob eve'])
+})
+
+test('[N6] a channel that is lost as it greets is closed like any other, and replaced', async () => {
+  const lab = new Lab('mesh greets in vain')
+  const peers = new PeerExchange(lab.world)
+  await lab.authority()
+  let lost = 0
+  const losing = peers.transport('bob')
+  const transport: PeerTransport = {
+    stop: () => losing.stop(),
+    attempt: (options, listener) =>
+      losing.attempt(options, {
+        ...listener,
+        opened: (channel, path) => {
+          // The first one shows that it is lost by what is sent.
+          if (lost++ === 0) channel.send = () => peers.cut('bob')
+          listener.opened(channel, path)
+        },
+      }),
+  }
+  const ada = await lab.join('ada', member(peers, 'ada'))
+  const bob = await lab.join('bob', { mesh: { transport, mode: 'direct' } })
+  for (const { database } of [ada, bob]) await lab.until(() => database.repository(board).synced)
+  await lab.until(() => lost === 1)
+  expect(peers.joined).toEqual([])
+  // To the server.
+  expect(bob.database.connections).toBe(1)
+  expect(bob.database.mesh.paths).toMatchObject([{ failure: { kind: 'broke' } }])
+  await lab.until(() => lost === 2, 120_000)
+  await lab.run(1_000)
+  expect(peers.joined).toEqual(['ada bob'])
+  expect(bob.database.connections).toBe(2)
 })
 
 test('[N1] two that no packet gets through between go on through the server', async () => {

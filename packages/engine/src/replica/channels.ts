@@ -46,6 +46,8 @@ export class Channels {
 
   take(channel: Channel): Connection {
     const connection = new Connection(channel, this.#parts.switchboard())
+    // The greeting may be what shows that the channel is lost.
+    if (connection.isClosed) return connection
     this.#open.add(connection)
     if (channel.isLocal === true) this.#local.add(connection)
     return connection

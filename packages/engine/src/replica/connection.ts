@@ -113,6 +113,14 @@ export class Connection {
       },
       closed: (reason) => this.#gone(reason),
     })
+    this.#backlog = new Backlog(board.quota, channel.address, () => this.#peer === undefined)
+    this.#early = new Early(this.#backlog)
+    this.#inquiries = new Inquiries({
+      send: (frame) => void this.#send(frame),
+      tooFast: () => board.quota?.asks(this.payer),
+      request: (method, args, peer) => board.request(method, args, peer),
+      incident: (why) => board.incident(why),
+    })
     this.#handshake = new Handshake(channel, board, {
       send: (frame) => this.#send(frame),
       object: (why) => this.#object(why),
@@ -124,15 +132,7 @@ export class Connection {
       },
       isClosed: () => this.#closed,
     })
-    this.#backlog = new Backlog(board.quota, channel.address, () => this.#peer === undefined)
-    this.#early = new Early(this.#backlog)
-    this.#inquiries = new Inquiries({
-      send: (frame) => void this.#send(frame),
-      tooFast: () => board.quota?.asks(this.payer),
-      request: (method, args, peer) => board.request(method, args, peer),
-      incident: (why) => board.incident(why),
-    })
-    this.#beat()
+    if (!this.#closed) this.#beat()
   }
 
   /** The peer, once it proved its key. */

@@ -317,6 +317,8 @@ export class Mesh {
       isProved: false,
       neighbours: [],
     })
+    // Lost as it greeted: that was told before there was a link.
+    if (connection.isClosed) this.closed(connection)
   }
 
   #remember(session: string, why: Decline | PathFailure): void {
