@@ -187,6 +187,24 @@ describe('a tab that the browser freezes', () => {
     expect(await status(two)).toMatchObject({ storage: 'opfs' })
   })
 
+  test('at the same time as the others goes on alone when it wakes', async () => {
+    const [one, two] = [await openTab(), await openTab()]
+    await write(one, 'one', 'authority')
+    await untilShown(two, ['one'])
+    for (const [first, second] of [
+      [one, two],
+      [two, one],
+      [one, two],
+      [two, one],
+    ] as const) {
+      await first.freeze()
+      await second.freeze()
+      await first.resume()
+      await write(first, 'alone', 'local')
+      await second.resume()
+    }
+  })
+
   test('and that works through another one holds nobody up', async () => {
     const [one, two, three] = [await openTab(), await openTab(), await openTab()]
     await write(one, 'one', 'authority')

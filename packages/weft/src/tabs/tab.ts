@@ -62,7 +62,8 @@ const patienceOfOpening = 4_000
 
 export class Tab {
   readonly #parts: TabParts
-  readonly #id = crypto.randomUUID()
+  /** Another one each time it wakes: the lock of the last may be with whoever waited for its end, and sleeps now. */
+  #id = crypto.randomUUID()
   #front: Front | undefined
   #hall: BroadcastChannel | undefined
   #following: Following | undefined
@@ -413,6 +414,7 @@ export class Tab {
       () => undefined,
     )
     this.#life = undefined
+    this.#id = crypto.randomUUID()
   }
 
   /** The tab's database closed. */
